@@ -1,9 +1,9 @@
 # One word for each thing a person does with this tree; the work is in tools/.
 .DEFAULT_GOAL := build
-.PHONY: help deps build demo test check-long format lint docs python clean
+.PHONY: help deps build demo test check-long check-coremltools format lint docs python clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install compilers, libraries and Python packages (apt-get, pip); quick when all is there
 	@tools/setup.sh
@@ -21,6 +21,9 @@ test: deps ## everything CI checks: lint, unit tests and suites, the tests under
 check-long: ## clang-tidy, the fuzzers (FUZZ_SECONDS=600 each) and the slow tests
 	@tools/setup.sh --check-long
 	@tools/check_long.sh
+
+check-coremltools: ## coremltools 9.0 loads every package that `convert` writes
+	@tools/check_coremltools.sh
 
 format: deps ## format the C++ sources in place
 	@tools/format.sh

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/tensor_file.h"
@@ -220,6 +221,28 @@ TEST_F(Cli, every_command_has_help_and_unknown_words_are_refused) {
   EXPECT_EQ(millwright({"nonsense"}).code, 1);
   EXPECT_EQ(millwright({"inspect"}).code, 1);
   EXPECT_EQ(millwright({"run", model_, "--compute", "fp8"}).code, 1);
+  EXPECT_EQ(millwright({"eval", model_}).out,
+            "millwright eval: --data is required; see millwright eval --help\n");
+  EXPECT_EQ(millwright({"nonsense"}).out,
+            "millwright: 'nonsense' is no command; see millwright --help\n");
+}
+
+TEST_F(Cli, an_interrupt_ends_a_command_between_two_steps) {
+  const fs::path text = folder_ / "long.txt";
+  std::ofstream file(text);
+  for (int i = 0; i < (1 << 14); ++i) file << "to be or not ";
+  file.close();
+  const std::string command = "timeout --preserve-status -s INT 3 " +
+                              mw::quoted(std::getenv("MW_CLI")) + " eval " + mw::quoted(model_) +
+                              " --seq-len 32 --stride 1 --batch-size 1 --data " +
+                              mw::quoted(text.string()) + " 2>&1";
+  FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  char line[256] = "";
+  EXPECT_NE(fgets(line, sizeof line, pipe), nullptr);
+  const int status = pclose(pipe);
+  EXPECT_STREQ(line, "millwright: interrupted\n");
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 130);
 }
 
 }  // namespace

@@ -97,6 +97,14 @@ std::string compare_random(const Tensor& got, const Tensor& want) {
   return "";
 }
 
+std::set<std::string> ops_of(const Case& c) {
+  const auto model = CoreMLModelWrapper::load(c.folder / "model.mlpackage");
+  std::set<std::string> ops;
+  ir::for_each_op(model.impl().function->body,
+                  [&](const ir::Operation& op) { ops.insert(op.type); });
+  return ops;
+}
+
 std::string run_case(const Case& c, bool naive) {
   const std::string source = c.facts.at("source").get<std::string>();
   const bool random = source.find("TestRandom") != std::string::npos;
@@ -135,12 +143,24 @@ std::string run_case(const Case& c, bool naive) {
   return "";
 }
 
+// Passing cases per op, tests/data/conformance_ops.txt, which docs/ops.md takes them from.
+void check_op_counts(const std::map<std::string, int64_t>& counts) {
+  std::string text = "# Op, and the conformance cases that contain it and pass.\n";
+  for (const auto& [op, count] : counts) text += fmt::format("{} {}\n", op, count);
+  const auto path = std::filesystem::path(std::getenv("MW_TEST_DATA")) / "conformance_ops.txt";
+  if (std::getenv("MW_WRITE_OP_COUNTS") != nullptr) std::ofstream(path) << text;
+  std::ifstream file(path);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text)
+      << "MW_WRITE_OP_COUNTS=1 writes " << path << "; then make docs";
+}
+
 TEST(conformance, every_case_whose_ops_are_known_passes_planned_and_naive) {
   const auto folder = suite::shared().empty() ? "" : suite::shared() / "conformance";
   if (folder.empty()) GTEST_SKIP() << "MW_SHARED is not set";
   const auto may_miss = exceptions();
   int64_t passed = 0, failed = 0, unknown = 0, excused = 0, total = 0;
   std::set<std::string> unknown_ops;
+  std::map<std::string, int64_t> op_counts;
   for (const auto& entry : suite::sorted_entries(folder)) {
     if (!std::filesystem::is_directory(entry)) continue;
     ++total;
@@ -163,6 +183,9 @@ TEST(conformance, every_case_whose_ops_are_known_passes_planned_and_naive) {
       }
       problem = e.what();
     }
+    if (problem.empty()) {
+      for (const std::string& op : ops_of(c)) ++op_counts[op];
+    }
     const bool excuse = may_miss.contains(entry.filename().string());
     if (problem.empty()) {
       ++passed;
@@ -177,6 +200,7 @@ TEST(conformance, every_case_whose_ops_are_known_passes_planned_and_naive) {
   for (const auto& op : unknown_ops) fmt::print("not in the catalogue: {}\n", op);
   suite::summarise("conformance", passed, failed, unknown + excused);
   EXPECT_GE(passed * 100, total * 60);
+  check_op_counts(op_counts);
 }
 
 }  // namespace

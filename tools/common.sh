@@ -14,6 +14,7 @@ export CCACHE_BASEDIR=$ROOT CCACHE_NOHASHDIR=1
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 
 VENV=$ROOT/.deps/venv
+COREMLTOOLS_VENV=$ROOT/.deps/venv-coremltools
 JOBS=${JOBS:-$(nproc)}
 case ":$PATH:" in
   *":$HOME/.cargo/bin:"*) ;;

@@ -2,6 +2,7 @@
 # Installs what building and testing Millwright needs on Debian 12; quick when all is in place.
 #   tools/setup.sh               compilers, libraries, oneDNN in .deps/onednn, Python in .deps/venv
 #   tools/setup.sh --check-long  also clang and clang-tidy for `make check-long`
+#   tools/setup.sh --coremltools also coremltools in .deps/venv-coremltools, for its check
 #   tools/setup.sh --peers       also coremltools, onnx, onnxruntime and PyTorch, to compare with
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -15,14 +16,15 @@ packages=(cmake ninja-build make g++ ccache mold pkg-config ca-certificates
   libyaml-cpp-dev libzip-dev libgtest-dev libbenchmark-dev clang-format-14
   python3 python3-venv python3-dev)
 check_long_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev libomp-16-dev)
-with_peers=no
+with_peers=no with_coremltools=no
 
 for argument in "$@"; do
   case $argument in
     --check-long) packages+=("${check_long_packages[@]}") ;;
+    --coremltools) with_coremltools=yes ;;
     --peers) with_peers=yes ;;
     -h | --help)
-      sed -n '2,5s/^# //p' "$0"
+      sed -n '2,6s/^# //p' "$0"
       exit 0
       ;;
     *) die "setup.sh: unknown option '$argument'; see tools/setup.sh --help" ;;
@@ -112,8 +114,8 @@ install_python() {
   shift
   stamp="$(stamp_of "$REQUIREMENTS/$name.txt") $VENV" # a venv cannot be moved
   if is_done "$VENV/$name.stamp" "$stamp" && [[ -x $VENV/bin/python ]]; then return; fi
-  if [[ $name == python ]]; then
-    say "making the Python environment .deps/venv"
+  if [[ $name == python || ! -x $VENV/bin/python ]]; then
+    say "making the Python environment ${VENV#"$ROOT"/}"
     quietly "python3 -m venv" "$(choose_python)" -m venv --clear "$VENV"
   fi
   say "installing Python packages: $(sed -n 's/^\([a-z].*\)==\([^ ]*\).*/\1 \2/p' \
@@ -167,5 +169,6 @@ require_version protoc "$PROTOC_MIN"
 install_rust
 install_python python
 install_onednn
+if [[ $with_coremltools == yes ]]; then VENV=$COREMLTOOLS_VENV install_python coremltools; fi
 if [[ $with_peers == yes ]]; then install_peers; fi
 say "dependencies are in place"

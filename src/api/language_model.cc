@@ -77,9 +77,10 @@ void LanguageModel::find_inputs() {
            input.name, name_of(input.dtype), to_string(input.shape));
     }
     if (role.kind == Role::Kind::kIds) {
-      if (rank < 1 || rank > 2)
+      if (rank < 1 || rank > 2) {
         fail(ErrorCode::kInvalidArgument, "input '{}': expected token ids of rank 1 or 2, got {}",
              input.name, to_string(input.shape));
+      }
       const size_t time_axis = static_cast<size_t>(rank - 1);
       max_time_ = largest(input, time_axis);
       max_batch_ = rank == 2 ? largest(input, 0) : 1;
@@ -92,9 +93,10 @@ void LanguageModel::find_inputs() {
   }
   const bool has_ids = std::any_of(roles_.begin(), roles_.end(),
                                    [](const Role& r) { return r.kind == Role::Kind::kIds; });
-  if (!has_ids)
+  if (!has_ids) {
     fail(ErrorCode::kInvalidArgument,
          "the model has no input named input_ids; it is not a language model");
+  }
   if (max_total_ == 0) max_total_ = max_time_;
 }
 
@@ -117,9 +119,10 @@ void LanguageModel::find_output(const std::string& target, int64_t vocabulary) {
   }
   if (!target.empty())
     fail(ErrorCode::kInvalidArgument, "target '{}': expected one of the outputs {}", target, names);
-  if (matches != 1)
+  if (matches != 1) {
     fail(ErrorCode::kInvalidArgument,
          "which of the outputs {} are the logits; name it with --target", names);
+  }
   output_ = match->name;
 }
 
@@ -172,9 +175,10 @@ Tensor LanguageModel::logits(const Tensor& ids) const {
     fail(ErrorCode::kInvalidArgument,
          "input_ids: expected at most {} tokens, got {}; shorten the input", max_time_, time);
   }
-  if (batch > max_batch_)
+  if (batch > max_batch_) {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected a batch of at most {}, got {}",
          max_batch_, batch);
+  }
   State state = model_.make_state();
   if (fixed_time_ == 0 || (fixed_time_ == time && fixed_batch_ == batch))
     return run(inputs_for(ids, 0), &state);

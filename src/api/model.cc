@@ -60,7 +60,7 @@ std::string allowed_text(const package::Feature& feature, const ir::Type& type) 
       text += (text.empty() ? "one of " : ", ") + to_string(shape);
     return text;
   }
-  if (feature.ranges.empty()) return to_string(type.shape());
+  if (feature.ranges.empty()) return type.has_rank() ? to_string(type.shape()) : "of any rank";
   for (const auto& range : feature.ranges) {
     const std::string upper = range.upper < 0 ? "" : std::to_string(range.upper);
     text += text.empty() ? "[" : ", ";
@@ -71,7 +71,7 @@ std::string allowed_text(const package::Feature& feature, const ir::Type& type) 
 
 Tensor default_tensor(const package::Feature& feature, const ir::Type& type) {
   Shape shape = feature.shape;
-  if (shape.empty()) shape = type.shape();
+  if (shape.empty() && type.has_rank()) shape = type.shape();
   Tensor tensor(type.dtype(), shape);
   const double value = feature.default_value.value_or(0);
   for (int64_t i = 0; i < tensor.count() && value != 0; ++i) tensor.set_number(i, value);
@@ -92,7 +92,7 @@ FeatureDescription describe(const package::Feature& feature, const ir::Value* va
   result.shape = feature.shape;
   if (value != nullptr && (value->type.is_tensor() || value->type.is_state())) {
     result.dtype = value->type.dtype();
-    if (result.shape.empty()) result.shape = value->type.shape();
+    if (result.shape.empty() && value->type.has_rank()) result.shape = value->type.shape();
   }
   return result;
 }
@@ -136,6 +136,9 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   options.taps = taps;
   options.largest_shapes = largest_shapes(*impl.description);
   options.files = impl.model.weight_files;
+  options.adjustable = [lowered, &catalog](const std::map<std::string, Shape>& shapes) {
+    return passes::specialise_adjustable(*lowered, catalog, {.shapes = shapes});
+  };
   return std::make_unique<exec::Session>(*lowered, specialiser, catalog, &ops::cpu_backend(),
                                          options);
 }
@@ -182,9 +185,10 @@ TensorMap CoreMLModelWrapper::Impl::prepare(const TensorMap& given) const {
     const package::Feature& declared = feature == nullptr ? kNone : *feature;
     const auto found = given.find(argument->name);
     if (found == given.end()) {
-      if (!declared.optional)
+      if (!declared.optional) {
         fail(ErrorCode::kInvalidArgument, "input '{}': expected a tensor, got none",
              argument->name);
+      }
       prepared[argument->name] = default_tensor(declared, argument->type);
       continue;
     }
@@ -282,6 +286,7 @@ const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
     }
   });
   if (tokenizer_error_) throw Error(*tokenizer_error_);
+  MW_CHECK(tokenizer_.has_value());
   return *tokenizer_;
 }
 const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer(); }

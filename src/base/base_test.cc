@@ -117,6 +117,28 @@ TEST(mapped_file, truncation_while_mapped_is_reported_not_fatal) {
             std::string::npos);
 }
 
+TEST(tensor, more_than_the_memory_is_an_error_before_anything_is_allocated) {
+  try {
+    const Tensor tensor(DType::kF64, {int64_t{1} << 24, int64_t{1} << 24});
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory);
+    EXPECT_TRUE(std::string(e.what()).starts_with(
+        "a tensor [16777216, 16777216] needs 2251.8 TB, of which "))
+        << e.what();
+  }
+}
+
+TEST(in_context, an_allocation_that_fails_is_an_error_of_the_user) {
+  try {
+    in_context([] { return "model"; }, [] { throw std::bad_alloc(); });
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory);
+    EXPECT_STREQ(e.what(), "model: out of memory");
+  }
+}
+
 TEST(mapped_file, a_missing_file_or_a_folder_is_an_error) {
   EXPECT_THROW(MappedFile::open(scratch("absent")), Error);
   EXPECT_THROW(MappedFile::open(std::filesystem::temp_directory_path()), Error);

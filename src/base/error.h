@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <new>
 #include <utility>
 
 #include "millwright/error.hpp"
@@ -16,13 +17,17 @@ template <class... Args>
 }
 
 // Runs `body`; an mw::Error that leaves it gains `context()` in front. The context is built only
-// then.
+// then. An allocation that failed becomes an mw::Error.
 template <class Context, class Body>
 decltype(auto) in_context(Context&& context, Body&& body) {
   try {
     return std::forward<Body>(body)();
   } catch (const Error& e) {
     throw e.within(context());
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kOutOfMemory, "out of memory", std::string(context()));
+  } catch (const std::length_error&) {
+    throw Error(ErrorCode::kOutOfMemory, "out of memory", std::string(context()));
   }
 }
 

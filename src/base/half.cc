@@ -107,11 +107,11 @@ __attribute__((target("avx,f16c"))) void round_f16c(float* values, size_t count)
 }
 // clang 16 does not know "f16c" as a feature to ask for.
 bool has_f16c() {
-  static const bool has = [] {
+  static const bool kHas = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;
     return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C) != 0;
   }();
-  return has;
+  return kHas;
 }
 }  // namespace
 #endif

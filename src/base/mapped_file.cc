@@ -34,7 +34,7 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   for (Range& range : g_ranges) {
     if (address < range.begin.load() || address >= range.end.load()) continue;
-    void* at = reinterpret_cast<void*>(address & ~(page - 1));
+    auto* at = static_cast<std::byte*>(info->si_addr) - address % page;
     if (mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
       range.damaged.store(true);
       return;

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "base/memory.h"
 
 namespace mw {
 namespace {
@@ -33,6 +34,8 @@ constexpr std::array<DTypeRow, 22> kDTypes = {{
     {"uint8", 8, false, true},     {"uint16", 16, false, true}, {"uint32", 32, false, true},
     {"uint64", 64, false, true},
 }};
+
+constexpr int64_t kLarge = int64_t{64} << 20;  // bytes from which on the memory left is looked up
 
 const DTypeRow& row(DType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
 
@@ -125,6 +128,7 @@ int64_t bytes_of(DType dtype, int64_t count) {
 
 Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(std::move(shape)), count_(count_of(shape_)) {
+  if (nbytes() > kLarge) expect_memory(nbytes(), "a tensor " + to_string(shape_));
   if (dtype == DType::kString) {
     auto strings = std::make_shared<std::vector<std::string>>(
         static_cast<size_t>(std::max<int64_t>(count_, 1)));
@@ -135,9 +139,10 @@ Tensor::Tensor(DType dtype, Shape shape)
   const auto bytes = static_cast<size_t>(std::max<int64_t>(nbytes(), 1));
   constexpr std::align_val_t kAlign{64};
   void* memory = ::operator new(bytes, kAlign, std::nothrow);
-  if (memory == nullptr)
+  if (memory == nullptr) {
     fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for a tensor {}", bytes,
          to_string(shape_));
+  }
   std::memset(memory, 0, bytes);
   data_ = memory;
   owner_ = std::shared_ptr<const void>(memory, [](void* p) { ::operator delete(p, kAlign); });

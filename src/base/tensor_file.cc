@@ -250,9 +250,10 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
                                    [&](const auto& r) { return r.second == tensor.dtype(); });
     std::string dtype = row != kSafetensorsDtypes.end() ? std::string(row->first) : "";
     if (tensor.dtype() == DType::kU64) dtype = "U64";
-    if (dtype.empty())
+    if (dtype.empty()) {
       fail(ErrorCode::kUnsupported, "tensor '{}': safetensors cannot hold {}", name,
            name_of(tensor.dtype()));
+    }
     const auto bytes = static_cast<uint64_t>(tensor.nbytes());
     header[name] = {
         {"dtype", dtype}, {"shape", tensor.shape()}, {"data_offsets", {offset, offset + bytes}}};

@@ -5,11 +5,30 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 
 namespace mw::cli {
+namespace {
+
+volatile std::sig_atomic_t g_interrupted = 0;
+
+}  // namespace
+
+void watch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { g_interrupted = 1; };
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+bool is_interrupted() { return g_interrupted != 0; }
+
+void stop_if_interrupted() {
+  if (is_interrupted()) throw Interrupted();
+}
 
 void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
   command.add_option("model", model, "a .mlmodelc or .mlpackage folder, or an .mlmodel file")

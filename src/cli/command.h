@@ -58,4 +58,11 @@ class Progress {
 
 double now_seconds();  // monotonic
 
+// From here on the first Ctrl-C asks the command to stop between two steps; a second one ends it.
+void watch_interrupts();
+bool is_interrupted();
+// Ends the command with exit code 130.
+struct Interrupted {};
+void stop_if_interrupted();  // throws Interrupted
+
 }  // namespace mw::cli

@@ -117,9 +117,10 @@ class FunctionCompare {
     std::set<const Operation*> left;
     for (const auto& [name, op] : in_b) left.insert(op);
     for (const Operation* op : ops_b) {
-      if (left.contains(op))
+      if (left.contains(op)) {
         out_.operations.push_back(
             fmt::format("{}: {} '{}' is in B only", name_, op->type, key(*op)));
+      }
     }
     for (const auto& [x, y] : pairs) compare_ops(*x, *y);
   }
@@ -200,9 +201,10 @@ class FunctionCompare {
       const ir::ConstantPtr p = ir::constant_of(a[i]), q = ir::constant_of(b[i]);
       const bool same =
           p != nullptr && q != nullptr ? same_constant(p, q) : corresponds(a[i], b[i]);
-      if (!same)
+      if (!same) {
         out_.operations.push_back(
             fmt::format("{}: output {}: {} -> {}", where, i, a[i]->name, b[i]->name));
+      }
     }
   }
 
@@ -245,12 +247,21 @@ class FunctionCompare {
 
 using ValueNamed = const Value* (*)(const ir::Function&, const std::string&);
 
-// The features of one kind in both descriptions, and what finds their values in the functions.
-void compare_features(const std::string& kind, const std::vector<package::Feature>& a,
-                      const std::vector<package::Feature>& b, const ir::Function& in_a,
-                      const ir::Function& in_b, ValueNamed value_named,
-                      std::vector<std::string>& out) {
-  const std::string where = in_a.name + ": " + kind;
+// One kind of features, where descriptions keep them, and what finds their values in a function.
+struct FeatureKind {
+  const char* name;
+  std::vector<package::Feature> package::FunctionDescription::*list;
+  ValueNamed value_named;
+};
+constexpr FeatureKind kInputs = {"input", &package::FunctionDescription::inputs, argument_named};
+constexpr FeatureKind kOutputs = {"output", &package::FunctionDescription::outputs, output_named};
+constexpr FeatureKind kStates = {"state", &package::FunctionDescription::states, argument_named};
+
+void compare_features(const FeatureKind& kind, const package::FunctionDescription& described_a,
+                      const package::FunctionDescription& described_b, const ir::Function& in_a,
+                      const ir::Function& in_b, std::vector<std::string>& out) {
+  const auto &a = described_a.*kind.list, &b = described_b.*kind.list;
+  const std::string where = in_a.name + ": " + kind.name;
   const auto find = [](const std::vector<package::Feature>& list, const std::string& name) {
     const auto found =
         std::find_if(list.begin(), list.end(), [&](const auto& f) { return f.name == name; });
@@ -261,8 +272,8 @@ void compare_features(const std::string& kind, const std::vector<package::Featur
     if (other == nullptr) {
       out.push_back(fmt::format("{} '{}' is in A only", where, feature.name));
     } else if (!(feature == *other)) {
-      const std::string x = feature_text(feature, value_named(in_a, feature.name));
-      const std::string y = feature_text(*other, value_named(in_b, feature.name));
+      const std::string x = feature_text(feature, kind.value_named(in_a, feature.name));
+      const std::string y = feature_text(*other, kind.value_named(in_b, feature.name));
       out.push_back(x == y ? fmt::format("{} '{}': \"{}\" -> \"{}\"", where, feature.name,
                                          feature.description, other->description)
                            : fmt::format("{} '{}': {} -> {}", where, feature.name, x, y));
@@ -315,12 +326,9 @@ Differences compare(const package::Model& a, const package::Model& b) {
     }
     const auto *x = a.find_function(function->name), *y = b.find_function(function->name);
     if (x != nullptr && y != nullptr) {
-      compare_features("input", x->inputs, y->inputs, *function, *other, argument_named,
-                       out.interface);
-      compare_features("output", x->outputs, y->outputs, *function, *other, output_named,
-                       out.interface);
-      compare_features("state", x->states, y->states, *function, *other, argument_named,
-                       out.interface);
+      compare_features(kInputs, *x, *y, *function, *other, out.interface);
+      compare_features(kOutputs, *x, *y, *function, *other, out.interface);
+      compare_features(kStates, *x, *y, *function, *other, out.interface);
     }
     FunctionCompare(*function, *other, out).run();
   }

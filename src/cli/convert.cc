@@ -36,6 +36,7 @@ package::Container container_named(const std::filesystem::path& path) {
 // The arguments and outputs of a function: the values that callers know by name.
 std::vector<ir::Value*> interface_of(const ir::Function& function) {
   std::vector<ir::Value*> values;
+  values.reserve(function.body.arguments.size() + function.body.outputs.size());
   for (const auto& argument : function.body.arguments) values.push_back(argument.get());
   values.insert(values.end(), function.body.outputs.begin(), function.body.outputs.end());
   return values;

@@ -25,6 +25,10 @@ std::string range_text(const ShapeRange& range) {
   return fmt::format("{}..{}", range.lower, range.upper < 0 ? "" : std::to_string(range.upper));
 }
 
+std::string shape_text(const ir::Type& type) {
+  return type.has_rank() ? shape_text(type.shape()) : "of any rank";
+}
+
 bool is_array(const Feature& feature) {
   return feature.kind == Feature::Kind::kMultiArray || feature.kind == Feature::Kind::kState;
 }
@@ -52,7 +56,7 @@ std::string array_text(const Feature& feature, const ir::Type* type) {
     return text + "]";
   }
   return text +
-         shape_text(feature.shape.empty() && type != nullptr ? type->shape() : feature.shape);
+         (feature.shape.empty() && type != nullptr ? shape_text(*type) : shape_text(feature.shape));
 }
 
 std::string image_text(const Feature& feature) {
@@ -78,7 +82,7 @@ std::string feature_text(const Feature& feature, const ir::Value* value) {
   if (is_array(feature)) text = array_text(feature, type);
   if (feature.kind == Feature::Kind::kImage) text = image_text(feature);
   if (!is_array(feature) && type != nullptr) {
-    text += fmt::format(" ({} {} inside)", name_of(type->dtype()), shape_text(type->shape()));
+    text += fmt::format(" ({} {} inside)", name_of(type->dtype()), shape_text(*type));
   }
   if (feature.optional) text += ", optional";
   if (feature.default_value) text += fmt::format(", {} when absent", *feature.default_value);
@@ -94,10 +98,11 @@ nlohmann::json feature_json(const Feature& feature, const ir::Value* value) {
   if (type != nullptr) {
     if (!feature.dtype) json["dtype"] = name_of(type->dtype());
     json["program_dtype"] = name_of(type->dtype());
-    json["program_shape"] = type->shape();
+    if (type->has_rank()) json["program_shape"] = type->shape();
   }
   if (is_array(feature)) {
-    json["shape"] = feature.shape.empty() && type != nullptr ? type->shape() : feature.shape;
+    const bool declared = !feature.shape.empty() || type == nullptr || !type->has_rank();
+    json["shape"] = declared ? feature.shape : type->shape();
     if (!feature.enumerated.empty()) json["enumerated"] = feature.enumerated;
     for (const ShapeRange& range : feature.ranges)
       json["ranges"].push_back({range.lower, range.upper});

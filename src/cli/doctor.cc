@@ -131,7 +131,8 @@ std::vector<OpRow> known_ops() {
     const char* kernel = "reference";
     if (rules != nullptr && rules->view) kernel = "view";
     if (rules != nullptr && (rules->make || rules->row)) kernel = "kernel";
-    rows.push_back({name, std::string(ir::name_of(*ops::catalog().first_opset(name))), kernel});
+    const auto opset = ops::catalog().first_opset(name);
+    rows.push_back({name, std::string(opset ? ir::name_of(*opset) : ""), kernel});
   }
   return rows;
 }
@@ -181,12 +182,12 @@ void print_ops_json() {
 void doctor(const Options& o) {
   if (o.table) return print_table();
   if (o.ops) return o.json ? print_ops_json() : print_ops();
-  const char* kCoreMl = "not on this system; models run natively";
+  const char* core_ml = "not on this system; models run natively";
   const std::vector<std::pair<const char*, Rows>> sections = {
       {"machine", machine_rows()},
       {"build", build_rows()},
       {"libraries", library_rows()},
-      {"Core ML", {{"framework", kCoreMl}}}};
+      {"Core ML", {{"framework", core_ml}}}};
   nlohmann::json json;
   for (const auto& [title, rows] : sections) {
     Table table("  ");

@@ -58,6 +58,7 @@ Loss evaluate(const LanguageModel& lm, const std::vector<int32_t>& ids, const Op
   Loss loss;
   Progress progress("eval", static_cast<int64_t>(starts.size()));
   for (size_t first = 0; first < starts.size(); first += static_cast<size_t>(batch)) {
+    stop_if_interrupted();
     const auto rows = std::min<int64_t>(batch, static_cast<int64_t>(starts.size() - first));
     Tensor input(DType::kI32, {rows, seq_len});
     for (int64_t r = 0; r < rows; ++r) {
@@ -86,6 +87,7 @@ Loss evaluate(const LanguageModel& lm, const std::vector<int32_t>& ids, const Op
 }
 
 void run(const Options& o) {
+  watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
   const LanguageModel lm(model, o.target, tokenizer.vocab_size());
@@ -101,6 +103,7 @@ void run(const Options& o) {
          seq_len);
   const double started = now_seconds();
   const Loss loss = evaluate(lm, ids, o, seq_len);
+  stop_if_interrupted();
   const double seconds = now_seconds() - started;
   const double mean = loss.total / static_cast<double>(loss.tokens);
   if (o.json) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <numeric>
@@ -25,8 +24,6 @@ struct Options {
   uint64_t seed = 0;
   bool ignore_end = false;
 };
-
-volatile std::sig_atomic_t g_stop = 0;
 
 int32_t greedy(const std::vector<float>& logits) {
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -68,6 +65,7 @@ void print(const std::string& text) {
 }
 
 void run(const Options& o) {
+  watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
   const LanguageModel lm(model, o.target, tokenizer.vocab_size());
@@ -77,10 +75,10 @@ void run(const Options& o) {
   std::mt19937_64 random(o.seed);
   LanguageModel::Stream stream(lm);
   StreamDecoder decoder(tokenizer);
-  std::signal(SIGINT, [](int) { g_stop = 1; });
 
   const double started = now_seconds();
   std::vector<float> logits = stream.extend(prompt);
+  stop_if_interrupted();
   tokenizer.check_fits(static_cast<int64_t>(logits.size()));
   const double prefilled = now_seconds();
   for (const int32_t id : prompt) print(decoder.push(id));
@@ -94,7 +92,7 @@ void run(const Options& o) {
     }
     print(decoder.push(id));
     ++count;
-    if (g_stop != 0) {
+    if (is_interrupted()) {
       why = "interrupted";
       break;
     }
@@ -110,6 +108,7 @@ void run(const Options& o) {
   fmt::print(stderr, "prompt {} tokens in {:.3f} s; {} tokens in {:.3f} s, {:.1f} tokens/s; {}\n",
              prompt.size(), prefilled - started, count, seconds,
              count > 0 ? static_cast<double>(count) / seconds : 0.0, why);
+  stop_if_interrupted();
 }
 
 }  // namespace

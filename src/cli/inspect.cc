@@ -113,7 +113,7 @@ nlohmann::json weights_json(const Infos& infos) {
                           {"selectable", info.selectable},
                           {"reason", info.reason},
                           {"uses", info.uses}};
-    if (info.value->type.is_tensor()) {
+    if (info.value->type.is_tensor() && info.value->type.has_rank()) {
       row["dtype"] = name_of(info.value->type.dtype());
       row["shape"] = info.value->type.shape();
     }
@@ -226,8 +226,10 @@ void print_weights(const Infos& infos) {
       ++hidden;
       continue;
     }
-    table.row({info.name, type.is_tensor() ? to_string(type.shape()) : type.str(), info.storage,
-               fmt::format("{:>9}", human_bytes(info.bytes)), verdict_of(info), reason_of(info)});
+    table.row({info.name,
+               type.is_tensor() && type.has_rank() ? to_string(type.shape()) : type.str(),
+               info.storage, fmt::format("{:>9}", human_bytes(info.bytes)), verdict_of(info),
+               reason_of(info)});
   }
   fmt::print("\n  weights\n{}", table.str());
   if (hidden > 0)

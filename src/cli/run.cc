@@ -135,7 +135,7 @@ void print_result(const std::vector<TensorMap>& results, const std::vector<doubl
 // To stderr, so that what a pipe reads stays the same.
 void print_profile(const exec::Profile& profile) {
   constexpr size_t kShown = 25;
-  const double total = std::max(profile.seconds(), 1e-12);
+  const double total = std::max(profile.seconds(), 1e-12), flops = std::max(profile.flops(), 1.0);
   Table table("  ");
   table.row({"kind", "op", "calls", "ms", "share", "GFLOP/s", "name"});
   for (size_t i = 0; i < std::min(kShown, profile.rows.size()); ++i) {
@@ -152,13 +152,16 @@ void print_profile(const exec::Profile& profile) {
   for (const exec::ProfileRow& row : profile.by_kind()) {
     kinds.row({row.kind, fmt::format("{:>5}", row.calls),
                fmt::format("{:>8.3f} ms", row.seconds * 1e3),
-               fmt::format("{:>4.1f} %", row.seconds / total * 100)});
+               fmt::format("{:>4.1f} %", row.seconds / total * 100),
+               fmt::format("{:>8.3f} GFLOP", row.flops / 1e9),
+               fmt::format("{:>4.1f} %", row.flops / flops * 100)});
   }
-  fmt::print(stderr, "by kind\n{}", kinds.str());
+  fmt::print(stderr, "by kind: calls, time, floating-point operations\n{}", kinds.str());
 }
 
 void run(const Options& o) {
   check_output(o.output);
+  watch_interrupts();
   LoadOptions load_options = o.model.load_options();
   load_options.profile = o.profile;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model.model, load_options);
@@ -168,6 +171,7 @@ void run(const Options& o) {
   std::vector<double> seconds;
   Progress progress("run", static_cast<int64_t>(inputs.size()));
   for (size_t i = 0; i < inputs.size(); ++i) {
+    stop_if_interrupted();
     const double started = now_seconds();
     results.push_back(
         in_context([&] { return i < o.inputs.size() ? o.inputs[i] : std::string("inputs"); },
@@ -175,6 +179,7 @@ void run(const Options& o) {
     seconds.push_back(now_seconds() - started);
     progress.update(static_cast<int64_t>(i) + 1);
   }
+  stop_if_interrupted();
   check_taps(o.taps, results.front());
   if (!o.output.empty()) {
     TensorMap all;

@@ -2,6 +2,7 @@
 #include "cpu/dots.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 
@@ -115,9 +116,16 @@ template <int M, class W>
 HWY_INLINE void sum_all(FewRows x, const W* w, int64_t w_stride, int64_t columns, int64_t k,
                         FewRows y) {
   const auto lanes = static_cast<int64_t>(hn::Lanes(D()));
+  // As many sums as there are registers for.
+  constexpr int kWide = M > 4 ? (hn::MaxLanes(D()) >= 16 ? 3 : 1) : (M > 2 ? 2 : 4);
   int64_t at = 0;
-  for (; at + 4 * lanes <= columns; at += 4 * lanes) {
-    sum_block<M, 4>(x, w + at, w_stride, k, {y.data + at, y.stride});
+  for (; at + kWide * lanes <= columns; at += kWide * lanes) {
+    sum_block<M, kWide>(x, w + at, w_stride, k, {y.data + at, y.stride});
+  }
+  if constexpr (kWide > 2) {
+    for (; at + 2 * lanes <= columns; at += 2 * lanes) {
+      sum_block<M, 2>(x, w + at, w_stride, k, {y.data + at, y.stride});
+    }
   }
   for (; at + lanes <= columns; at += lanes) {
     sum_block<M, 1>(x, w + at, w_stride, k, {y.data + at, y.stride});
@@ -143,8 +151,16 @@ void sum_typed(FewRows x, int64_t m, StoredRows w, int64_t columns, int64_t k, F
       return sum_all<2>(x, data, w.stride, columns, k, y);
     case 3:
       return sum_all<3>(x, data, w.stride, columns, k, y);
-    default:
+    case 4:
       return sum_all<4>(x, data, w.stride, columns, k, y);
+    case 5:
+      return sum_all<5>(x, data, w.stride, columns, k, y);
+    case 6:
+      return sum_all<6>(x, data, w.stride, columns, k, y);
+    case 7:
+      return sum_all<7>(x, data, w.stride, columns, k, y);
+    default:
+      return sum_all<8>(x, data, w.stride, columns, k, y);
   }
 }
 
@@ -170,6 +186,27 @@ void SumRows(FewRows x, int64_t m, StoredRows w, int64_t columns, int64_t k, Few
   }
 }
 
+// A vector of one column of as many rows as it has lanes, one after the other.
+void Transpose(FewRows from, int64_t rows, int64_t columns, float* to, int64_t to_stride) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t row = 0;
+  if (from.stride * lanes < std::numeric_limits<int32_t>::max()) {
+    const auto at = hn::Mul(hn::Iota(di, 0), hn::Set(di, static_cast<int32_t>(from.stride)));
+    for (; row + lanes <= rows; row += lanes) {
+      const float* base = from.data + row * from.stride;
+      for (int64_t j = 0; j < columns; ++j) {
+        hn::StoreU(hn::GatherIndex(d, base + j, at), d, to + j * to_stride + row);
+      }
+    }
+  }
+  for (; row < rows; ++row) {
+    for (int64_t j = 0; j < columns; ++j)
+      to[j * to_stride + row] = from.data[row * from.stride + j];
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace HWY_NAMESPACE
 }  // namespace mw::cpu
@@ -180,6 +217,7 @@ namespace mw::cpu {
 
 HWY_EXPORT(DotRows);
 HWY_EXPORT(SumRows);
+HWY_EXPORT(Transpose);
 
 void dot_rows(FewRows x, int64_t m, StoredRows w, int64_t rows, int64_t k, FewRows y) {
   MW_CHECK(m >= 1 && m <= kMaxDotRows);
@@ -187,8 +225,12 @@ void dot_rows(FewRows x, int64_t m, StoredRows w, int64_t rows, int64_t k, FewRo
 }
 
 void sum_rows(FewRows x, int64_t m, StoredRows w, int64_t columns, int64_t k, FewRows y) {
-  MW_CHECK(m >= 1 && m <= kMaxDotRows);
+  MW_CHECK(m >= 1 && m <= kMaxSumRows);
   HWY_DYNAMIC_DISPATCH(SumRows)(x, m, w, columns, k, y);
+}
+
+void transpose(FewRows from, int64_t rows, int64_t columns, float* to, int64_t to_stride) {
+  HWY_DYNAMIC_DISPATCH(Transpose)(from, rows, columns, to, to_stride);
 }
 
 }  // namespace mw::cpu

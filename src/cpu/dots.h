@@ -8,6 +8,7 @@
 namespace mw::cpu {
 
 inline constexpr int64_t kMaxDotRows = 4;
+inline constexpr int64_t kMaxSumRows = 8;
 
 // Rows of floats, `stride` apart.
 struct FewRows {
@@ -23,7 +24,10 @@ struct StoredRows {
 
 // y[i][j] = sum_k x[i][k] w[j][k] for i < m and j < rows; 1 <= m <= 4.
 void dot_rows(FewRows x, int64_t m, StoredRows w, int64_t rows, int64_t k, FewRows y);
-// y[i][j] = sum_k x[i][k] w[k][j] for i < m and j < columns; 1 <= m <= 4.
+// y[i][j] = sum_k x[i][k] w[k][j] for i < m and j < columns; 1 <= m <= 8.
 void sum_rows(FewRows x, int64_t m, StoredRows w, int64_t columns, int64_t k, FewRows y);
+
+// to[j][i] = from[i][j] for i < rows and j < columns; rows of `to` are to_stride floats apart.
+void transpose(FewRows from, int64_t rows, int64_t columns, float* to, int64_t to_stride);
 
 }  // namespace mw::cpu

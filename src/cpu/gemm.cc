@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "cpu/dots.h"
-#include "cpu/onednn.h"
+#include "cpu/matmul.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
 #include "plan/constant_pool.h"
@@ -23,9 +23,10 @@ using plan::Place;
 using plan::Ref;
 using plan::Weight;
 
-constexpr int64_t kBlockMultiplies = 1 << 16;       // of a small product, per parallel block
-constexpr int64_t kPanelFloats = int64_t{1} << 20;  // of a decompressed panel of a large product
-constexpr int64_t kPieceFloats = int64_t{1} << 14;  // of a decompressed piece of a small product
+constexpr int64_t kBlockMultiplies = 1 << 16;        // of a small product, per parallel block
+constexpr int64_t kPanelFloats = int64_t{1} << 20;   // of a decompressed panel of a large product
+constexpr int64_t kPieceFloats = int64_t{1} << 14;   // of a decompressed piece of a small product
+constexpr int64_t kColumnFloats = int64_t{1} << 17;  // of a piece whose rows are cut
 
 int64_t floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
 
@@ -100,7 +101,7 @@ class FewRowsDense : public plan::Kernel {
   Epilogue epilogue_;
 };
 
-// Decodes a few rows of a compressed weight at a time, each thread into its own buffer.
+// Decodes a few outputs of a compressed weight at a time, each thread into its own buffer.
 class FewRowsDecoded : public plan::Kernel {
  public:
   FewRowsDecoded(Claim& claim, const WeightGemm& gemm, const Place& y, Epilogue epilogue)
@@ -110,10 +111,13 @@ class FewRowsDecoded : public plan::Kernel {
         x_(gemm.x.ref),
         y_(y.ref),
         x_stride_(gemm.x.strides[0]),
+        by_output_(gemm.weight_by_output),
         slots_(thread_count()),
         reader_(gemm.weight.reader),
         epilogue_(epilogue) {
-    piece_ = std::clamp<int64_t>(kPieceFloats / std::max<int64_t>(k_, 1), 4, 64);
+    const int64_t k = std::max<int64_t>(k_, 1);
+    piece_ = by_output_ ? std::clamp<int64_t>(kPieceFloats / k, 4, 64)
+                        : std::clamp<int64_t>(kColumnFloats / k, 16, 256);
     buffer_ = claim.workspace(floats(piece_ * k_) * slots_).ref;
   }
 
@@ -124,8 +128,13 @@ class FewRowsDecoded : public plan::Kernel {
     parallel_blocks(n_, piece_, slots_, [&](int slot, int64_t begin, int64_t end) {
       float* rows = buffers + slot * piece_ * k_;
       const FewRows out{y + begin, n_};
-      reader_->read(begin, end - begin, rows);
-      dot_rows(x, m_, {rows, DType::kF32, k_}, end - begin, k_, out);
+      if (by_output_) {
+        reader_->read(begin, end - begin, rows);
+        dot_rows(x, m_, {rows, DType::kF32, k_}, end - begin, k_, out);
+      } else {
+        reader_->read_part(0, k_, begin, end - begin, rows);
+        sum_rows(x, m_, {rows, DType::kF32, end - begin}, end - begin, k_, out);
+      }
       epilogue_.apply(frame, out, m_, begin, end - begin);
     });
   }
@@ -134,6 +143,7 @@ class FewRowsDecoded : public plan::Kernel {
   int64_t m_, n_, k_;
   Ref x_, y_, buffer_;
   int64_t x_stride_, piece_ = 4;
+  bool by_output_;
   int slots_;
   std::shared_ptr<const plan::WeightReader> reader_;
   Epilogue epilogue_;
@@ -231,6 +241,7 @@ class PanelGemm : public plan::Kernel {
       : n_(gemm.n),
         k_(gemm.k),
         panel_(panel),
+        by_output_(gemm.weight_by_output),
         x_(gemm.x.ref),
         y_(y.ref),
         bias_(bias),
@@ -244,12 +255,9 @@ class PanelGemm : public plan::Kernel {
 
   void run(const Frame& frame) const override {
     float* rows = frame.as<float>(rows_);
-    const int64_t piece = std::max<int64_t>(1, kPieceFloats / std::max<int64_t>(k_, 1));
     for (int64_t n = 0; n < n_; n += panel_) {
       const int64_t count = std::min(panel_, n_ - n);
-      parallel_for(count, piece, [&](int64_t begin, int64_t end) {
-        reader_->read(n + begin, end - begin, rows + begin * k_);
-      });
+      decode(n, count, rows);
       const Matmul& matmul = count == panel_ ? *matmul_ : *last_;
       matmul.run(frame.as<float>(x_), rows, bias_ ? frame.as<float>(*bias_) + n : nullptr,
                  frame.as<float>(y_) + n, frame.at(scratch_));
@@ -257,7 +265,21 @@ class PanelGemm : public plan::Kernel {
   }
 
  private:
+  // Outputs [n, n + count) as [count, k] or as [k, count].
+  void decode(int64_t n, int64_t count, float* rows) const {
+    const int64_t row_length = std::max<int64_t>(by_output_ ? k_ : count, 1);
+    parallel_for(by_output_ ? count : k_, std::max<int64_t>(1, kPieceFloats / row_length),
+                 [&](int64_t begin, int64_t end) {
+                   if (by_output_) {
+                     reader_->read(n + begin, end - begin, rows + begin * k_);
+                   } else {
+                     reader_->read_part(begin, end - begin, n, count, rows + begin * count);
+                   }
+                 });
+  }
+
   int64_t n_, k_, panel_;
+  bool by_output_;
   Ref x_, y_;
   std::optional<Ref> bias_;
   std::unique_ptr<Matmul> matmul_, last_;
@@ -272,13 +294,16 @@ std::unique_ptr<plan::Kernel> make_panels(Claim& claim, const WeightGemm& gemm, 
       std::min(gemm.n, std::clamp<int64_t>(kPanelFloats / gemm.k / 64 * 64, 64, 1024));
   MatmulShape shape = packed_shape(gemm, bias.has_value(), activation);
   shape.packed_b = false;
-  shape.b = {{}, {}, 1, gemm.k};
-  shape.n = panel;
-  std::unique_ptr<Matmul> matmul = Matmul::make(shape), last;
+  const auto make = [&](int64_t columns) {
+    shape.n = columns;
+    shape.b =
+        gemm.weight_by_output ? MatrixLayout{{}, {}, 1, gemm.k} : MatrixLayout{{}, {}, columns, 1};
+    return Matmul::make(shape);
+  };
+  std::unique_ptr<Matmul> matmul = make(panel), last;
   if (matmul == nullptr) return nullptr;
   if (gemm.n % panel != 0) {
-    shape.n = gemm.n % panel;
-    last = Matmul::make(shape);
+    last = make(gemm.n % panel);
     if (last == nullptr) return nullptr;
   }
   return std::make_unique<PanelGemm>(claim, gemm, y, bias, panel, std::move(matmul),
@@ -448,7 +473,6 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
   const std::optional<Activation> activation = claim.take_activation(can_activate);
   std::optional<Ref> bias;
   if (gemm.bias && !all_zero(*gemm.bias)) bias = claim.hold(*gemm.bias).ref;
-  if (gemm.weight.reader != nullptr && !gemm.weight_by_output) return nullptr;
   const Place y = claim.result();
   claim.set_kind("gemm");
   const auto m = static_cast<double>(gemm.m), n = static_cast<double>(gemm.n),

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "cpu/onednn.h"
+#include "cpu/matmul.h"
 #include "plan/backend.h"
 
 namespace mw::cpu {

@@ -506,13 +506,22 @@ MW_PLAIN(Atan, std::atan(x))
 MW_PLAIN(Atanh, std::atanh(x))
 MW_PLAIN(Sinh, std::sinh(x))
 MW_PLAIN(Cosh, std::cosh(x))
-MW_PLAIN(RoundHalf, f16_to_f32(f32_to_f16(x)))
 #undef MW_PLAIN
 
 float bits_of(int32_t value) {
   float result;
   std::memcpy(&result, &value, sizeof(result));
   return result;
+}
+
+void round_halves(const float* a, float* y, size_t count, float, float) {
+  constexpr size_t kPart = 256;
+  uint16_t halves[kPart];
+  for (size_t i = 0; i < count; i += kPart) {
+    const size_t part = std::min(kPart, count - i);
+    f32_to_f16(a + i, halves, part);
+    f16_to_f32(halves, y + i, part);
+  }
 }
 
 // Truncates toward zero and saturates; NaN becomes 0.
@@ -605,7 +614,7 @@ UnaryLoop unary_loop(RowOp op) {
     case RowOp::kToInt:
       return PlainUnary<ToInt>::loop;
     case RowOp::kRoundHalf:
-      return PlainUnary<RoundHalf>::loop;
+      return round_halves;
     default:
       return HWY_DYNAMIC_DISPATCH(Unaries)(op);
   }

@@ -76,6 +76,7 @@ class RowKernel : public plan::Kernel {
   std::vector<int> direct_;        // by value: output it is computed in; -1: none
   int64_t rows_ = 1;               // extent of the last outer axis
   int64_t tile_rows_ = 1, tile_columns_ = 1, row_tiles_ = 1, column_tiles_ = 1, units_ = 0;
+  int64_t budget_ = 0;  // elements of a tile that suit the cache
   int64_t grain_ = 1, workspace_floats_ = 0, lanes_bytes_ = 0, slot_bytes_ = 0;
   int slots_ = 1;
   Ref workspace_;
@@ -103,9 +104,7 @@ RowKernel::RowKernel(RowProgram program, const std::function<Ref(int64_t)>& work
   choose_registers();
   lanes_bytes_ = static_cast<int64_t>(program_.values.size() * sizeof(Lanes) + 63) / 64 * 64;
   slot_bytes_ = lanes_bytes_ + workspace_floats_ * static_cast<int64_t>(sizeof(float));
-  slots_ = static_cast<int>(
-      std::min<int64_t>(thread_count(), (units_ + grain_ - 1) / std::max<int64_t>(grain_, 1)));
-  slots_ = std::max(slots_, 1);
+  slots_ = thread_count();
   workspace_ = workspace(slot_bytes_ * slots_);
 }
 
@@ -146,11 +145,11 @@ void RowKernel::choose_steps() {
 void RowKernel::choose_tiles() {
   int64_t full = 1;
   for (const auto& value : program_.values) full += value.form == Form::kFull ? 1 : 0;
-  const int64_t budget = std::clamp<int64_t>(
+  budget_ = std::clamp<int64_t>(
       kRegisterBytes / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(full / 2, 1), 256,
       kLargestTile);
-  tile_columns_ = program_.whole_rows ? program_.width : std::min(program_.width, budget);
-  tile_rows_ = std::clamp<int64_t>(budget / std::max<int64_t>(tile_columns_, 1), 1, rows_);
+  tile_columns_ = program_.whole_rows ? program_.width : std::min(program_.width, budget_);
+  tile_rows_ = std::clamp<int64_t>(budget_ / std::max<int64_t>(tile_columns_, 1), 1, rows_);
   row_tiles_ = (rows_ + tile_rows_ - 1) / tile_rows_;
   column_tiles_ = (program_.width + tile_columns_ - 1) / tile_columns_;
   int64_t prefixes = 1;
@@ -181,7 +180,9 @@ void RowKernel::choose_registers() {
   const auto round_up = [](int64_t floats) {
     return (floats + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
   };
-  const int64_t full = round_up(tile_rows_ * tile_columns_), per_row = round_up(tile_rows_);
+  // The sizes depend on the program and the width alone: a plan for fewer rows or narrower ones
+  // then fits into the memory of a larger one.
+  const int64_t full = round_up(std::max(budget_, tile_columns_)), per_row = round_up(budget_);
   std::vector<int64_t> free_full, free_row;
   const auto take = [&](size_t value) {
     const bool is_full = program_.values[value].form == Form::kFull;

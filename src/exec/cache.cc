@@ -10,8 +10,10 @@
 namespace mw::exec {
 namespace {
 
-constexpr size_t kBindingsPerPlan = 64;
 constexpr size_t kBoundsRemembered = 64;
+constexpr size_t kRelativesRemembered = 16;
+// A family that does not last is not worth making again and again.
+constexpr size_t kFamilies = 4, kPlansPerFamily = 16;
 
 bool same_shapes(const std::map<std::string, Shape>& shapes, const TensorMap& inputs) {
   for (const auto& [name, shape] : shapes) {
@@ -19,6 +21,19 @@ bool same_shapes(const std::map<std::string, Shape>& shapes, const TensorMap& in
     if (found == inputs.end() || found->second.shape() != shape) return false;
   }
   return true;
+}
+
+uint64_t add_to_hash(uint64_t hash, const Shape& shape) {
+  for (const int64_t extent : shape) {
+    hash = (hash ^ static_cast<uint64_t>(extent)) * 0x9E3779B97F4A7C15ull;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
+uint64_t bytes_of_plan(const plan::Plan* plan) {
+  constexpr uint64_t kPerStep = 600, kPerBuffer = 160;  // measured, kernels included
+  return plan == nullptr ? 0 : plan->steps.size() * kPerStep + plan->buffers.size() * kPerBuffer;
 }
 
 int64_t next_power_of_two(int64_t extent) {
@@ -94,9 +109,14 @@ PlanCache::PlanCache(const ir::Function& signature, Specialiser specialiser,
 }
 
 std::shared_ptr<Binding> PlanCache::find(const TensorMap& inputs) {
+  uint64_t hash = 0;
+  for (const auto& [name, type] : inputs_) {
+    const auto found = inputs.find(name);
+    if (found != inputs.end()) hash = add_to_hash(hash, found->second.shape());
+  }
   const std::lock_guard lock(mutex_);
   for (const auto& binding : bindings_) {
-    if (!same_shapes(binding->shapes, inputs)) continue;
+    if (binding->hash != hash || !same_shapes(binding->shapes, inputs)) continue;
     binding->used = ++clock_;
     return binding;
   }
@@ -129,20 +149,91 @@ void PlanCache::prepare(const std::map<std::string, Shape>& shapes) {
   (void)make(shapes);
 }
 
-std::shared_ptr<const plan::Plan> PlanCache::plan(const std::map<std::string, Shape>& shapes,
-                                                  std::shared_ptr<const plan::Layout> reuse) {
+plan::Request PlanCache::request() const {
   plan::Request request;
   request.catalog = &catalog_;
   request.backend = backend_;
   request.pool = &pool_;
   request.taps = options_.taps;
-  request.layout = std::move(reuse);
-  auto plan = plan::make(specialiser_(shapes), request);
-  if (!plan->reuses_layout) {
-    const std::lock_guard lock(mutex_);
-    ++plans_made_;
-  }
+  return request;
+}
+
+void PlanCache::count(const plan::Plan& plan) {
+  const std::lock_guard lock(mutex_);
+  if (!plan.reuses_layout) ++plans_made_;
+}
+
+std::shared_ptr<const plan::Plan> PlanCache::plan(const std::map<std::string, Shape>& shapes,
+                                                  std::shared_ptr<const plan::Layout> reuse) {
+  plan::Request wanted = request();
+  wanted.layout = std::move(reuse);
+  auto plan = plan::make(specialiser_(shapes), wanted);
+  count(*plan);
+  const std::lock_guard lock(mutex_);
+  ++specialisations_;
   return plan;
+}
+
+// Null: the first shapes of their kind, or a function that is planned for each shape anew.
+Relatives* PlanCache::relatives_of(const std::map<std::string, Shape>& shapes) {
+  if (!options_.adjustable || backend_ == nullptr || !options_.taps.empty()) return nullptr;
+  std::map<std::string, Shape> ones = shapes;
+  for (auto& [name, shape] : ones) {
+    for (int64_t& extent : shape) extent = extent == 1 ? 1 : 0;
+  }
+  const auto found = std::find_if(relatives_.begin(), relatives_.end(),
+                                  [&](const auto& known) { return known->ones == ones; });
+  if (found != relatives_.end()) {
+    std::rotate(found, found + 1, relatives_.end());
+    return relatives_.back().get();
+  }
+  if (relatives_.size() >= kRelativesRemembered) relatives_.erase(relatives_.begin());
+  relatives_.push_back(std::make_unique<Relatives>());
+  relatives_.back()->ones = std::move(ones);
+  relatives_.back()->first = shapes;
+  return nullptr;
+}
+
+std::shared_ptr<const plan::Plan> PlanCache::plan_in_family(
+    const std::map<std::string, Shape>& shapes, Relatives& relatives,
+    const std::shared_ptr<const plan::Layout>& reuse) {
+  while (true) {
+    std::shared_ptr<const plan::Plan> plan;
+    if (relatives.family != nullptr) plan = relatives.family->plan(shapes, reuse);
+    if (plan != nullptr) {
+      ++relatives.planned;
+      return plan;
+    }
+    if (relatives.made >= kFamilies + relatives.planned / kPlansPerFamily) break;
+    std::set<std::string> varying;
+    const bool first = relatives.made++ == 0;
+    if (relatives.family != nullptr) varying = relatives.family->varying();
+    auto adjustable = options_.adjustable(shapes);
+    if (adjustable == nullptr) {
+      relatives.made = kFamilies;
+      break;
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      ++specialisations_;
+    }
+    relatives.family =
+        std::make_unique<plan::PlanFamily>(std::move(adjustable), std::move(varying), request());
+    // Tells what varies.
+    if (first && relatives.first != shapes) (void)relatives.family->plan(relatives.first, nullptr);
+  }
+  relatives.family = nullptr;
+  return nullptr;
+}
+
+std::shared_ptr<const plan::Plan> PlanCache::plan_related(
+    const std::map<std::string, Shape>& shapes, Relatives* relatives,
+    std::shared_ptr<const plan::Layout> reuse) {
+  std::shared_ptr<const plan::Plan> made;
+  if (relatives != nullptr) made = plan_in_family(shapes, *relatives, reuse);
+  if (made == nullptr) return plan(shapes, std::move(reuse));
+  count(*made);
+  return made;
 }
 
 std::map<std::string, Shape> PlanCache::bound_of(const std::map<std::string, Shape>& shapes) const {
@@ -164,7 +255,8 @@ std::map<std::string, Shape> PlanCache::bound_of(const std::map<std::string, Sha
 
 // A layout at the bound is made when a second shape asks for it: a program that runs at one shape
 // only is planned once.
-std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, Shape>& shapes) {
+std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, Shape>& shapes,
+                                                    Relatives* relatives) {
   const std::map<std::string, Shape> bound = bound_of(shapes);
   {
     const std::lock_guard lock(mutex_);
@@ -178,12 +270,12 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, 
     if (!seen) {
       if (seen_.size() >= kBoundsRemembered) seen_.erase(seen_.begin());
       seen_.push_back(bound);
-      return nullptr;
     }
+    if (!seen && relatives == nullptr) return nullptr;
   }
   if (bound == shapes) return nullptr;
   auto made = std::make_shared<SharedLayout>();
-  made->layout = plan(bound, nullptr)->layout;
+  made->layout = plan_related(bound, relatives, nullptr)->layout;
   made->bound = bound;
   const std::lock_guard lock(mutex_);
   layouts_.push_back(made);
@@ -195,11 +287,13 @@ std::shared_ptr<Binding> PlanCache::make(const std::map<std::string, Shape>& sha
   binding->shapes = shapes;
   binding->settings.profile = options_.profile;
   binding->settings.poison = options_.poison;
+  binding->settings.block_limit = options_.block_limit;
   if (options_.naive) {
     binding->function = specialiser_(shapes);
   } else {
-    std::shared_ptr<SharedLayout> layout = layout_for(shapes);
-    binding->plan = plan(shapes, layout != nullptr ? layout->layout : nullptr);
+    Relatives* relatives = relatives_of(shapes);
+    std::shared_ptr<SharedLayout> layout = layout_for(shapes, relatives);
+    binding->plan = plan_related(shapes, relatives, layout != nullptr ? layout->layout : nullptr);
     if (!binding->plan->reuses_layout) {
       layout = std::make_shared<SharedLayout>();
       layout->layout = binding->plan->layout;
@@ -209,8 +303,13 @@ std::shared_ptr<Binding> PlanCache::make(const std::map<std::string, Shape>& sha
     }
     binding->layout = std::move(layout);
   }
+  for (const auto& [name, type] : inputs_) {
+    binding->hash = add_to_hash(binding->hash, shapes.at(name));
+  }
+  binding->bytes = bytes_of_plan(binding->plan.get());
   const std::lock_guard lock(mutex_);
   binding->used = ++clock_;
+  binding_bytes_ += binding->bytes;
   bindings_.push_back(binding);
   evict();
   return binding;
@@ -226,6 +325,7 @@ void PlanCache::evict() {
   const size_t limit = std::max<size_t>(options_.plan_cache, 1);
   const auto drop = [&](auto which) {
     if (options_.profile) retire(**which, retired_);
+    binding_bytes_ -= (*which)->bytes;
     bindings_.erase(which);
   };
   while (layouts_.size() > limit) {
@@ -240,7 +340,7 @@ void PlanCache::evict() {
     }
     layouts_.erase(layouts_.begin());
   }
-  while (bindings_.size() > limit * kBindingsPerPlan) {
+  while (binding_bytes_ > options_.binding_bytes && bindings_.size() > 1) {
     drop(std::min_element(bindings_.begin(), bindings_.end(),
                           [](const auto& a, const auto& b) { return a->used < b->used; }));
   }
@@ -266,6 +366,11 @@ uint64_t PlanCache::weight_bytes() {
 size_t PlanCache::plans_made() {
   const std::lock_guard lock(mutex_);
   return plans_made_;
+}
+
+size_t PlanCache::specialisations() {
+  const std::lock_guard lock(mutex_);
+  return specialisations_;
 }
 
 uint64_t PlanCache::arena_bytes() {

@@ -11,6 +11,7 @@
 #include "exec/run.h"
 #include "exec/session.h"
 #include "plan/constant_pool.h"
+#include "plan/family.h"
 
 namespace mw::exec {
 
@@ -20,6 +21,14 @@ struct SharedLayout {
   std::map<std::string, Shape> bound;  // the shapes it was made for
   std::mutex mutex;
   std::vector<std::unique_ptr<Arena>> idle;
+};
+
+// Plans for shapes whose extents of 1 are the same.
+struct Relatives {
+  std::map<std::string, Shape> ones;   // 1 or 0 per axis
+  std::map<std::string, Shape> first;  // the shapes met first
+  std::unique_ptr<plan::PlanFamily> family;
+  size_t made = 0, planned = 0;  // families so far, plans that came from them
 };
 
 // What one run needs besides the arena.
@@ -40,6 +49,8 @@ struct Binding {
   std::shared_ptr<SharedLayout> layout;
   RunSettings settings;
   uint64_t used = 0;
+  uint64_t hash = 0;   // of the extents
+  uint64_t bytes = 0;  // about what it takes
   std::mutex mutex;
   std::vector<std::unique_ptr<Work>> idle;
 };
@@ -70,12 +81,23 @@ class PlanCache {
   Profile profile();
   uint64_t weight_bytes();
   size_t plans_made();
+  size_t specialisations();
   uint64_t arena_bytes();
 
  private:
   std::shared_ptr<Binding> find(const TensorMap& inputs);
   std::shared_ptr<Binding> make(const std::map<std::string, Shape>& shapes);
-  std::shared_ptr<SharedLayout> layout_for(const std::map<std::string, Shape>& shapes);
+  std::shared_ptr<const plan::Plan> plan_related(const std::map<std::string, Shape>& shapes,
+                                                 Relatives* relatives,
+                                                 std::shared_ptr<const plan::Layout> reuse);
+  std::shared_ptr<const plan::Plan> plan_in_family(
+      const std::map<std::string, Shape>& shapes, Relatives& relatives,
+      const std::shared_ptr<const plan::Layout>& reuse);
+  plan::Request request() const;
+  void count(const plan::Plan& plan);
+  Relatives* relatives_of(const std::map<std::string, Shape>& shapes);
+  std::shared_ptr<SharedLayout> layout_for(const std::map<std::string, Shape>& shapes,
+                                           Relatives* relatives);
   std::map<std::string, Shape> bound_of(const std::map<std::string, Shape>& shapes) const;
   std::shared_ptr<const plan::Plan> plan(const std::map<std::string, Shape>& shapes,
                                          std::shared_ptr<const plan::Layout> reuse);
@@ -87,16 +109,18 @@ class PlanCache {
   const ir::Catalog& catalog_;
   const plan::Backend* backend_;
   const SessionOptions& options_;
-  plan::ConstantPool pool_;
+  mutable plan::ConstantPool pool_;
 
   std::mutex making_;  // taken before mutex_
   std::mutex mutex_;
   std::vector<std::shared_ptr<Binding>> bindings_;
+  uint64_t binding_bytes_ = 0;
   std::vector<std::shared_ptr<SharedLayout>> layouts_;  // the most recently used last
   std::vector<std::map<std::string, Shape>> seen_;      // bounds under which a shape was met
+  std::vector<std::unique_ptr<Relatives>> relatives_;   // under making_
   Profile retired_;
   uint64_t clock_ = 0;
-  size_t plans_made_ = 0;
+  size_t plans_made_ = 0, specialisations_ = 0;
 };
 
 }  // namespace mw::exec

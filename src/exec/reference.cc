@@ -136,8 +136,7 @@ void ReferenceRun::execute() {
     if (where.kind != Where::Kind::kPlace || is_narrow_float(where.place.dtype)) continue;
     eval.provide(i, datum_at(where).tensor);
   }
-  def.eval()(eval);
-  std::vector<ir::Datum> results = eval.take_results();
+  std::vector<ir::Datum> results = eval.run();
   for (size_t i = 0; i < call_.results.size(); ++i) store(call_.results[i], std::move(results[i]));
   if (!def.has_trait(ir::kWritesState)) return;
   for (const ir::Datum& operand : operands_) {

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "exec/reference.h"
 
 namespace mw::exec {
@@ -36,6 +37,10 @@ bool can_hold(const ir::Datum& datum, const plan::Place& place) {
 }  // namespace
 
 Arena::Arena(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes, 64))) {
+  if (bytes > total_memory()) {
+    fail(ErrorCode::kOutOfMemory, "intermediate results need {} and this machine has {}",
+         memory_text(bytes), memory_text(total_memory()));
+  }
   const size_t align = bytes_ >= kHugePage ? kHugePage : 64;
   void* memory = ::operator new (bytes_, std::align_val_t{align}, std::nothrow);
   if (memory == nullptr) {
@@ -99,15 +104,31 @@ void Run::bind_inputs(const std::vector<InputView>& inputs) {
       ir::Datum& slot = slots_[static_cast<size_t>(input.where.slot)];
       slot = inputs[i].datum != nullptr ? *inputs[i].datum
                                         : ir::Datum{*inputs[i].tensor, nullptr, nullptr};
+      if (input.state_buffer >= 0) bind_state(input, slot);
       continue;
     }
     const Tensor& tensor = inputs[i].datum != nullptr ? inputs[i].datum->tensor : *inputs[i].tensor;
     if (tensor.dtype() != input.where.place.dtype || tensor.shape() != input.where.place.shape) {
+      const plan::Place& place = input.where.place;
       fail(ErrorCode::kInvalidArgument, "'{}': expected {}, got {} {}", input.value->name,
-           input.value->type.str(), name_of(tensor.dtype()), to_string(tensor.shape()));
+           ir::Type::tensor(place.dtype, place.shape).str(), name_of(tensor.dtype()),
+           to_string(tensor.shape()));
     }
     frame_.bind(static_cast<size_t>(input.where.place.ref.buffer), base_of(tensor));
   }
+}
+
+// A state that is written in place must not be memory that someone else has seen as a tensor.
+void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
+  MW_CHECK(datum.state != nullptr);
+  Tensor& value = datum.state->value;
+  const ir::Type& type = input.value->type.element();
+  if (value.dtype() != type.dtype() || value.shape() != type.shape()) {
+    fail(ErrorCode::kInvalidArgument, "state '{}': expected {}, got {} {}", input.value->name,
+         type.str(), name_of(value.dtype()), to_string(value.shape()));
+  }
+  if (input.written && value.owner().use_count() > 1) value = value.clone();
+  frame_.bind(static_cast<size_t>(input.state_buffer), base_of(value));
 }
 
 void Run::bind_outputs(std::vector<ir::Datum>& outputs) {

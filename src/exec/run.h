@@ -58,6 +58,7 @@ class Run {
  private:
   friend class ReferenceRun;
   void bind_inputs(const std::vector<InputView>& inputs);
+  void bind_state(const plan::Input& input, const ir::Datum& datum);
   void bind_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
   void step(size_t index, int64_t& blocks_entered);

@@ -133,7 +133,7 @@ class Session::Impl {
     work->inputs.clear();
     for (size_t i = 0; i < plan.inputs.size(); ++i) {
       const ir::Value& value = *plan.inputs[i].value;
-      if (value.type.is_state()) {
+      if (plan.inputs[i].is_state) {
         work->states[i].state = cell_named(states, value.name);
         work->inputs.push_back({nullptr, &work->states[i]});
       } else {
@@ -163,6 +163,7 @@ class Session::Impl {
   void run_naively(const Binding& binding, const TensorMap& inputs, const States* states,
                    RunResult& result) const {
     NaiveOptions options;
+    options.block_limit = options_.block_limit;
     for (const auto& op : binding.function->body.ops) {
       for (const auto& value : op->outputs) {
         if (plan::matches_any(options_.taps, value->name)) options.taps.push_back(value->name);
@@ -203,6 +204,7 @@ States Session::make_states() const { return impl_->make_states(); }
 Profile Session::profile() const { return impl_->cache().profile(); }
 uint64_t Session::weight_bytes_held() const { return impl_->cache().weight_bytes(); }
 size_t Session::plans_made() const { return impl_->cache().plans_made(); }
+size_t Session::specialisations() const { return impl_->cache().specialisations(); }
 uint64_t Session::arena_bytes() const { return impl_->cache().arena_bytes(); }
 
 }  // namespace mw::exec

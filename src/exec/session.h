@@ -14,6 +14,7 @@
 
 #include "base/mapped_file.h"
 #include "exec/profile.h"
+#include "ir/adjustable.h"
 #include "ir/evaluate.h"
 #include "plan/backend.h"
 
@@ -49,12 +50,16 @@ struct SessionOptions {
   int threads = 0;     // 0: as many as the caller's setting
   bool naive = false;  // op by op with the reference implementations, nothing shared or fused
   bool profile = false;
-  bool poison = false;    // for tests: freed arena memory is overwritten at once
-  size_t plan_cache = 8;  // plans kept; each also keeps up to 64 bindings to smaller extents
-  std::vector<std::string> taps;  // globs over value names
+  bool poison = false;               // for tests: freed arena memory is overwritten at once
+  int64_t block_limit = 10'000'000;  // nested blocks that one run may enter before it is stopped
+  size_t plan_cache = 8;             // memory layouts kept
+  uint64_t binding_bytes = uint64_t{64} << 20;  // about how much plans for known shapes may take
+  std::vector<std::string> taps;                // globs over value names
   // Upper bounds of the flexible extents of inputs, where known. Plans are made for the next power
   // of two of each extent, at most the bound.
   std::map<std::string, Shape> largest_shapes;
+  // Where given, shapes that differ from known ones in nothing but extents are planned from these.
+  ir::Adjustables adjustable;
   // Mapped files behind the constants: a run that met a truncated one fails.
   std::vector<std::shared_ptr<const MappedFile>> files;
 };
@@ -85,7 +90,10 @@ class Session {
   [[nodiscard]] Profile profile() const;
   // Mapped weights that plans read, and everything made from weights.
   [[nodiscard]] uint64_t weight_bytes_held() const;
+  // Memory layouts made.
   [[nodiscard]] size_t plans_made() const;
+  // How often the whole function was specialised and planned.
+  [[nodiscard]] size_t specialisations() const;
   // Bytes of intermediate results of the largest cached plan.
   [[nodiscard]] uint64_t arena_bytes() const;
 

@@ -65,7 +65,7 @@ std::vector<Value*> Builder::op_results(std::string_view type,
   const std::string unique = fresh(name.empty() ? type.substr(type.rfind('.') + 1) : name);
   op->attributes = {{"name", Constant::string(unique)}};
   const OpView view(*op, catalog_->at(*op, opset_), opset_);
-  const std::vector<Type> types = view.def().infer()(view);
+  const std::vector<Type> types = infer_results(view);
   std::vector<Value*> results;
   for (size_t i = 0; i < types.size(); ++i) {
     results.push_back(

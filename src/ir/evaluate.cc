@@ -87,6 +87,19 @@ Datum Eval::datum(std::string_view input, size_t index) {
   return {.tensor = in(input, index), .list = nullptr, .state = nullptr};
 }
 
+std::vector<Datum> Eval::run() {
+  expect_affordable(*this, result_types_);
+  try {
+    def().eval()(*this);
+    return take_results();
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kOutOfMemory, "{}: out of memory", where());
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::kOutOfMemory || !e.where().empty()) throw;
+    throw e.within(where());
+  }
+}
+
 std::vector<Datum> Eval::take_results() {
   for (size_t i = 0; i < results_.size(); ++i) {
     const Type& type = result_types_[i];
@@ -106,9 +119,7 @@ std::vector<Datum> evaluate(const Operation& op, const OpDef& def, Opset opset, 
                             Runner* runner) {
   const OpView view(op, def, opset, &facts);
   if (!def.eval()) fail(ErrorCode::kUnsupported, "{}: the op cannot be run", view.where());
-  Eval eval(op, def, opset, facts, runner, def.infer()(view));
-  def.eval()(eval);
-  return eval.take_results();
+  return Eval(op, def, opset, facts, runner, infer_results(view)).run();
 }
 
 }  // namespace mw::ir

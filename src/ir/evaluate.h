@@ -59,11 +59,13 @@ class Eval : public OpView {
   [[nodiscard]] std::vector<Datum> run_block(size_t index, std::vector<Datum> arguments);
   [[nodiscard]] Datum datum(std::string_view input, size_t index = 0);
 
-  // Results narrowed to their declared dtypes; checks that each was set.
-  [[nodiscard]] std::vector<Datum> take_results();
+  // Runs the op. Results are narrowed to their declared dtypes. An allocation that fails is an
+  // error that names the op.
+  [[nodiscard]] std::vector<Datum> run();
 
  private:
-  Runner& runner() const;
+  std::vector<Datum> take_results();
+  [[nodiscard]] Runner& runner() const;
   Runner* runner_;
   std::vector<Type> result_types_;
   std::vector<Datum> results_;

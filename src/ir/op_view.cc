@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/memory.h"
 
 namespace mw::ir {
 namespace {
@@ -203,6 +204,39 @@ DType OpView::dtype_named_by(std::string_view input) const {
   const std::string name = text(input);
   if (const auto dtype = dtype_named(name)) return *dtype;
   reject(input, "expected the name of a dtype, got '{}'", name);
+}
+
+std::vector<Type> infer_results(const OpView& view) {
+  try {
+    return view.def().infer()(view);
+  } catch (const Error& e) {
+    const std::string where = view.where();
+    if (e.message().starts_with(where) || e.where().starts_with(where)) throw;
+    throw e.within(where);
+  }
+}
+
+bool has_unranked_operand(const OpView& view) {
+  for (const Input& input : view.operation().inputs) {
+    for (size_t i = 0; i < input.operands.size(); ++i) {
+      const Type type = view.type(input.name, i);
+      if (type.is_tensor() && !type.has_rank()) return true;
+    }
+  }
+  return false;
+}
+
+void expect_affordable(const OpView& view, const std::vector<Type>& types) {
+  for (const Type& type : types) {
+    if (!type.is_tensor() || !type.is_static()) continue;
+    double bytes =
+        type.dtype() == DType::kString ? sizeof(std::string) : bit_width(type.dtype()) / 8.0;
+    for (const int64_t extent : type.shape()) bytes *= static_cast<double>(extent);
+    if (bytes <= static_cast<double>(total_memory())) continue;
+    fail(ErrorCode::kOutOfMemory,
+         "{}: expected a result of at most {}, this machine's memory, got {}", view.where(),
+         memory_text(total_memory()), type.str());
+  }
 }
 
 }  // namespace mw::ir

@@ -92,4 +92,13 @@ class OpView {
       attribute_operands_;  // attributes presented as operands, parallel to op.attributes
 };
 
+// The declared inference of an op; an error that leaves it names the op.
+std::vector<Type> infer_results(const OpView& view);
+// Whether an operand has an unknown rank. Inference is then left to specialisation, which mostly
+// knows it.
+bool has_unranked_operand(const OpView& view);
+// Throws out_of_memory when a result of one of these types is larger than all of this machine's
+// memory.
+void expect_affordable(const OpView& view, const std::vector<Type>& types);
+
 }  // namespace mw::ir

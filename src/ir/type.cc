@@ -51,6 +51,12 @@ Type Type::tensor(DType dtype, Shape shape) {
   type.shape_ = std::move(shape);
   return type;
 }
+Type Type::unranked(DType dtype) {
+  Type type;
+  type.dtype_ = dtype;
+  type.has_rank_ = false;
+  return type;
+}
 Type Type::list(Type element, int64_t length) {
   Type type;
   type.kind_ = Kind::kList;
@@ -82,10 +88,18 @@ DType Type::dtype() const {
   MW_CHECK(kind_ == Kind::kTensor);
   return dtype_;
 }
+bool Type::has_rank() const { return kind_ == Kind::kState ? element().has_rank() : has_rank_; }
 const Shape& Type::shape() const {
   if (kind_ == Kind::kState) return element().shape();
   MW_CHECK(kind_ == Kind::kTensor);
+  if (!has_rank_) fail(ErrorCode::kUnsupported, "expected a tensor of known rank, got {}", str());
   return shape_;
+}
+Type Type::with_dtype(DType dtype) const {
+  MW_CHECK(kind_ == Kind::kTensor);
+  Type type = *this;
+  type.dtype_ = dtype;
+  return type;
 }
 const std::vector<Type>& Type::elements() const {
   MW_CHECK(elements_ != nullptr);
@@ -94,6 +108,7 @@ const std::vector<Type>& Type::elements() const {
 
 bool Type::is_static() const {
   if (kind_ == Kind::kTensor) {
+    if (!has_rank_) return false;
     for (const int64_t extent : shape_) {
       if (extent < 0) return false;
     }
@@ -109,7 +124,8 @@ bool Type::is_static() const {
 std::string Type::str() const {
   switch (kind_) {
     case Kind::kTensor:
-      return fmt::format("tensor<{}, {}>", mw::name_of(dtype_), to_string(shape_));
+      return fmt::format("tensor<{}, {}>", mw::name_of(dtype_),
+                         has_rank_ ? to_string(shape_) : "?");
     case Kind::kList:
       return fmt::format("list<{}, {}>", element().str(),
                          length_ < 0 ? "?" : std::to_string(length_));
@@ -127,14 +143,17 @@ std::string Type::str() const {
 
 bool operator==(const Type& a, const Type& b) {
   if (a.kind_ != b.kind_) return false;
-  if (a.kind_ == Type::Kind::kTensor) return a.dtype_ == b.dtype_ && a.shape_ == b.shape_;
+  if (a.kind_ == Type::Kind::kTensor)
+    return a.dtype_ == b.dtype_ && a.has_rank_ == b.has_rank_ && a.shape_ == b.shape_;
   return a.length_ == b.length_ && *a.elements_ == *b.elements_;
 }
 
 bool compatible(const Type& a, const Type& b) {
   if (a.kind() != b.kind()) return false;
   if (a.is_tensor()) {
-    if (a.dtype() != b.dtype() || a.rank() != b.rank()) return false;
+    if (a.dtype() != b.dtype()) return false;
+    if (!a.has_rank() || !b.has_rank()) return true;
+    if (a.rank() != b.rank()) return false;
     for (size_t i = 0; i < a.shape().size(); ++i) {
       const int64_t x = a.shape()[i], y = b.shape()[i];
       if (x >= 0 && y >= 0 && x != y) return false;
@@ -151,6 +170,8 @@ bool compatible(const Type& a, const Type& b) {
 
 Type refine(const Type& a, const Type& b) {
   if (a.is_tensor()) {
+    if (!a.has_rank()) return b;
+    if (!b.has_rank()) return a;
     Shape shape = a.shape();
     for (size_t i = 0; i < shape.size(); ++i) {
       if (shape[i] < 0) shape[i] = b.shape()[i];

@@ -30,6 +30,8 @@ class Type {
 
   Type() = default;  // tensor<fp32, []>
   static Type tensor(DType dtype, Shape shape);
+  // `tensor<fp32, ?>`: even the rank is known only at run time, or once a function is specialised.
+  static Type unranked(DType dtype);
   static Type scalar(DType dtype) { return tensor(dtype, {}); }
   static Type list(Type element, int64_t length = kUnknownDim);
   static Type tuple(std::vector<Type> elements);
@@ -43,9 +45,12 @@ class Type {
 
   // Of a tensor; a state answers for the tensor it wraps. Throws internal for other kinds.
   [[nodiscard]] DType dtype() const;
+  // shape() and rank() throw unsupported where the rank is unknown.
+  [[nodiscard]] bool has_rank() const;
   [[nodiscard]] const Shape& shape() const;
   [[nodiscard]] int64_t rank() const { return static_cast<int64_t>(shape().size()); }
-  [[nodiscard]] bool is_static() const;  // every extent, through all elements, is known
+  [[nodiscard]] Type with_dtype(DType dtype) const;  // of a tensor
+  [[nodiscard]] bool is_static() const;              // every extent, through all elements, is known
 
   // list: [element]; tuple: all; dict: [key, value]; state: [wrapped].
   [[nodiscard]] const std::vector<Type>& elements() const;
@@ -60,14 +65,15 @@ class Type {
  private:
   Kind kind_ = Kind::kTensor;
   DType dtype_ = DType::kF32;
+  bool has_rank_ = true;
   int64_t length_ = kUnknownDim;
   Shape shape_;
   std::shared_ptr<const std::vector<Type>> elements_;
 };
 
-// Equal up to unknown extents (and unknown list lengths) on either side.
+// Equal up to unknown ranks, extents and list lengths on either side.
 bool compatible(const Type& a, const Type& b);
-// Known extents of `a` where `b` has none. Requires compatible(a, b).
+// What is unknown of `a` as `b` has it. Requires compatible(a, b).
 Type refine(const Type& a, const Type& b);
 
 }  // namespace mw::ir

@@ -52,7 +52,8 @@ class Verifier {
     for (const auto& nested : op.blocks) block(*nested, depth + 1);
     if (op.is_const() && !find_attribute(op.attributes, "val"))
       view.reject("val", "expected a value, got none");
-    const std::vector<Type> inferred = def.infer()(view);
+    if (has_unranked_operand(view)) return;
+    const std::vector<Type> inferred = infer_results(view);
     if (inferred.size() != op.outputs.size()) {
       fail(ErrorCode::kInvalidModel, "{}: expected {} results, got {}", view.where(),
            inferred.size(), op.outputs.size());

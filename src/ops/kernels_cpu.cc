@@ -5,7 +5,7 @@
 
 // clang-format off
 #define MW_CPU_FAMILIES(X) \
-  X(elementwise) X(matmul) X(norm) X(quant) X(reduce) X(shape)
+  X(attention) X(conv) X(copies) X(elementwise) X(index) X(matmul) X(norm) X(quant) X(reduce) X(shape) X(state)
 // clang-format on
 
 namespace mw::ops {

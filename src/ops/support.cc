@@ -36,6 +36,19 @@ Type broadcast_xy(const OpView& op) {
   return Type::tensor(x.dtype(), broadcast(op, "y", x.shape(), y.shape()));
 }
 
+Type type_of_extents(const OpView& op, std::string_view input, DType dtype) {
+  const int64_t length = op.shape(input)[0];
+  const auto& outputs = op.operation().outputs;
+  const bool stated =
+      outputs.size() == 1 && outputs[0]->type.is_tensor() && outputs[0]->type.has_rank();
+  if (length == kAny && !stated) return Type::unranked(dtype);
+  const int64_t rank = length == kAny ? outputs[0]->type.rank() : length;
+  if (rank > static_cast<int64_t>(kMaxRank)) {
+    op.reject(input, "expected at most {} extents, got {}", kMaxRank, rank);
+  }
+  return Type::tensor(dtype, Shape(static_cast<size_t>(rank), kAny));
+}
+
 void expect_rank(const OpView& op, std::string_view input, int64_t low, int64_t high) {
   const int64_t rank = op.rank(input);
   if (rank >= low && rank <= high) return;

@@ -26,6 +26,9 @@ Type same_as_x(const OpView& op);
 Shape broadcast(const OpView& op, std::string_view input, const Shape& a, const Shape& b);
 // x and y broadcast; their dtypes must be equal. The result has that dtype.
 Type broadcast_xy(const OpView& op);
+// A tensor with the extents that a run finds in `input`, an index vector of unknown values. Where
+// its length is unknown, too, the program itself may state the rank.
+Type type_of_extents(const OpView& op, std::string_view input, DType dtype);
 void expect_rank(const OpView& op, std::string_view input, int64_t low, int64_t high);
 // Equal up to unknown extents, else "expected shape [3], got [2]".
 void expect_shape(const OpView& op, std::string_view input, const Shape& expected);

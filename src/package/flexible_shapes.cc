@@ -128,10 +128,12 @@ std::string alternative_key(const std::vector<std::pair<std::string, Shape>>& sh
   return fmt::format("{:08x}", hash);
 }
 
+bool is_image(const Type& type) { return type.is_tensor() && type.has_rank() && type.rank() == 4; }
+
 // The shapes a feature may take as ranges over the dimensions of its tensor: of an image [1, C, H,
 // W].
 std::vector<ShapeRange> tensor_ranges(const Feature& feature, const Type& type) {
-  if (!feature.width_range || !type.is_tensor() || type.rank() != 4) return feature.ranges;
+  if (!feature.width_range || !is_image(type)) return feature.ranges;
   std::vector<ShapeRange> ranges(4, ShapeRange{1, 1});
   if (type.shape()[1] > 0) ranges[1] = {type.shape()[1], type.shape()[1]};
   ranges[2] = *feature.height_range;
@@ -140,8 +142,7 @@ std::vector<ShapeRange> tensor_ranges(const Feature& feature, const Type& type) 
 }
 
 std::vector<Shape> tensor_alternatives(const Feature& feature, const Type& type) {
-  if (feature.image_sizes.empty() || !type.is_tensor() || type.rank() != 4)
-    return feature.enumerated;
+  if (feature.image_sizes.empty() || !is_image(type)) return feature.enumerated;
   const int64_t channels = std::max<int64_t>(type.shape()[1], 1);
   std::vector<Shape> shapes;
   for (const Feature::ImageSize& size : feature.image_sizes)
@@ -150,8 +151,7 @@ std::vector<Shape> tensor_alternatives(const Feature& feature, const Type& type)
 }
 
 Shape default_shape(const Feature& feature, const Type& type) {
-  if (feature.kind != Feature::Kind::kImage || !type.is_tensor() || type.rank() != 4)
-    return feature.shape;
+  if (feature.kind != Feature::Kind::kImage || !is_image(type)) return feature.shape;
   return {1, std::max<int64_t>(type.shape()[1], 1), feature.height, feature.width};
 }
 

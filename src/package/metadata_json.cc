@@ -72,12 +72,23 @@ void apply_metadata(const Json& object, Metadata& metadata) {
   }
 }
 
+// The one object of the file, an empty one where there is none.
+Json object_in(std::string_view json) {
+  std::optional<Json> parsed = parse_json(json);
+  if (!parsed || !parsed->is_array() || parsed->empty() || !parsed->front().is_object())
+    return Json::object();
+  return std::move(parsed->front());
+}
+
 }  // namespace
 
+bool says_updatable(std::string_view json) {
+  return text_in(object_in(json), "isUpdatable") == "1";
+}
+
 void apply_metadata_hints(std::string_view json, Model& model) {
-  const std::optional<Json> parsed = parse_json(json);
-  if (!parsed || !parsed->is_array() || parsed->empty() || !parsed->front().is_object()) return;
-  const Json& object = parsed->front();
+  const Json object = object_in(json);
+  if (object.empty()) return;
   apply_metadata(object, model.metadata);
   if (const std::string name = text_in(object, "defaultFunctionName");
       model.find_function(name) != nullptr) {

@@ -280,7 +280,7 @@ std::string metadata_json_text(const Model& model, std::string_view class_name,
   Census census;
   for (const auto& function : model.program->functions) count_ops(*function, census);
   put_census(census, object);
-  object["isUpdatable"] = "0";
+  object["isUpdatable"] = model.updatable ? "1" : "0";
   object["availability"] = availability(model.spec_version);
   object["modelType"] = {{"name", "MLModelType_mlProgram"}};
   if (model.multi_function) {

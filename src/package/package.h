@@ -32,6 +32,10 @@ struct Model {
   // The descriptions stand under function names in the file; one function alone may do without.
   bool multi_function = false;
   Metadata metadata;
+  // Two fields of the specification. A compiled model has a place for the second only, and that in
+  // metadata.json.
+  std::string doc_string;
+  bool updatable = false;
 
   std::filesystem::path path;  // where it was read from
   Container container = Container::kMlpackage;

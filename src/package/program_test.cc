@@ -121,7 +121,7 @@ TEST(Value, wrong_counts_ranges_fields_and_types_are_errors) {
              ->mutable_unknown()
              ->set_variadic(true);
        },
-       "a tensor of unknown rank"},
+       "expected known extents, got tensor<int32, ?>"},
       {pb::mil::INT32,
        {1},
        [](auto& v) {
@@ -221,6 +221,14 @@ TEST(Program, every_dtype_and_structure_survives_the_round_trip) {
   const auto again = there_and_back(*program);
   EXPECT_EQ(ir::text::print(*again), ir::text::print(*program));
   EXPECT_EQ(testing::Comparison(true).programs(*program, *again), "");
+}
+
+TEST(Program, an_unknown_rank_survives_the_round_trip) {
+  const auto program = ir::text::parse(
+      "program(1.0) { func main<ios15>(tensor<int32, [?]> s) { tensor<fp32, ?> y = fill(shape = s, "
+      "value = tensor<fp32, []>(1)); } -> (y); }");
+  const auto again = there_and_back(*program);
+  EXPECT_EQ(ir::text::print(*again), ir::text::print(*program));
 }
 
 TEST(Program, the_comparison_of_these_tests_sees_one_changed_literal) {

@@ -75,8 +75,10 @@ void read_mlmodelc(const fs::path& path, Model& model) {
   model.spec_version = data.spec_version >= 6 ? std::max(data.spec_version, newest) : newest;
   if (data.description) description_from_proto(*data.description, model);
   reconcile(model);
-  if (data.description || !is_file(path / "metadata.json")) return;
-  apply_metadata_hints(text_of(*MappedFile::open(path / "metadata.json")), model);
+  if (!is_file(path / "metadata.json")) return;
+  const auto metadata = MappedFile::open(path / "metadata.json");
+  model.updatable = says_updatable(text_of(*metadata));
+  if (!data.description) apply_metadata_hints(text_of(*metadata), model);
 }
 
 void read_mlmodel(const fs::path& path, Model& model) {
@@ -138,6 +140,8 @@ void read_spec(std::span<const std::byte> bytes, ir::text::BlobResolver* blobs, 
   }
   model.program = program_from_proto(spec->mlprogram(), blobs);
   model.spec_version = std::max(spec->specificationversion(), newest_opset(*model.program));
+  model.doc_string = spec->mlprogram().docstring();
+  model.updatable = spec->isupdatable();
   description_from_proto(spec->description(), model);
   reconcile(model);
 }

@@ -105,14 +105,15 @@ Feature feature_of(const ir::Value& value) {
     feature.kind = Feature::Kind::kString;
     return feature;
   }
-  if (type.is_tensor() && type.dtype() == DType::kI64 && type.rank() == 0) {
+  if (type.is_tensor() && type.dtype() == DType::kI64 && type.has_rank() && type.rank() == 0) {
     feature.kind = Feature::Kind::kInt64;
     return feature;
   }
   feature.kind = type.is_state() ? Feature::Kind::kState : Feature::Kind::kMultiArray;
   feature.dtype = type.dtype();
   const bool is_result = value.producer != nullptr;
-  if (!type.is_static() && is_result) return feature;  // what is not known is not said of an output
+  // What is not known is not said of an output.
+  if (!type.has_rank() || (!type.is_static() && is_result)) return feature;
   feature.shape = type.shape();
   if (type.is_static()) return feature;
   for (int64_t& extent : feature.shape) {

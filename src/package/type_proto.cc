@@ -46,8 +46,7 @@ int64_t extent_from_proto(const Dimension& dimension) {
     return static_cast<int64_t>(size);
   }
   if (dimension.dimension_case() == Dimension::kUnknown && dimension.unknown().variadic()) {
-    fail(ErrorCode::kUnsupported,
-         "a tensor of unknown rank; convert the model with a fixed number of dimensions");
+    fail(ErrorCode::kUnsupported, "a tensor type: a dimension that stands for several");
   }
   return ir::kUnknownDim;
 }
@@ -60,9 +59,18 @@ void extent_to_proto(int64_t extent, Dimension* out) {
   }
 }
 
+// Converters write an unknown rank as one dimension that stands for any number of them; rank -1
+// means the same.
+bool is_unranked(const pb::mil::TensorType& type) {
+  if (type.dimensions_size() == 0) return type.rank() == -1;
+  return type.dimensions_size() == 1 && (type.rank() == 1 || type.rank() == -1) &&
+         type.dimensions(0).unknown().variadic();
+}
+
 ir::Type tensor_type_from_proto(const pb::mil::TensorType& type) {
   for (const auto& [code, dtype] : kDTypes) {
     if (code != type.datatype()) continue;
+    if (is_unranked(type)) return ir::Type::unranked(dtype);
     if (type.rank() != type.dimensions_size() || type.rank() > static_cast<int64_t>(ir::kMaxRank)) {
       fail(ErrorCode::kInvalidModel,
            "a tensor type: expected {} dimensions, one per rank and at most {}, got {}",
@@ -115,6 +123,11 @@ void type_to_proto(const ir::Type& type, ValueType* out) {
       auto* tensor = out->mutable_tensortype();
       for (const auto& [code, dtype] : kDTypes) {
         if (dtype == type.dtype()) tensor->set_datatype(static_cast<pb::mil::DataType>(code));
+      }
+      if (!type.has_rank()) {
+        tensor->set_rank(1);
+        tensor->add_dimensions()->mutable_unknown()->set_variadic(true);
+        return;
       }
       tensor->set_rank(type.rank());
       for (const int64_t extent : type.shape()) extent_to_proto(extent, tensor->add_dimensions());

@@ -71,6 +71,8 @@ Model prepared(const Model& model, const WriteOptions& options) {
              .default_function = model.default_function,
              .multi_function = model.multi_function,
              .metadata = model.metadata,
+             .doc_string = options.strip_metadata ? "" : model.doc_string,
+             .updatable = model.updatable,
              .path = model.path,
              .container = model.container,
              .weight_files = model.weight_files,
@@ -87,7 +89,9 @@ std::string spec_bytes(const Model& model, const WriteOptions& options, const Bl
   pb::Model spec;
   spec.set_specificationversion(model.spec_version);
   *spec.mutable_description() = description_to_proto(model, options.strip_metadata);
+  spec.set_isupdatable(model.updatable);
   program_to_proto(*model.program, blob_of, spec.mutable_mlprogram());
+  if (!model.doc_string.empty()) spec.mutable_mlprogram()->set_docstring(model.doc_string);
   constexpr size_t kMost = (size_t{1} << 31) - 1;
   const size_t size = spec.ByteSizeLong();
   if (size > kMost) {

@@ -143,6 +143,24 @@ TEST(Write, a_shared_blob_stays_shared_until_one_function_changes_it) {
             before.substr(64));
 }
 
+TEST(Write, fields_of_the_specification_beside_the_program_are_kept) {
+  const TempFolder folder;
+  Model model = read(fixture("linear.mlpackage"));
+  EXPECT_FALSE(model.updatable);
+  model.doc_string = "what it is for";
+  model.updatable = true;
+  write(model, folder / "a.mlpackage");
+  const Model again = read(folder / "a.mlpackage");
+  EXPECT_EQ(again.doc_string, model.doc_string);
+  EXPECT_TRUE(again.updatable);
+  write(again, folder / "b.mlmodelc");
+  EXPECT_TRUE(read(folder / "b.mlmodelc").updatable);
+  write(read(folder / "b.mlmodelc"), folder / "c.mlmodel");
+  EXPECT_TRUE(read(folder / "c.mlmodel").updatable);
+  write(again, folder / "d.mlmodel", {.strip_metadata = true});
+  EXPECT_EQ(read(folder / "d.mlmodel").doc_string, "");
+}
+
 std::string ramp(int count, const char* format) {
   std::string text = "[";
   for (int i = 0; i < count; ++i)

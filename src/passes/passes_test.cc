@@ -95,6 +95,89 @@ TEST(specialise, a_loop_variable_that_grows_has_an_unknown_extent) {
   EXPECT_EQ(got.at("y").tensor.shape(), Shape{4});
 }
 
+TEST(specialise, a_value_of_unknown_rank_has_one_once_the_inputs_are_known) {
+  const auto source = program("tensor<int32, [?]> s", R"(
+    tensor<fp32, ?> a = fill(shape = s, value = fp32(-2));
+    tensor<fp32, ?> y = abs(x = a);)",
+                              "y");
+  ASSERT_EQ(verify_error(*source), "");
+  EXPECT_FALSE(source->functions[0]->body.outputs[0]->type.has_rank());
+  const auto lowered = set_precision(*source->functions[0], ops::catalog(), Compute::kFp64);
+  const auto made = specialise(*lowered, ops::catalog(), {.shapes = {{"s", {3}}}});
+  EXPECT_EQ(made->body.outputs[0]->type,
+            ir::Type::tensor(DType::kF32, {ir::kUnknownDim, ir::kUnknownDim, ir::kUnknownDim}));
+  const Tensor s = Tensor::from<int32_t>({2, 1, 2}, {3});
+  const auto got = exec::run_naive(*made, ops::catalog(), {{"s", s}});
+  EXPECT_TRUE(bit_equal(got.at("y").tensor, Tensor::from<float>({2, 2, 2, 2}, {2, 1, 2})));
+}
+
+TEST(specialise, an_op_that_needs_a_rank_says_so_where_there_is_none) {
+  const auto source = program("tensor<int32, [?]> s", R"(
+    tensor<fp32, ?> a = fill(shape = s, value = fp32(-2));
+    tensor<fp32, ?> y = transpose(x = a, perm = tensor<int32, [2]>([1, 0]));)",
+                              "y");
+  try {
+    (void)specialise(*source->functions[0], ops::catalog(), {});
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find(
+                  "transpose 'y': expected a tensor of known rank, got tensor<fp32, ?>"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
+// The op of `body` asks for more memory than any machine has; its inputs are small.
+void expect_too_large(const std::string& op, const std::string& body) {
+  const auto source = program("tensor<fp32, [1, 2, 4, 4]> x, tensor<int32, [2]> i", body, "y");
+  EXPECT_EQ(verify_error(*source), "") << op;
+  try {
+    (void)specialise(*source->functions[0], ops::catalog(), {});
+    ADD_FAILURE() << op << ": no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory) << op << ": " << e.what();
+    EXPECT_NE(std::string(e.what()).find(op + " 'y': expected a result of at most"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
+TEST(specialise, a_result_larger_than_the_memory_is_an_error_that_names_the_op) {
+  expect_too_large("fill",
+                   "tensor<fp32, [?, ?]> y = fill(shape = tensor<int32, [2]>([2000000000, "
+                   "2000000000]), value = fp32(1));");
+  expect_too_large("tile",
+                   "tensor<fp32, [?, ?, ?, ?]> y = tile(x = x, reps = tensor<int32, "
+                   "[4]>([200000, 200000, 1, 100]));");
+  expect_too_large("pad",
+                   "tensor<fp32, [?, ?, ?, ?]> y = pad(x = x, pad = tensor<int32, [4]>([0, "
+                   "2000000000, 0, 2000000000]), mode = string(\"constant\"), "
+                   "constant_val = fp32(0));");
+  expect_too_large("upsample_nearest_neighbor",
+                   "tensor<fp32, [?, ?, ?, ?]> y = upsample_nearest_neighbor(x = x, "
+                   "scale_factor_height = fp32(2000000), scale_factor_width = fp32(2000000));");
+  expect_too_large("random_normal",
+                   "tensor<fp32, [?, ?]> y = random_normal(shape = tensor<int32, [2]>([2000000000, "
+                   "2000000000]), mean = fp32(0), stddev = fp32(1), seed = int32(1));");
+}
+
+TEST(specialise, folding_stops_where_the_constants_grow_too_large) {
+  std::string body;
+  for (int i = 0; i < 10; ++i) {
+    body += fmt::format(
+        "tensor<fp32, [4096]> a{} = fill(shape = tensor<int32, [1]>([4096]), value = fp32({}));\n",
+        i, i);
+  }
+  body += "tensor<fp32, [4096]> y = add(x = x, y = a0);\n";
+  for (int i = 1; i < 10; ++i)
+    body += fmt::format("tensor<fp32, [4096]> y{} = add(x = x, y = a{});\n", i, i);
+  const auto source =
+      program("tensor<fp32, [4096]> x", body, "y, y1, y2, y3, y4, y5, y6, y7, y8, y9");
+  const auto made =
+      specialise(*source->functions[0], ops::catalog(), {.total_fold_limit = 5 * 4096});
+  EXPECT_EQ(count(*made, "fill"), 5);
+}
+
 TEST(run_naive, a_loop_that_does_not_end_is_stopped) {
   const auto source = program("tensor<fp32, [1]> x", R"(
     tensor<fp32, [1]> y = while_loop(loop_vars = (x)) (tensor<fp32, [1]> v) {
@@ -144,6 +227,20 @@ TEST(set_precision, computes_in_fp32_between_fp16_borders) {
   const auto got = exec::run_naive(*made, ops::catalog(),
                                    {{"x", Tensor::from<float>({0, 1}, {2}).to(DType::kF16)}});
   EXPECT_EQ(got.begin()->second.tensor.number_at(0), 1.0);
+}
+
+TEST(set_precision, a_fill_without_a_value_is_computed_like_all_else) {
+  const auto source = program("tensor<fp32, [2]> x", R"(
+    tensor<fp32, [2]> a = fill_like(ref_tensor = x);
+    tensor<fp32, [2]> y = add(x = a, y = x);)",
+                              "y");
+  const auto made = set_precision(*source->functions[0], ops::catalog(), Compute::kFp64);
+  ir::for_each_op(made->body, [](const ir::Operation& op) {
+    if (op.type == "add") {
+      EXPECT_EQ(op.input("x")->type.dtype(), DType::kF64);
+    }
+  });
+  EXPECT_EQ(made->body.outputs[0]->type.dtype(), DType::kF32);
 }
 
 TEST(set_precision, fp16_rounds_every_value_as_a_device_would) {

@@ -79,7 +79,7 @@ class Retyper {
   }
 
   Type retyped(const Type& type) const {
-    if (is_foreign(type)) return Type::tensor(compute_, type.shape());
+    if (is_foreign(type)) return type.with_dtype(compute_);
     if (type.is_list()) return Type::list(retyped(type.element()), type.length());
     return type;
   }
@@ -99,7 +99,7 @@ class Retyper {
     op->attributes = {{"name", ir::Constant::string(name)}};
     op->inputs = {{"x", {{value, nullptr}}},
                   {"dtype", {{nullptr, ir::Constant::string(std::string(mw::name_of(dtype)))}}}};
-    Value* out = op->add_output(name, Type::tensor(dtype, value->type.shape()));
+    Value* out = op->add_output(name, value->type.with_dtype(dtype));
     block.ops.push_back(std::move(op));
     return out;
   }
@@ -176,10 +176,17 @@ class Retyper {
     results(op, def, std::move(copy), to);
   }
 
+  std::vector<Type> retyped_results(const Operation& op) const {
+    std::vector<Type> types;
+    for (const auto& output : op.outputs) types.push_back(retyped(output->type));
+    return types;
+  }
+
   void results(const Operation& op, const ir::OpDef& def, std::unique_ptr<Operation> copy,
                Block& to) {
     const ir::OpView view(*copy, def, source_.opset);
-    const std::vector<Type> types = def.infer()(view);
+    const std::vector<Type> types =
+        has_unranked_operand(view) ? retyped_results(op) : infer_results(view);
     if (types.size() != op.outputs.size()) {
       fail(ErrorCode::kInvalidModel, "{}: expected {} results, got {}", view.where(), types.size(),
            op.outputs.size());
@@ -194,6 +201,8 @@ class Retyper {
         !op.is_const() && !def.has_trait(ir::kConstexpr | ir::kReadsState) && op.blocks.empty();
     to.ops.push_back(std::move(copy));
     for (size_t i = 0; i < made.size(); ++i) {
+      // fill without a value, say, gives fp32 whatever its inputs are.
+      if (computes && is_foreign(made[i]->type)) made[i] = cast(made[i], compute_, to);
       map_[op.outputs[i].get()] = computes ? rounded(made[i], op.outputs[i]->type, to) : made[i];
     }
   }

@@ -2,6 +2,7 @@
 #include "passes/specialise.h"
 
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -21,6 +22,7 @@ using ir::Value;
 constexpr uint32_t kNeverFolded = ir::kRandom | ir::kReadsState | ir::kWritesState |
                                   ir::kControlFlow | ir::kConstexpr | ir::kListOp | ir::kNoFold;
 constexpr int kMaxLoopRounds = 8;
+constexpr int64_t kShapeSized = 64;  // elements
 
 // A constant of the result, emitted into the body when something needs it.
 struct Known {
@@ -34,15 +36,37 @@ struct Known {
 struct Image {
   Value* value = nullptr;
   std::shared_ptr<Known> known;
+  Type type;
+  uint64_t retyped = 0, revalued = 0;  // the adjustments that last changed type and constant
 };
+
+// How an op was specialised, for doing it again.
+struct Record {
+  const Operation* op = nullptr;
+  const ir::OpDef* def = nullptr;
+  std::vector<const Image*> operands;
+  std::vector<char> consulted;  // whether inference asked for the constant of that operand
+  bool folded = false;
+};
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype() || a.shape() != b.shape() || a.dtype() == DType::kString) return false;
+  return a.raw() == b.raw() || std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
+}
+
+bool has_blocks(const Block& block) {
+  return std::any_of(block.ops.begin(), block.ops.end(),
+                     [](const auto& op) { return !op->blocks.empty(); });
+}
 
 class Specialiser : private ir::Facts {
  public:
-  Specialiser(const ir::Function& source, const ir::Catalog& catalog,
-              const SpecialiseOptions& options)
+  Specialiser(const ir::Function& source, const ir::Catalog& catalog, SpecialiseOptions options,
+              bool records = false)
       : source_(source),
         catalog_(catalog),
-        options_(options),
+        options_(std::move(options)),
+        records_wanted_(records),
         result_(std::make_unique<ir::Function>()) {}
 
   std::unique_ptr<ir::Function> run() {
@@ -50,14 +74,26 @@ class Specialiser : private ir::Facts {
     result_->opset = source_.opset;
     result_->attributes = source_.attributes;
     for (const auto& argument : source_.body.arguments) {
-      images_[argument.get()].value =
-          result_->body.add_argument(take_name(argument->name), argument_type(*argument));
+      set_value(*argument,
+                result_->body.add_argument(take_name(argument->name), argument_type(*argument)));
     }
     block(source_.body, result_->body);
     for (const Value* output : source_.body.outputs)
       result_->body.outputs.push_back(value_of(output));
     remove_dead_ops(*result_, catalog_);
+    if (records_wanted_) forget_dead();
     return std::move(result_);
+  }
+
+  // See AdjustableFunction.
+  bool adjust(const std::map<std::string, Shape>& shapes, std::vector<const Value*>& changed) {
+    options_.shapes = shapes;
+    ++adjustment_;
+    for (const auto& argument : source_.body.arguments) {
+      if (!retype(images_.at(argument.get()), argument_type(*argument), changed)) return false;
+    }
+    return std::all_of(records_.begin(), records_.end(),
+                       [&](Record& record) { return !is_stale(record) || redo(record, changed); });
   }
 
  private:
@@ -87,12 +123,12 @@ class Specialiser : private ir::Facts {
   }
   Type type_of(const Operand& operand) const override {
     if (operand.literal) return operand.literal->type();
-    const Image& found = image(operand.value);
-    return found.known ? found.known->type : found.value->type;
+    return image(operand.value).type;
   }
   const Tensor* tensor_of(const Operand& operand) const override {
     if (operand.literal) return Facts::tensor_of(operand);
     const Image& found = image(operand.value);
+    if (records_wanted_) consulted_.push_back(&found);
     if (!found.known) return nullptr;
     return Facts::tensor_of(Operand{nullptr, found.known->constant});
   }
@@ -103,7 +139,11 @@ class Specialiser : private ir::Facts {
     known->type = constant->type();
     known->constant = std::move(constant);
     known->name = source.name;
-    images_[&source] = {nullptr, std::move(known)};
+    const Type type = known->type;
+    images_[&source] = {nullptr, std::move(known), type};
+  }
+  void set_value(const Value& source, Value* value) {
+    images_[&source] = {value, nullptr, value->type};
   }
   Value* value_of(const Value* source) {
     const Image& found = image(source);
@@ -149,16 +189,120 @@ class Specialiser : private ir::Facts {
       if (!to_inline(op, to)) control_flow(op, def, to);
       return;
     }
-    std::vector<Type> types = def.infer()(view);
-    if (types.size() != op.outputs.size()) {
-      fail(ErrorCode::kInvalidModel, "{}: expected {} results, got {}", view.where(), types.size(),
-           op.outputs.size());
-    }
-    if (can_fold(view, types)) return fold(op, def);
+    consulted_.clear();
+    std::vector<Type> types = infer(view);
+    expect_affordable(view, types);
+    Record record;
+    if (records_wanted_) record = record_of(op, def);
+    record.folded = can_fold(view, types);
+    if (records_wanted_) records_.push_back(record);
+    if (record.folded) return fold(op, def);
     Operation* copy = append(op, to);
     for (size_t i = 0; i < types.size(); ++i) {
-      images_[op.outputs[i].get()] = {copy->add_output(take_name(op.outputs[i]->name), types[i]),
-                                      nullptr};
+      set_value(*op.outputs[i], copy->add_output(take_name(op.outputs[i]->name), types[i]));
+    }
+  }
+
+  static std::vector<Type> infer(const ir::OpView& view) {
+    std::vector<Type> types = infer_results(view);
+    if (types.size() != view.operation().outputs.size()) {
+      fail(ErrorCode::kInvalidModel, "{}: expected {} results, got {}", view.where(), types.size(),
+           view.operation().outputs.size());
+    }
+    return types;
+  }
+
+  // --- adjusting ---
+  Record record_of(const Operation& op, const ir::OpDef& def) const {
+    Record record{&op, &def, {}, {}, false};
+    for (const ir::Input& input : op.inputs) {
+      for (const Operand& operand : input.operands) {
+        if (operand.value != nullptr) record.operands.push_back(&image(operand.value));
+      }
+    }
+    note_consulted(record);
+    return record;
+  }
+
+  void note_consulted(Record& record) const {
+    record.consulted.assign(record.operands.size(), false);
+    for (size_t i = 0; i < record.operands.size(); ++i) {
+      record.consulted[i] =
+          std::find(consulted_.begin(), consulted_.end(), record.operands[i]) != consulted_.end();
+    }
+  }
+
+  // What an op becomes depends on the types of its operands and on the constants it asked for.
+  bool is_stale(const Record& record) const {
+    for (size_t i = 0; i < record.operands.size(); ++i) {
+      const Image& operand = *record.operands[i];
+      if (operand.retyped == adjustment_) return true;
+      if (operand.revalued == adjustment_ && (record.folded || record.consulted[i] != 0)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool redo(Record& record, std::vector<const Value*>& changed) {
+    const Operation& op = *record.op;
+    const ir::OpView view(op, *record.def, source_.opset, this);
+    consulted_.clear();
+    const std::vector<Type> types = infer(view);
+    note_consulted(record);
+    if (can_fold(view, types) != record.folded) return false;
+    if (record.folded) return refold(record, changed);
+    for (size_t i = 0; i < types.size(); ++i) {
+      if (!retype(images_.at(op.outputs[i].get()), types[i], changed)) return false;
+    }
+    return true;
+  }
+
+  bool refold(const Record& record, std::vector<const Value*>& changed) {
+    const Operation& op = *record.op;
+    std::vector<ir::Datum> results = ir::evaluate(op, *record.def, source_.opset, *this, nullptr);
+    for (size_t i = 0; i < results.size(); ++i) {
+      Image& image = images_.at(op.outputs[i].get());
+      Known& known = *image.known;
+      if (same_bits(known.constant->value(), results[i].tensor)) continue;
+      known.constant = ir::Constant::tensor(std::move(results[i].tensor));
+      known.type = known.constant->type();
+      if (known.type != image.type) image.retyped = adjustment_;
+      image.type = known.type;
+      image.revalued = adjustment_;
+      if (known.emitted == nullptr) continue;
+      ir::set_attribute(known.emitted->producer->attributes, "val", known.constant);
+      known.emitted->type = known.type;
+      changed.push_back(known.emitted);
+    }
+    return true;
+  }
+
+  // A pass may have changed the dtype of the value since: only extents are taken over.
+  bool retype(Image& image, const Type& type, std::vector<const Value*>& changed) {
+    if (type == image.type) return true;
+    if (!type.is_tensor() || !image.type.is_tensor() || type.dtype() != image.type.dtype() ||
+        type.is_static() != image.type.is_static()) {
+      return false;
+    }
+    image.type = type;
+    image.retyped = adjustment_;
+    if (image.value == nullptr) return true;
+    image.value->type = Type::tensor(image.value->type.dtype(), type.shape());
+    changed.push_back(image.value);
+    return true;
+  }
+
+  // Values that dead code removal has dropped from the result.
+  void forget_dead() {
+    std::unordered_set<const Value*> alive;
+    for (const auto& argument : result_->body.arguments) alive.insert(argument.get());
+    for (const auto& op : result_->body.ops) {
+      for (const auto& output : op->outputs) alive.insert(output.get());
+    }
+    for (auto& [source, image] : images_) {
+      if (!alive.contains(image.value)) image.value = nullptr;
+      if (image.known && !alive.contains(image.known->emitted)) image.known->emitted = nullptr;
     }
   }
 
@@ -171,6 +315,7 @@ class Specialiser : private ir::Facts {
       if (type.is_static()) elements += count_of(type.shape());
     }
     if (elements > options_.fold_limit) return false;
+    if (elements > kShapeSized && folded_ + elements > options_.total_fold_limit) return false;
     for (const ir::Input& input : view.operation().inputs) {
       for (const Operand& operand : input.operands) {
         if (def.has_trait(ir::kTypeOnly) ? !type_of(operand).is_static()
@@ -185,6 +330,7 @@ class Specialiser : private ir::Facts {
   void fold(const Operation& op, const ir::OpDef& def) {
     std::vector<ir::Datum> results = ir::evaluate(op, def, source_.opset, *this, nullptr);
     for (size_t i = 0; i < results.size(); ++i) {
+      folded_ += results[i].tensor.count();
       make_known(*op.outputs[i], ir::Constant::tensor(std::move(results[i].tensor)));
     }
   }
@@ -244,10 +390,9 @@ class Specialiser : private ir::Facts {
       for (const auto& nested : op.blocks) nested_block(*nested, *draft->add_block(), arguments);
       if (widen(*draft, arguments)) continue;
       const ir::OpView view(*draft, def, source_.opset);
-      const std::vector<Type> types = def.infer()(view);
+      const std::vector<Type> types = infer_results(view);
       for (size_t i = 0; i < op.outputs.size(); ++i) {
-        images_[op.outputs[i].get()] = {
-            draft->add_output(take_name(op.outputs[i]->name), types.at(i)), nullptr};
+        set_value(*op.outputs[i], draft->add_output(take_name(op.outputs[i]->name), types.at(i)));
       }
       to.ops.push_back(std::move(draft));
       return;
@@ -272,8 +417,8 @@ class Specialiser : private ir::Facts {
            from.arguments.size(), arguments.size());
     }
     for (size_t i = 0; i < from.arguments.size(); ++i) {
-      images_[from.arguments[i].get()] = {
-          to.add_argument(take_name(from.arguments[i]->name), arguments[i]), nullptr};
+      set_value(*from.arguments[i],
+                to.add_argument(take_name(from.arguments[i]->name), arguments[i]));
     }
     block(from, to);
     for (const Value* output : from.outputs) to.outputs.push_back(value_of(output));
@@ -297,6 +442,7 @@ class Specialiser : private ir::Facts {
   static Type join(const Type& a, const Type& b) {
     if (a.kind() != b.kind()) return a;
     if (a.is_tensor()) {
+      if (!a.has_rank() || !b.has_rank()) return Type::unranked(a.dtype());
       if (a.rank() != b.rank()) return a;
       Shape shape = a.shape();
       for (size_t i = 0; i < shape.size(); ++i) {
@@ -313,10 +459,35 @@ class Specialiser : private ir::Facts {
 
   const ir::Function& source_;
   const ir::Catalog& catalog_;
-  const SpecialiseOptions& options_;
-  std::unique_ptr<ir::Function> result_;
+  SpecialiseOptions options_;
+  bool records_wanted_;
+  std::unique_ptr<ir::Function> result_;  // until run() hands it out
   std::unordered_map<const Value*, Image> images_;
   std::unordered_set<std::string> names_;
+  int64_t folded_ = 0;  // elements
+  std::vector<Record> records_;
+  mutable std::vector<const Image*> consulted_;
+  uint64_t adjustment_ = 0;
+};
+
+class Adjustable : public ir::AdjustableFunction {
+ public:
+  Adjustable(const ir::Function& source, const ir::Catalog& catalog,
+             const SpecialiseOptions& options)
+      : specialiser_(source, catalog, options, true), function_(specialiser_.run()) {}
+  [[nodiscard]] const std::shared_ptr<ir::Function>& function() const override { return function_; }
+  bool adjust(const std::map<std::string, Shape>& shapes,
+              std::vector<const Value*>& changed) override {
+    try {
+      return specialiser_.adjust(shapes, changed);
+    } catch (const Error&) {
+      return false;  // specialise() says what is wrong
+    }
+  }
+
+ private:
+  Specialiser specialiser_;
+  std::shared_ptr<ir::Function> function_;
 };
 
 }  // namespace
@@ -325,6 +496,14 @@ std::unique_ptr<ir::Function> specialise(const ir::Function& function, const ir:
                                          const SpecialiseOptions& options) {
   return in_context([&] { return fmt::format("function '{}'", function.name); },
                     [&] { return Specialiser(function, catalog, options).run(); });
+}
+
+std::unique_ptr<ir::AdjustableFunction> specialise_adjustable(const ir::Function& function,
+                                                              const ir::Catalog& catalog,
+                                                              const SpecialiseOptions& options) {
+  if (has_blocks(function.body)) return nullptr;
+  return in_context([&] { return fmt::format("function '{}'", function.name); },
+                    [&] { return std::make_unique<Adjustable>(function, catalog, options); });
 }
 
 }  // namespace mw::passes

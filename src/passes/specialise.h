@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "ir/adjustable.h"
 #include "ir/op_def.h"
 
 namespace mw::passes {
@@ -18,7 +19,10 @@ struct SpecialiseOptions {
   // Extents of tensor inputs by name; an input not named keeps its declared type.
   std::map<std::string, Shape> shapes;
   // An op with known operands is evaluated when its results have at most this many elements in all.
-  int64_t fold_limit = 1 << 16;
+  // Larger ones are for the planner, which does so once for all shapes and reads weights as stored.
+  int64_t fold_limit = 1 << 12;
+  // Results of all folded ops together, but for those of a few elements, which shapes are made of.
+  int64_t total_fold_limit = 1 << 25;
 };
 
 // Every value's type is as concrete as inference can make it; constants that nothing uses, ops
@@ -27,5 +31,12 @@ struct SpecialiseOptions {
 // contradicts a declared type.
 std::unique_ptr<ir::Function> specialise(const ir::Function& function, const ir::Catalog& catalog,
                                          const SpecialiseOptions& options);
+
+// The same as a function that can be moved to other extents: only what depends on them is inferred
+// and evaluated again. Null when the function has nested blocks. The source and the catalog outlive
+// it.
+std::unique_ptr<ir::AdjustableFunction> specialise_adjustable(const ir::Function& function,
+                                                              const ir::Catalog& catalog,
+                                                              const SpecialiseOptions& options);
 
 }  // namespace mw::passes

@@ -38,6 +38,9 @@ class WeightReader {
   virtual ~WeightReader() = default;
   // Rows [first, first + count) along the leading axis, as fp32.
   virtual void read(int64_t first, int64_t count, float* out) const = 0;
+  // Of rows [first, first + count) the elements [from, from + length), rows `length` apart.
+  virtual void read_part(int64_t first, int64_t count, int64_t from, int64_t length,
+                         float* out) const = 0;
 };
 
 // A frozen operand as it is stored: dense in fp32, fp16 or bf16, or compressed.
@@ -61,6 +64,15 @@ class Claim {
   // Where an operand lies: as rows without gaps (copied there if need be), or with any strides.
   Place dense(std::string_view input, size_t index = 0);
   Place strided(std::string_view input, size_t index = 0);
+  // The same for any operand of this block's ops.
+  Place strided(const ir::Operand& operand);
+  Place dense(const ir::Operand& operand);
+  // The op behind an operand when nothing has been computed for it yet and this is its only use: a
+  // kernel that computes the operand by itself saves that step.
+  [[nodiscard]] const ir::Operation* waiting(const ir::Operand& operand) const;
+  // An op of the block as the claim sees its own.
+  [[nodiscard]] ir::OpView view(const ir::Operation& op) const;
+
   // Whether that operand is made of constants only.
   [[nodiscard]] bool frozen(std::string_view input, size_t index = 0) const;
   // The elements of such an operand, in its dtype.
@@ -69,6 +81,9 @@ class Claim {
   std::optional<Weight> weight(std::string_view input);
   // Result `index`: fresh dense memory.
   Place result(size_t index = 0);
+  // Result 0 in fresh memory; where its only use is a transposition, in the order of that one's
+  // result.
+  Place result_for_view();
   // Result `index` may take the memory of operand `input` when that dies here.
   void overwrite(std::string_view input, size_t index = 0);
   // Memory for the duration of the step.
@@ -109,10 +124,20 @@ struct Rules {
   // All results as views of the operand `viewed`; nullopt: not this time.
   View view;
   std::string viewed = "x";
+  // Result 0 is operand `viewed` but for the part that `region` cuts out of it, which is `update`.
+  View region;
+  std::string update = "update";
+  // The elements of the result are elements of `viewed`, whatever their dtype (views need not say
+  // so).
+  bool moves = false;
+  // The op reads the state `reads`, or writes operand `data` to the state `writes`.
+  std::string reads, writes, data;
   // The op as a part of a row program.
   std::optional<RowRule> row;
   // A kernel for the op; null: a reference step.
   Make make;
+  // The kernel is made when something asks for the result: it may become a part of a larger one.
+  bool waits = false;
   // The op as a function of each element of `x` that a kernel before it can apply.
   std::function<std::optional<Activation>(const ir::OpView&, const ir::Value* x)> activation;
   bool is_sum = false;  // x + y

@@ -1,4 +1,7 @@
-// Claim: weights as they are stored, and followers taken over by the kernel before them.
+// Claim: places for the maker of a kernel, weights as they are stored, and followers taken over by
+// the kernel before them.
+#include <algorithm>
+
 #include "base/error.h"
 #include "plan/lower.h"
 
@@ -24,6 +27,109 @@ const ir::Operand& before_cast(const ir::Operand& operand) {
 }
 
 }  // namespace
+
+void add_once(std::vector<int>& list, int buffer) {
+  if (std::find(list.begin(), list.end(), buffer) == list.end()) list.push_back(buffer);
+}
+
+Claim::Claim(Lowering& lowering, const ir::OpView& op)
+    : lowering_(lowering), op_(op), tail_(op.operation().outputs[0].get()) {}
+
+ConstantPool& Claim::pool() const { return *lowering_.request_.pool; }
+
+Place Claim::dense(const ir::Operand& operand) {
+  Place place = lowering_.densely(operand);
+  add_once(reads_, place.ref.buffer);
+  return place;
+}
+
+Place Claim::strided(const ir::Operand& operand) {
+  const Where found = lowering_.operand(operand);
+  MW_CHECK(found.kind == Where::Kind::kPlace);
+  add_once(reads_, found.place.ref.buffer);
+  return found.place;
+}
+
+Place Claim::dense(std::string_view input, size_t index) {
+  return dense(op_.operand(input, index));
+}
+Place Claim::strided(std::string_view input, size_t index) {
+  return strided(op_.operand(input, index));
+}
+
+ir::OpView Claim::view(const ir::Operation& op) const {
+  return {op, lowering_.def_of(op), lowering_.opset_, &lowering_.frozen_};
+}
+
+const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
+  const ir::Value* value = operand.value;
+  if (value == nullptr || lowering_.where_.contains(value)) return nullptr;
+  if (!lowering_.pending_.contains(value) && !lowering_.waiting_.contains(value)) return nullptr;
+  const auto uses = lowering_.uses_.find(value);
+  if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
+  const bool tapped = lowering_.taps_here_ && matches_any(lowering_.request_.taps, value->name);
+  return tapped ? nullptr : value->producer;
+}
+
+bool Claim::frozen(std::string_view input, size_t index) const {
+  return lowering_.frozen_.holds(op_.operand(input, index));
+}
+
+// The place of result 0 such that a view that is its only use finds its elements in order.
+Place Claim::result_for_view() {
+  Place place = result();
+  const ir::Operation* user = nullptr;
+  const auto uses = lowering_.uses_.find(tail_);
+  if (uses != lowering_.uses_.end() && uses->second.size() == 1) user = uses->second[0].op;
+  if (user == nullptr || lowering_.beyond_region(user)) return place;
+  const Rules* rules = lowering_.request_.backend->find(user->type);
+  if (rules == nullptr || !rules->view || user->input(rules->viewed) != tail_) return place;
+  const auto seen = rules->view(view(*user), place);
+  if (!seen || seen->size() != 1) return place;
+  const Place& wanted = (*seen)[0];
+  if (wanted.count() != place.count() || wanted.ref.offset != place.ref.offset) return place;
+  const Strides order = row_major(wanted.shape);
+  Strides strides = place.strides;
+  for (size_t i = 0; i < strides.size(); ++i) {
+    if (place.shape[i] == 1) continue;
+    size_t match = wanted.shape.size();
+    for (size_t k = 0; k < wanted.shape.size(); ++k) {
+      if (wanted.shape[k] == place.shape[i] && wanted.strides[k] == place.strides[i]) match = k;
+    }
+    if (match == wanted.shape.size()) return place;
+    strides[i] = order[match];
+  }
+  // Kernels write rows.
+  if (strides.empty() || (strides.back() != 1 && place.shape.back() != 1)) return place;
+  place.strides = strides;
+  results_.back().second.strides = strides;
+  return place;
+}
+
+Place Claim::result(size_t index) {
+  const ir::Value& value = index == 0 ? *tail_ : *op_.operation().outputs.at(index);
+  const ir::Type& type = value.type;
+  Place place = lowering_.new_place(Buffer::Kind::kArena, type.dtype(), type.shape());
+  if (overwritten_ >= 0) {
+    lowering_.plan_->buffers.back().shares = overwritten_;
+    overwritten_ = -1;
+  }
+  add_once(writes_, place.ref.buffer);
+  results_.emplace_back(&value, place);
+  return place;
+}
+
+void Claim::overwrite(std::string_view input, size_t index) {
+  const Place place = strided(input, index);
+  if (place.ref.offset == 0 && place.dense()) overwritten_ = place.ref.buffer;
+}
+
+Place Claim::workspace(int64_t bytes) {
+  Place place =
+      lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
+  add_once(writes_, place.ref.buffer);
+  return place;
+}
 
 Tensor Claim::constant(std::string_view input) {
   const ir::Operand& operand = op_.operand(input);
@@ -71,7 +177,8 @@ const ir::Operation* Claim::sole_user() const {
   const auto uses = lowering_.uses_.find(tail_);
   if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
   const ir::Operation* user = uses->second[0].op;
-  if (user == nullptr || user->parent != &lowering_.block_ || user->outputs.size() != 1) {
+  if (user == nullptr || user->parent != &lowering_.block_ || user->outputs.size() != 1 ||
+      lowering_.beyond_region(user)) {
     return nullptr;
   }
   const bool tapped = lowering_.taps_here_ && matches_any(lowering_.request_.taps, tail_->name);
@@ -108,8 +215,7 @@ std::optional<Activation> Claim::take_activation(const std::function<bool(RowOp)
   if (user == nullptr) return std::nullopt;
   const Rules* rules = lowering_.request_.backend->find(user->type);
   if (rules == nullptr || !rules->activation) return std::nullopt;
-  const ir::OpView view(*user, lowering_.request_.catalog->at(*user, lowering_.opset_),
-                        lowering_.opset_, &lowering_.frozen_);
+  const ir::OpView view(*user, lowering_.def_of(*user), lowering_.opset_, &lowering_.frozen_);
   const std::optional<Activation> activation = rules->activation(view, tail_);
   if (!activation || !can(activation->op)) return std::nullopt;
   tail_ = user->outputs[0].get();

@@ -4,15 +4,14 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
 namespace mw::plan {
 namespace {
 
-void add_once(std::vector<int>& list, int buffer) {
-  if (std::find(list.begin(), list.end(), buffer) == list.end()) list.push_back(buffer);
-}
+constexpr int kMaxDepth = 48;
 
 bool all_static(const ir::Operation& op) {
   return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
@@ -37,28 +36,89 @@ Lowering::Lowering(const Request& request, ir::Opset opset, Frozen& frozen, cons
     : request_(request), opset_(opset), frozen_(frozen), block_(block) {}
 
 std::shared_ptr<Plan> Lowering::run(bool wants_taps) {
-  taps_here_ = wants_taps;
-  if (request_.backend != nullptr) uses_ = ir::uses_in(block_);
-  for (const auto& argument : block_.arguments) bind_input(*argument);
-  plan_->argument_count = plan_->inputs.size();
+  prepare(wants_taps);
+  bind_arguments();
   for (const auto& op : block_.ops) operation(*op);
   finish_outputs();
   return std::move(plan_);
 }
 
+void Lowering::prepare(bool wants_taps) {
+  taps_here_ = wants_taps;
+  if (request_.backend == nullptr) return;
+  uses_ = ir::uses_in(block_);
+  for (const auto& op : block_.ops) {
+    const size_t order = infos_.size();
+    infos_[op.get()] = {order, &request_.catalog->at(*op, opset_),
+                        request_.backend->find(op->type)};
+  }
+}
+
+void Lowering::bind_arguments() {
+  for (const auto& argument : block_.arguments) bind_input(*argument);
+  plan_->argument_count = plan_->inputs.size();
+  if (request_.backend != nullptr) bind_states();
+}
+
 void Lowering::operation(const ir::Operation& op) {
-  const ir::OpDef& def = request_.catalog->at(op, opset_);
+  const ir::OpDef& def = def_of(op);
   if (frozen_.note(op, def)) return;
+  if (is_dead(op) && !def.has_trait(ir::kWritesState)) return;
+  step_for(op, def);
+}
+
+void Lowering::step_for(const ir::Operation& op, const ir::OpDef& def) {
   if (op.outputs.size() == 1 && where_.contains(op.outputs[0].get())) return;  // absorbed
   current_ = &op;
   const ir::OpView view(op, def, opset_, &frozen_);
-  const Rules* rules = request_.backend != nullptr ? request_.backend->find(op.type) : nullptr;
+  const Rules* rules = rules_of(op);
   if (rules != nullptr && all_static(op)) {
+    if (as_state_access(view, *rules)) return;
+    if (rules->region && as_update(view, *rules)) return;
     if (rules->view && as_view(view, *rules)) return;
     if (rules->row && as_rows(view, *rules)) return;
+    if (rules->waits && wait(op)) return;
     if (rules->make && as_kernel(view, *rules)) return;
   }
   as_reference(view, rules);
+}
+
+int Lowering::depth_behind(const ir::Operation& op) {
+  int depth = 0;
+  const auto each_operand = [&](const auto& visit) {
+    for (const ir::Input& input : op.inputs) {
+      for (const ir::Operand& operand : input.operands) {
+        if (operand.value != nullptr) visit(operand.value);
+      }
+    }
+  };
+  each_operand([&](const ir::Value* value) {
+    if (const auto found = pending_.find(value); found != pending_.end()) {
+      depth = std::max(depth, found->second.depth + 1);
+    } else if (const auto other = waiting_.find(value); other != waiting_.end()) {
+      depth = std::max(depth, other->second.depth + 1);
+    }
+  });
+  if (depth <= kMaxDepth) return depth;
+  each_operand([&](const ir::Value* value) { compute(value); });
+  return 0;
+}
+
+bool Lowering::wait(const ir::Operation& op) {
+  if (op.outputs.size() != 1) return false;
+  const int depth = depth_behind(op);
+  waiting_[op.outputs[0].get()] = {&op, depth};
+  return true;
+}
+
+// Computes an op that has waited.
+void Lowering::emit(const ir::Operation& op) {
+  waiting_.erase(op.outputs[0].get());
+  const ir::OpView view(op, def_of(op), opset_, &frozen_);
+  const Rules* rules = rules_of(op);
+  const ir::Operation* before = std::exchange(current_, &op);
+  if (!as_kernel(view, *rules)) as_reference(view, rules);
+  current_ = before;
 }
 
 // --- values ---------------------------------------------------------------------------------
@@ -86,7 +146,7 @@ void Lowering::bind_input(const ir::Value& value) {
     where.kind = Where::Kind::kSlot;
     where.slot = plan_->slot_count++;
   }
-  plan_->inputs.push_back({&value, where});
+  plan_->inputs.push_back({&value, where, value.type.is_state()});
   where_[&value] = std::move(where);
 }
 
@@ -95,16 +155,26 @@ const Where& Lowering::capture(const ir::Value* value) {
   return where_.at(value);
 }
 
+void Lowering::compute(const ir::Value* value) {
+  if (where_.contains(value)) return;
+  if (pending_.contains(value)) {
+    emit_rows(value);
+  } else if (const auto waiting = waiting_.find(value); waiting != waiting_.end()) {
+    emit(*waiting->second.op);
+  }
+}
+
 const Where& Lowering::where(const ir::Value* value) {
   const auto found = where_.find(value);
   if (found != where_.end()) return found->second;
-  if (pending_.contains(value)) {
-    emit_rows(value);
+  if (pending_.contains(value) || waiting_.contains(value)) {
+    compute(value);
     return where_.at(value);
   }
   if (!frozen_.holds(value)) return capture(value);
   Where made;
   if (value->type.is_tensor()) made = from_constant(frozen_.tensor(value, *plan_));
+  frozen_places_.push_back(value);
   return where_[value] = std::move(made);
 }
 
@@ -188,6 +258,9 @@ bool Lowering::as_view(const ir::OpView& op, const Rules& rules) {
     result.place = std::move((*places)[i]);
     MW_CHECK(result.place.shape == outputs[i]->type.shape());
     MW_CHECK(result.place.dtype == outputs[i]->type.dtype());
+    if (lies_in_state(result)) {
+      state_values_[result.place.ref.buffer].push_back(outputs[i].get());
+    }
     where_[outputs[i].get()] = std::move(result);
   }
   return true;
@@ -204,6 +277,7 @@ bool Lowering::as_kernel(const ir::OpView& op, const Rules& rules) {
     result.kind = Where::Kind::kPlace;
     result.place = std::move(place);
     where_[value] = std::move(result);
+    pending_.erase(value);
   }
   Step& step = plan_->steps.emplace_back();
   step.op = &op.operation();
@@ -221,7 +295,7 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
   Step step;
   step.op = &operation;
   step.kind = "reference";
-  auto call = std::make_unique<ReferenceCall>();
+  auto call = std::make_shared<ReferenceCall>();
   call->op = &operation;
   call->def = &op.def();
   call->opset = opset_;
@@ -307,56 +381,8 @@ void Lowering::output(const ir::Value& value) {
   plan_->outputs.push_back({value.name, value.type, std::move(found)});
 }
 
-// --- claims ---------------------------------------------------------------------------------
-
-Claim::Claim(Lowering& lowering, const ir::OpView& op)
-    : lowering_(lowering), op_(op), tail_(op.operation().outputs[0].get()) {}
-
-ConstantPool& Claim::pool() const { return *lowering_.request_.pool; }
-
-Place Claim::dense(std::string_view input, size_t index) {
-  Place place = lowering_.densely(op_.operand(input, index));
-  add_once(reads_, place.ref.buffer);
-  return place;
-}
-
-Place Claim::strided(std::string_view input, size_t index) {
-  const Where found = lowering_.operand(op_.operand(input, index));
-  MW_CHECK(found.kind == Where::Kind::kPlace);
-  add_once(reads_, found.place.ref.buffer);
-  return found.place;
-}
-
-bool Claim::frozen(std::string_view input, size_t index) const {
-  return lowering_.frozen_.holds(op_.operand(input, index));
-}
-
-Place Claim::result(size_t index) {
-  const ir::Value& value = index == 0 ? *tail_ : *op_.operation().outputs.at(index);
-  const ir::Type& type = value.type;
-  Place place = lowering_.new_place(Buffer::Kind::kArena, type.dtype(), type.shape());
-  if (overwritten_ >= 0) {
-    lowering_.plan_->buffers.back().shares = overwritten_;
-    overwritten_ = -1;
-  }
-  add_once(writes_, place.ref.buffer);
-  results_.emplace_back(&value, place);
-  return place;
-}
-
-void Claim::overwrite(std::string_view input, size_t index) {
-  const Place place = strided(input, index);
-  if (place.ref.offset == 0 && place.dense()) overwritten_ = place.ref.buffer;
-}
-
-Place Claim::workspace(int64_t bytes) {
-  Place place =
-      lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
-  add_once(writes_, place.ref.buffer);
-  return place;
-}
-
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request) {
+  if (request.backend != nullptr) sink_casts(*function, *request.backend);
   Frozen frozen(*request.catalog, function->opset, *request.pool);
   std::shared_ptr<Plan> plan = Lowering(request, function->opset, frozen, function->body).run(true);
   assign_memory(*plan, request.layout);

@@ -1,6 +1,7 @@
 // Lowering: turns one block into the steps of a plan.
 #pragma once
 
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -28,6 +29,12 @@ class Frozen : public ir::Facts {
   // Names the value by the constants behind it, which are appended to `sources`.
   std::string identity(const ir::Operand& operand, std::vector<ir::ConstantPtr>& sources) const;
 
+  // For values whose constants have changed since they were noted.
+  void forget(const ir::Value* value) {
+    depth_.erase(value);
+    small_.erase(value);
+  }
+
   // Small frozen values count as known.
   [[nodiscard]] const Tensor* tensor_of(const ir::Operand& operand) const override;
 
@@ -51,6 +58,7 @@ class Lowering {
  private:
   friend class Claim;
   friend class RowCluster;
+  friend class PlanFamily;
 
   // An op of a row program that is computed when something asks for its result.
   struct Pending {
@@ -61,9 +69,58 @@ class Lowering {
     int depth = 0;  // of the chain of pending ops behind it
   };
 
+  void prepare(bool wants_taps);
+  void bind_arguments();
+  // What is looked up once for an op of this block.
+  struct Info {
+    size_t order = 0;
+    const ir::OpDef* def = nullptr;
+    const Rules* rules = nullptr;
+  };
+  [[nodiscard]] const ir::OpDef& def_of(const ir::Operation& op) const;
+  [[nodiscard]] const Rules* rules_of(const ir::Operation& op) const;
+
   void operation(const ir::Operation& op);
+  void step_for(const ir::Operation& op, const ir::OpDef& def);
+  // Forgets all but what prepare() found out.
+  void restart();
+  // Ops in a row, up to order `end`.
+  struct Region {
+    std::vector<const ir::Operation*> ops;
+    std::vector<const ir::Operation*> live;             // those that something needs
+    std::unordered_set<const ir::Operation*> constant;  // made of constants, as far as types tell
+    std::vector<const ir::Value*> later;                // results that later regions use
+    bool varies = false;
+    size_t end = 0;
+    // How much of the plan there is after it, and where values of `later` lie: all of them, or of a
+    // region that varies those that do not.
+    size_t buffers = 0, steps = 0, keeps = 0, weights = 0;
+    std::vector<std::pair<const ir::Value*, Where>> places;
+  };
+  // Lowers ops without a look at those of later regions.
+  void lower_region(const Region& region);
+  [[nodiscard]] bool beyond_region(const ir::Operation* op) const {
+    return region_end_ != std::numeric_limits<size_t>::max() && order_of(op) >= region_end_;
+  }
+  // Whether nothing needs the op.
+  [[nodiscard]] bool is_dead(const ir::Operation& op) const;
+  // States in memory: see states.cc.
+  void bind_states();
+  bool as_state_access(const ir::OpView& op, const Rules& rules);
+  bool as_update(const ir::OpView& op, const Rules& rules);
+  bool updates_state(const ir::OpView& op, int buffer);
+  void protect(int buffer, size_t order);
+  [[nodiscard]] bool used_after(const ir::Value* value, size_t order) const;
+  [[nodiscard]] size_t order_of(const ir::Operation* op) const;
+  [[nodiscard]] bool lies_in_state(const Where& where) const;
+
   bool as_rows(const ir::OpView& op, const Rules& rules);
   void emit_rows(const ir::Value* wanted);
+  bool wait(const ir::Operation& op);
+  void emit(const ir::Operation& op);
+  // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
+  // computed, so that neither its evaluation nor a search through it recurses without bound.
+  int depth_behind(const ir::Operation& op);
   bool as_view(const ir::OpView& op, const Rules& rules);
   bool as_kernel(const ir::OpView& op, const Rules& rules);
   void as_reference(const ir::OpView& op, const Rules* rules);
@@ -75,6 +132,9 @@ class Lowering {
   void bind_input(const ir::Value& value);
   // Where a value lies, captured from outside or made from constants on first use.
   const Where& where(const ir::Value* value);
+  // Computes a value that has been put off; one that its only user absorbs gets no place of its
+  // own.
+  void compute(const ir::Value* value);
   const Where& capture(const ir::Value* value);
   Where from_constant(const Tensor& tensor);
   Where operand(const ir::Operand& operand);
@@ -99,8 +159,29 @@ class Lowering {
   std::unordered_map<const ir::Value*, Pending> pending_;
   std::unordered_map<const ir::Value*, std::vector<ir::Use>> uses_;
   size_t pending_order_ = 0;
+  struct Waiting {
+    const ir::Operation* op = nullptr;
+    int depth = 0;
+  };
+  std::unordered_map<const ir::Value*, Waiting> waiting_;  // ops whose rules say `waits`
+  std::unordered_map<const ir::Operation*, Info> infos_;
+  std::unordered_map<const ir::Value*, int> state_buffers_;
+  // Values that lie in the memory of a state, by its buffer; and the ops that access the state.
+  std::unordered_map<int, std::vector<const ir::Value*>> state_values_;
+  std::unordered_map<int, std::vector<const ir::Operation*>> state_accesses_;
+  std::vector<const ir::Value*> frozen_places_;  // frozen values that have got a place
+  size_t region_end_ = std::numeric_limits<size_t>::max();
+  bool moved_ = false;  // a value has got another place than it had at first
   bool taps_here_ = false;
 };
+
+// Moves widening casts below ops that only say where elements lie, and out of updates that are
+// narrowed again: what is cast is then the part that is used, and a state is updated in its own
+// dtype. Returns the results of the casts it added.
+std::vector<ir::Value*> sink_casts(ir::Function& function, const Backend& backend);
+
+// Appends a buffer that is not in the list.
+void add_once(std::vector<int>& list, int buffer);
 
 // A static tensor whose elements have addresses.
 bool has_place(const ir::Type& type);

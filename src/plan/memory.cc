@@ -99,16 +99,18 @@ Layout::Item item_of(const Buffer& buffer) {
   return {buffer.kind, buffer.bytes, 0, buffer.first, buffer.last, buffer.shares};
 }
 
-bool fits(const Plan& plan, const Layout& layout) {
+// Takes over which buffers share memory where that is how the layout has it and the plan allows it.
+bool adopt(Plan& plan, const Layout& layout) {
   if (plan.buffers.size() != layout.items.size()) return false;
   for (size_t b = 0; b < plan.buffers.size(); ++b) {
     const Layout::Item mine = item_of(plan.buffers[b]), &theirs = layout.items[b];
     if (mine.kind != theirs.kind || mine.first != theirs.first || mine.last != theirs.last ||
-        mine.shares != theirs.shares) {
+        (theirs.shares >= 0 && mine.shares != theirs.shares)) {
       return false;
     }
     if (mine.kind == Buffer::Kind::kArena && mine.bytes > theirs.bytes) return false;
   }
+  for (size_t b = 0; b < plan.buffers.size(); ++b) plan.buffers[b].shares = layout.items[b].shares;
   return true;
 }
 
@@ -116,12 +118,12 @@ bool fits(const Plan& plan, const Layout& layout) {
 
 void assign_memory(Plan& plan, const std::shared_ptr<const Layout>& reuse) {
   find_lifetimes(plan);
-  settle_sharing(plan);
-  if (reuse != nullptr && fits(plan, *reuse)) {
+  if (reuse != nullptr && adopt(plan, *reuse)) {
     plan.layout = reuse;
     plan.reuses_layout = true;
     return;
   }
+  settle_sharing(plan);
   std::vector<Block> blocks;
   const std::vector<int> block_of = make_blocks(plan, blocks);
   auto layout = std::make_shared<Layout>();

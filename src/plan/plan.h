@@ -35,10 +35,10 @@ struct Where {
 };
 
 struct Buffer {
-  enum class Kind : uint8_t { kArena, kConstant, kInput, kOutput };
+  enum class Kind : uint8_t { kArena, kConstant, kInput, kOutput, kState };
   Kind kind = Kind::kArena;
   int64_t bytes = 0;
-  int index = -1;             // of the input or output
+  int index = -1;             // of the input (a state is one) or output
   Tensor constant;            // kConstant: keeps the memory
   int first = -1, last = -1;  // steps that use it
   int shares = -1;            // an earlier buffer whose memory this one takes over
@@ -59,8 +59,8 @@ struct ReferenceCall {
 struct Step {
   const ir::Operation* op = nullptr;  // what it computes, or the reader a copy was made for
   const char* kind = "";              // "gemm", "row", "copy", "reference", ...
-  std::unique_ptr<Kernel> kernel;
-  std::unique_ptr<ReferenceCall> call;
+  std::shared_ptr<const Kernel> kernel;
+  std::shared_ptr<const ReferenceCall> call;
   std::vector<int> reads, writes;  // buffers
   double flops = 0, bytes = 0;
 };
@@ -68,6 +68,9 @@ struct Step {
 struct Input {
   const ir::Value* value = nullptr;  // an argument, or for a nested block a value from outside
   Where where;
+  bool is_state = false;
+  int state_buffer = -1;  // of a state whose steps use its memory directly
+  bool written = false;   // by such steps
 };
 
 struct Output {
@@ -88,7 +91,9 @@ struct Layout {
 };
 
 struct Plan {
-  std::unique_ptr<ir::Function> function;  // of the outermost plan
+  // Of the outermost plan. Plans for other extents may share it: what the steps of a plan read of
+  // it does not change.
+  std::shared_ptr<const ir::Function> function;
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
   std::vector<Input> inputs;  // arguments first, then what a nested block captures

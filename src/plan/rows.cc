@@ -9,7 +9,6 @@
 namespace mw::plan {
 namespace {
 
-constexpr int kMaxDepth = 48;
 constexpr size_t kMaxMembers = 40;
 
 bool can_load(DType dtype) {
@@ -142,6 +141,7 @@ void RowCluster::gather(const ir::Value* wanted) {
     for (const ir::Input& input : member->op->inputs) {
       for (const ir::Operand& operand : input.operands) {
         if (operand.value == nullptr) continue;
+        if (lowering_.waiting_.contains(operand.value)) outside_.push_back(operand.value);
         const auto found = lowering_.pending_.find(operand.value);
         if (found == lowering_.pending_.end() || member_ops_.contains(found->second.op)) continue;
         if (!joins(*operand.value, found->second, full)) {
@@ -334,8 +334,7 @@ void RowCluster::build() {
   for (size_t i = shape_.size() - reduced_; i < shape_.size(); ++i) width_ *= shape_[i];
   for (const Pending* member : members_) {
     const ir::Operation& op = *member->op;
-    const ir::OpView view(op, lowering_.request_.catalog->at(op, lowering_.opset_),
-                          lowering_.opset_, &lowering_.frozen_);
+    const ir::OpView view(op, lowering_.def_of(op), lowering_.opset_, &lowering_.frozen_);
     op_ = &view;
     full_ = member->domain.shape == shape_;
     member->rule->emit(*this, view);
@@ -366,20 +365,11 @@ bool Lowering::as_rows(const ir::OpView& view, const Rules& rules) {
     for (const ir::Operand& used : input.operands) {
       if (used.value == nullptr || frozen_.holds(used.value)) continue;
       if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
-      const auto found = pending_.find(used.value);
-      if (found != pending_.end()) pending.depth = std::max(pending.depth, found->second.depth + 1);
     }
   }
   std::optional<RowDomain> domain = rules.row->domain(view);
   if (!domain || count_of(domain->shape) == 0) return false;
-  if (pending.depth > kMaxDepth) {
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& used : input.operands) {
-        if (used.value != nullptr && pending_.contains(used.value)) (void)where(used.value);
-      }
-    }
-    pending.depth = 0;
-  }
+  pending.depth = depth_behind(op);
   pending.op = &op;
   pending.rule = &*rules.row;
   pending.domain = std::move(*domain);
@@ -395,7 +385,7 @@ void Lowering::emit_rows(const ir::Value* wanted) {
       cluster.build();
       return;
     }
-    for (const ir::Value* value : cluster.outside()) (void)where(value);
+    for (const ir::Value* value : cluster.outside()) compute(value);
   }
 }
 

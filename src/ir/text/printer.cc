@@ -178,7 +178,7 @@ class Printer {
   void type(const Type& type) {
     switch (type.kind()) {
       case Type::Kind::kTensor:
-        if (bare_scalars_ && type.rank() == 0) {
+        if (bare_scalars_ && type.has_rank() && type.rank() == 0) {
           out_ += mw::name_of(type.dtype());
         } else {
           out_ += type.str();

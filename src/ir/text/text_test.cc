@@ -52,6 +52,25 @@ TEST(Text, DialectsConvertIntoEachOther) {
   }
 }
 
+TEST(Text, AnUnknownRankIsAQuestionMark) {
+  const std::string text =
+      "program(1.0) { func main<ios15>(tensor<int32, [?]> s) { tensor<fp32, ?> y = fill(shape = s, "
+      "value = tensor<fp32, []>(1)); } -> (y); }";
+  const auto program = parse(text);
+  const Type type = program->functions[0]->body.outputs[0]->type;
+  EXPECT_FALSE(type.has_rank());
+  EXPECT_FALSE(type.is_static());
+  EXPECT_EQ(type.str(), "tensor<fp32, ?>");
+  const std::string printed = print(*program, {.version = "1.0"});
+  EXPECT_NE(printed.find("tensor<fp32, ?> y = fill"), std::string::npos) << printed;
+  EXPECT_EQ(print(*parse(printed), {.version = "1.0"}), printed);
+  EXPECT_TRUE(compatible(type, Type::tensor(DType::kF32, {2})));
+  EXPECT_EQ(refine(type, Type::tensor(DType::kF32, {2})), Type::tensor(DType::kF32, {2}));
+  EXPECT_THROW((void)parse("program(1.0) { func main<ios15>() { tensor<fp32, ?> y = const()[val = "
+                           "tensor<fp32, ?>([1, 2])]; } -> (y); }"),
+               Error);
+}
+
 TEST(Text, AnUnknownDialectCannotBePrinted) {
   try {
     (void)print(Program(), {.version = "2"});

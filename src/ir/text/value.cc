@@ -24,6 +24,10 @@ Type parse_tensor_type(Scanner& in, size_t start) {
   if (!dtype) in.fail_expected("an element type such as fp16");
   in.accept_word(in.peek_word());
   in.expect(',', "after", name_of(*dtype));
+  if (in.accept('?')) {
+    in.expect('>', "at the end of a tensor type");
+    return Type::unranked(*dtype);
+  }
   in.expect('[', "before the extents of a tensor type");
   Shape shape, known;
   if (!in.accept(']')) {
@@ -212,6 +216,7 @@ ConstantPtr ValueParser::value(const Type& type) {
 
 ConstantPtr ValueParser::tensor(const Type& type) {
   if (in_.peek_word() == "BLOBFILE") return blob(type);
+  if (!type.has_rank()) in_.fail(fmt::format("expected a value of known rank, got {}", type.str()));
   return Constant::tensor(LiteralReader(in_, type).read());
 }
 

@@ -9,7 +9,7 @@ Type infer(const OpView& op) {
   expect_numeric(op, "x");
   const DType dtype = op.dtype_named_by("dtype");
   if (dtype == DType::kString) op.reject("dtype", "expected a dtype of numbers, got 'string'");
-  return Type::tensor(dtype, op.shape("x"));
+  return op.tensor_type("x").with_dtype(dtype);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Kernels of linear and matmul: their operands as matrices for the GEMM kernels.
 #include "cpu/gemm.h"
+#include "ops/attention/attention_cpu.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -26,19 +27,6 @@ bool read_bias(Claim& claim, std::optional<Tensor>& bias) {
   return bias->dtype() == DType::kF32;
 }
 
-// A compressed weight is decoded where its rows are the outputs; else it is expanded.
-std::optional<plan::Weight> weight_for(Claim& claim, const char* input, bool by_output) {
-  std::optional<plan::Weight> weight = claim.weight(input);
-  if (!weight || weight->reader == nullptr || by_output) return weight;
-  weight->dense = claim.constant(input);
-  weight->reader = nullptr;
-  weight->key += "|dense";
-  if (weight->dense.dtype() != DType::kF32 && weight->dense.dtype() != DType::kF16) {
-    return std::nullopt;
-  }
-  return weight;
-}
-
 std::unique_ptr<Kernel> make_linear(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x");
@@ -50,7 +38,7 @@ std::unique_ptr<Kernel> make_linear(Claim& claim) {
   gemm.m = count_of({x.begin(), x.end() - 1});
   gemm.n = op.operation().outputs[0]->type.shape().back();
   if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0 || !read_bias(claim, gemm.bias)) return nullptr;
-  std::optional<plan::Weight> weight = weight_for(claim, "weight", true);
+  std::optional<plan::Weight> weight = claim.weight("weight");
   if (!weight) return nullptr;
   gemm.weight = std::move(*weight);
   gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
@@ -90,7 +78,7 @@ std::unique_ptr<Kernel> make_weighted(Claim& claim, bool transpose_y) {
   gemm.n = op.operation().outputs[0]->type.shape().back();
   gemm.weight_by_output = transpose_y;
   if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0) return nullptr;
-  std::optional<plan::Weight> weight = weight_for(claim, "y", transpose_y);
+  std::optional<plan::Weight> weight = claim.weight("y");
   if (!weight || weight->shape.size() != 2) return nullptr;
   gemm.weight = std::move(*weight);
   gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
@@ -110,6 +98,7 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x"), y = op.shape("y");
   if (op.dtype("x") != DType::kF32 || op.dtype("y") != DType::kF32) return nullptr;
+  if (auto attention = make_spelled_attention(claim)) return attention;
   const bool x_vector = x.size() == 1, y_vector = y.size() == 1;
   const bool transpose_x = !x_vector && op.flag("transpose_x");
   const bool transpose_y = !y_vector && op.flag("transpose_y");
@@ -145,6 +134,7 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
 void add_matmul_rules(RuleTable& table) {
   table["linear"].make = make_linear;
   table["matmul"].make = make_matmul;
+  table["matmul"].waits = true;
 }
 
 }  // namespace mw::ops

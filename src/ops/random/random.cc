@@ -29,28 +29,16 @@ DType result_dtype(const OpView& op, std::initializer_list<const char*> paramete
   return first == nullptr ? DType::kF32 : op.dtype(first);
 }
 
-// With `shape` of unknown length, the rank is that which the program states.
-int64_t rank_of_result(const OpView& op) {
-  expect_numeric(op, "shape");
-  expect_rank(op, "shape", 1, 1);
-  const int64_t length = op.shape("shape")[0];
-  if (length != kAny) return length;
-  const auto& outputs = op.operation().outputs;
-  if (outputs.size() != 1 || !outputs[0]->type.is_tensor()) {
-    op.reject("shape", "expected a vector of known length, got {}", op.type("shape").str());
-  }
-  return outputs[0]->type.rank();
-}
-
 Type infer(const OpView& op, std::initializer_list<const char*> parameters) {
   const DType dtype = result_dtype(op, parameters);
-  const int64_t rank = rank_of_result(op);
-  if (rank > static_cast<int64_t>(kMaxRank)) {
-    op.reject("shape", "expected at most {} extents, got {}", kMaxRank, rank);
-  }
+  expect_numeric(op, "shape");
+  expect_rank(op, "shape", 1, 1);
   (void)op.integer("seed");
   const auto shape = op.known_ints("shape");
-  if (!shape) return Type::tensor(dtype, Shape(static_cast<size_t>(rank), kAny));
+  if (!shape) return type_of_extents(op, "shape", dtype);
+  if (shape->size() > kMaxRank) {
+    op.reject("shape", "expected at most {} extents, got {}", kMaxRank, shape->size());
+  }
   for (const int64_t extent : *shape) {
     if (extent < 0) op.reject("shape", "expected extents of 0 or more, got {}", extent);
   }

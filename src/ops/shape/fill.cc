@@ -16,26 +16,14 @@ DType value_dtype(const OpView& op) {
   return value.dtype();
 }
 
-// The rank that the program states when `shape` has an unknown length.
-int64_t rank_of_result(const OpView& op) {
-  const int64_t length = op.shape("shape")[0];
-  if (length != kAny) return length;
-  const auto& outputs = op.operation().outputs;
-  if (outputs.size() != 1 || !outputs[0]->type.is_tensor()) {
-    op.reject("shape", "expected a vector of known length, got {}", op.type("shape").str());
-  }
-  return outputs[0]->type.rank();
-}
-
 Type infer_fill(const OpView& op) {
   expect_index_vector(op, "shape", kAny);
   const DType dtype = value_dtype(op);
-  const int64_t rank = rank_of_result(op);
-  if (rank > static_cast<int64_t>(kMaxRank)) {
-    op.reject("shape", "expected at most {} extents, got {}", kMaxRank, rank);
-  }
   const auto shape = op.known_ints("shape");
-  if (!shape) return Type::tensor(dtype, Shape(static_cast<size_t>(rank), kAny));
+  if (!shape) return type_of_extents(op, "shape", dtype);
+  if (shape->size() > kMaxRank) {
+    op.reject("shape", "expected at most {} extents, got {}", kMaxRank, shape->size());
+  }
   for (const int64_t extent : *shape) {
     if (extent < 0) op.reject("shape", "expected extents of at least 0, got {}", extent);
   }

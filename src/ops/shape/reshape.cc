@@ -9,15 +9,6 @@
 namespace mw::ops {
 namespace {
 
-// The rank of the result when `shape` has an unknown length: the program itself may state it.
-int64_t declared_rank(const OpView& op) {
-  const auto& outputs = op.operation().outputs;
-  if (outputs.size() != 1 || !outputs[0]->type.is_tensor()) {
-    op.reject("shape", "expected a vector of known length, got {}", op.type("shape").str());
-  }
-  return outputs[0]->type.rank();
-}
-
 Shape with_zeros_copied(const OpView& op, const Shape& x, const std::vector<int64_t>& wanted) {
   Shape result = wanted;
   for (size_t i = 0; i < result.size(); ++i) {
@@ -91,12 +82,7 @@ Type infer(const OpView& op) {
   if (const auto wanted = op.known_ints("shape")) {
     return Type::tensor(x.dtype(), resolve(op, x.shape(), *wanted));
   }
-  const int64_t length = op.shape("shape")[0];
-  const int64_t rank = length == kAny ? declared_rank(op) : length;
-  if (rank > static_cast<int64_t>(kMaxRank)) {
-    op.reject("shape", "expected at most {} extents, got {}", kMaxRank, rank);
-  }
-  return Type::tensor(x.dtype(), Shape(static_cast<size_t>(rank), kAny));
+  return type_of_extents(op, "shape", x.dtype());
 }
 
 }  // namespace

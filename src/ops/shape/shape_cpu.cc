@@ -33,17 +33,20 @@ Views transposed(const OpView& op, const Place& x) {
   return std::vector{std::move(y)};
 }
 
+// The part of x that begin, end, stride and the masks cut out.
 Views sliced(const OpView& op, const Place& x) {
   if (!op.known("begin") || !op.known("end")) return std::nullopt;
   Place y = x;
-  y.shape = result_shape(op);
+  y.shape.clear();
   y.strides.clear();
   const std::vector<Slice> slices = slices_of(op, x.shape);
   for (size_t i = 0; i < slices.size(); ++i) {
     const Slice& slice = slices[i];
     if (slice.begin == kAny && slice.count != 0) return std::nullopt;
     if (slice.count > 0) y.ref.offset += slice.begin * x.strides[i] * x.item();
-    if (!slice.squeezed) y.strides.push_back(slice.stride * x.strides[i]);
+    if (slice.squeezed) continue;
+    y.shape.push_back(slice.count);
+    y.strides.push_back(slice.stride * x.strides[i]);
   }
   return std::vector{std::move(y)};
 }
@@ -73,6 +76,22 @@ Views parts(const OpView& op, const Place& x) {
   return places;
 }
 
+Views reversed(const OpView& op, const Place& x) {
+  Place y = x;
+  std::vector<int64_t> axes;
+  if (op.has("axes")) {
+    axes = op.axes("axes", static_cast<int64_t>(x.shape.size()));
+  } else {
+    for (size_t i = 0; i < x.shape.size(); ++i) axes.push_back(static_cast<int64_t>(i));
+  }
+  for (const int64_t axis : axes) {
+    const auto i = static_cast<size_t>(axis);
+    if (x.shape[i] > 0) y.ref.offset += (x.shape[i] - 1) * x.strides[i] * x.item();
+    y.strides[i] = -x.strides[i];
+  }
+  return std::vector{std::move(y)};
+}
+
 }  // namespace
 
 void add_shape_rules(RuleTable& table) {
@@ -82,8 +101,10 @@ void add_shape_rules(RuleTable& table) {
   for (const char* op : {"identity", "cast"}) table[op].view = unchanged;
   table["transpose"].view = transposed;
   table["slice_by_index"].view = sliced;
+  table["slice_update"].region = sliced;
   table["slice_by_size"].view = sliced_by_size;
   table["split"].view = parts;
+  table["reverse"].view = reversed;
 }
 
 }  // namespace mw::ops

@@ -1,4 +1,4 @@
-// Matmul and convolution through oneDNN. The library's headers are included in onednn.cc alone.
+// Matmul: a matrix product through oneDNN.
 #pragma once
 
 #include <memory>

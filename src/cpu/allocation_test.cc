@@ -1,0 +1,91 @@
+// That a repeated run allocates nothing: this binary counts its allocations.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "cpu/testing.h"
+
+namespace {
+std::atomic<bool> g_counting{false};
+std::atomic<int64_t> g_allocations{0};
+
+void* allocate(std::size_t size, std::size_t align) {
+  if (g_counting) ++g_allocations;
+  void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
+  if (memory == nullptr) std::abort();
+  return memory;
+}
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size, 16); }
+void* operator new(std::size_t size, std::align_val_t align) {
+  return allocate(size, static_cast<std::size_t>(align));
+}
+void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
+  return allocate(size, static_cast<std::size_t>(align));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace mw::cpu {
+namespace {
+
+int64_t allocations_of(const exec::Session& session, const TensorMap& inputs,
+                       exec::States* states) {
+  exec::RunResult result;
+  for (int i = 0; i < 3; ++i) session.run_into(inputs, states, result);
+  g_allocations = 0;
+  g_counting = true;
+  for (int i = 0; i < 10; ++i) session.run_into(inputs, states, result);
+  g_counting = false;
+  return g_allocations;
+}
+
+// One token through an attention layer with a cache: gather, norms, products, softmax, a state.
+TEST(Allocation, ARepeatedRunAllocatesNothing) {
+  const TestProgram program("tensor<int32, [1, 1]> id, state<tensor<fp16, [1, 2, 16, 8]>> cache",
+                            R"(
+    tensor<fp32, [4, 16]> table = const()[val = tensor<fp32, [4, 16]>([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]])];
+    tensor<fp32, [1, 1, 16]> x = gather(x = table, indices = id, axis = int32(0));
+    tensor<fp32, [1, 1, 16]> n = layer_norm(x = x, axes = tensor<int32, [1]>([-1]), epsilon = fp32(0.00001));
+    tensor<fp32, [1, 1, 4]> h = linear(x = n, weight = table);
+    tensor<fp32, [1, 1, 4]> g = silu(x = h);
+    tensor<fp32, [1, 1, 16]> back = matmul(x = g, y = table);
+    tensor<fp32, [1, 1, 2, 8]> heads = reshape(x = back, shape = tensor<int32, [4]>([1, 1, 2, 8]));
+    tensor<fp32, [1, 2, 1, 8]> q = transpose(x = heads, perm = tensor<int32, [4]>([0, 2, 1, 3]));
+    tensor<fp16, [1, 2, 1, 8]> k = cast(x = q, dtype = string("fp16"));
+    tensor<fp16, [1, 2, 16, 8]> old = read_state(input = cache);
+    tensor<fp16, [1, 2, 16, 8]> with = slice_update(x = old, update = k, begin = tensor<int32, [4]>([0, 0, 3, 0]),
+      end = tensor<int32, [4]>([1, 2, 4, 8]));
+    write_state(input = cache, data = with);
+    tensor<fp16, [1, 2, 16, 8]> read = read_state(input = cache);
+    tensor<fp32, [1, 2, 16, 8]> keys = cast(x = read, dtype = string("fp32"));
+    tensor<fp32, [1, 2, 1, 16]> s = matmul(x = q, y = keys, transpose_y = bool(true));
+    tensor<fp32, [1, 2, 1, 16]> p = softmax(x = s, axis = int32(-1));
+    tensor<fp32, [1, 2, 1, 8]> y = matmul(x = p, y = keys);)",
+                            "y");
+  for (const int threads : {1, 2}) {
+    const auto session = program.session({.threads = threads});
+    exec::States states = session->make_states();
+    const TensorMap inputs{{"id", Tensor::from<int32_t>({2}, {1, 1})}};
+    EXPECT_EQ(allocations_of(*session, inputs, &states), 0) << threads << " threads";
+  }
+}
+
+// The GEMM library makes a small table per call; nothing in proportion to the data.
+TEST(Allocation, AProductOfManyRowsAllocatesOnlyWhatItsLibraryDoes) {
+  const TestProgram program("tensor<fp32, [64, 4]> x", R"(
+    tensor<fp32, [2, 4]> w = const()[val = tensor<fp32, [2, 4]>([[1, 2, 3, 4], [5, 6, 7, 8]])];
+    tensor<fp32, [64, 2]> y = linear(x = x, weight = w);)",
+                            "y");
+  const auto session = program.session({.threads = 1});
+  EXPECT_LE(allocations_of(*session, {{"x", noise({64, 4}, 1)}}, nullptr), 10 * 40);
+}
+
+}  // namespace
+}  // namespace mw::cpu

@@ -1,0 +1,204 @@
+// Attention: per head and chunk of queries, the keys transposed once, then eight rows of scores at
+// a time: product, softmax and product with the values while they are in cache.
+#include "cpu/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "base/half.h"
+#include "cpu/dots.h"
+#include "cpu/parallel.h"
+#include "cpu/primitives.h"
+
+namespace mw::cpu {
+namespace {
+
+using plan::Claim;
+using plan::Frame;
+using plan::Place;
+using plan::Ref;
+using plan::RowOp;
+
+constexpr int64_t kChunk = 64;  // queries that share a transposed copy of the keys
+
+int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+
+class AttentionKernel : public plan::Kernel {
+ public:
+  AttentionKernel(Claim& claim, const Attention& a, const Place& y) : a_(a), y_(y) {
+    const size_t rank = a.batch.size();
+    heads_ = count_of(a.batch);
+    key_by_depth_ = a.key.strides[rank] == 1 && a.keys > 1;
+    few_ = !key_by_depth_ && a.queries <= kMaxDotRows;
+    chunk_ = heads_ >= 8 ? std::min<int64_t>(a.queries, 4 * kChunk) : kChunk;
+    chunks_ = (a.queries + chunk_ - 1) / chunk_;
+    keys_stride_ = round_up(a.keys, 16);
+    const int64_t rows = few_ ? kMaxDotRows : kMaxSumRows;
+    scores_floats_ = rows * keys_stride_;
+    copies_keys_ = !few_ && !key_by_depth_;
+    keys_floats_ = copies_keys_ ? a.depth * keys_stride_ : 0;
+    wide_floats_ = copies_keys_ && a.key.dtype == DType::kF16 ? 16 * round_up(a.depth, 16) : 0;
+    slots_ = static_cast<int>(std::min<int64_t>(thread_count(), heads_ * chunks_));
+    slot_floats_ = round_up(scores_floats_ + keys_floats_ + wide_floats_, 16);
+    workspace_ = claim.workspace(slots_ * slot_floats_ * int64_t{sizeof(float)}).ref;
+    affine_ = unary_loop(RowOp::kAffine);
+    exp_ = unary_loop(RowOp::kExp);
+    add_ = binary_loop(RowOp::kAdd, Scalar::kNone);
+    add_scalar_ = binary_loop(RowOp::kAdd, Scalar::kSecond);
+    subtract_ = binary_loop(RowOp::kSub, Scalar::kSecond);
+    max_ = reduce_loop(RowOp::kRowMax);
+    sum_ = reduce_loop(RowOp::kRowSum);
+  }
+
+  void run(const Frame& frame) const override {
+    float* workspace = frame.as<float>(workspace_);
+    parallel_blocks(heads_ * chunks_, 1, slots_, [&](int slot, int64_t begin, int64_t end) {
+      float* own = workspace + slot * slot_floats_;
+      for (int64_t unit = begin; unit < end; ++unit) {
+        run_chunk(frame, own, unit / chunks_, unit % chunks_ * chunk_);
+      }
+    });
+  }
+
+ private:
+  int64_t offset(const Place& place, int64_t head) const {
+    int64_t offset = 0;
+    for (size_t axis = a_.batch.size(); axis-- > 0;) {
+      offset += head % a_.batch[axis] * place.strides[axis];
+      head /= a_.batch[axis];
+    }
+    return offset * place.item();
+  }
+
+  // The keys of one head as [depth, keys] rows.
+  StoredRows keys_of(float* own, const std::byte* key) const {
+    const size_t rank = a_.batch.size();
+    if (key_by_depth_) return {key, a_.key.dtype, a_.key.strides[rank + 1]};
+    float* transposed = own + scores_floats_;
+    const int64_t stride = a_.key.strides[rank];
+    if (a_.key.dtype == DType::kF32) {
+      const auto* from = reinterpret_cast<const float*>(key);
+      transpose({const_cast<float*>(from), stride}, a_.keys, a_.depth, transposed, keys_stride_);
+    } else {
+      widen_and_transpose(key, stride, transposed, own + scores_floats_ + keys_floats_);
+    }
+    return {transposed, DType::kF32, keys_stride_};
+  }
+
+  void widen_and_transpose(const std::byte* key, int64_t stride, float* to, float* wide) const {
+    const auto* from = reinterpret_cast<const uint16_t*>(key);
+    const int64_t wide_stride = round_up(a_.depth, 16);
+    for (int64_t row = 0; row < a_.keys; row += 16) {
+      const int64_t rows = std::min<int64_t>(16, a_.keys - row);
+      for (int64_t i = 0; i < rows; ++i) {
+        f16_to_f32(from + (row + i) * stride, wide + i * wide_stride,
+                   static_cast<size_t>(a_.depth));
+      }
+      transpose({wide, wide_stride}, rows, a_.depth, to + row, keys_stride_);
+    }
+  }
+
+  void run_chunk(const Frame& frame, float* own, int64_t head, int64_t first) const {
+    const size_t rank = a_.batch.size();
+    const std::byte* key = frame.at(a_.key.ref) + offset(a_.key, head);
+    const StoredRows values{frame.at(a_.value.ref) + offset(a_.value, head), a_.value.dtype,
+                            a_.value.strides[rank]};
+    const int64_t end = std::min(first + chunk_, a_.queries);
+    const auto* query =
+        reinterpret_cast<const float*>(frame.at(a_.query.ref) + offset(a_.query, head));
+    auto* y = reinterpret_cast<float*>(frame.at(y_.ref) + offset(y_, head));
+    const int64_t query_stride = a_.query.strides[rank], y_stride = y_.strides[rank];
+    StoredRows keys;
+    if (!few_) keys = keys_of(own, key);
+    const int64_t step = few_ ? kMaxDotRows : kMaxSumRows;
+    for (int64_t row = first; row < end; row += step) {
+      const int64_t m = std::min(step, end - row);
+      const FewRows q{const_cast<float*>(query) + row * query_stride, query_stride};
+      const FewRows scores{own, keys_stride_};
+      if (few_) {
+        dot_rows(q, m, {key, a_.key.dtype, a_.key.strides[rank]}, a_.keys, a_.depth, scores);
+      } else {
+        sum_rows(q, m, keys, a_.keys, a_.depth, scores);
+      }
+      float sums[kMaxSumRows];
+      for (int64_t i = 0; i < m; ++i) {
+        sums[i] = softmax(frame, own + i * keys_stride_, head, row + i);
+      }
+      const FewRows out{y + row * y_stride, y_stride};
+      sum_rows(scores, m, values, a_.value_depth, a_.keys, out);
+      for (int64_t i = 0; i < m; ++i) {
+        float* target = out.data + i * y_stride;
+        affine_(target, target, static_cast<size_t>(a_.value_depth), 1 / sums[i], 0);
+      }
+    }
+  }
+
+  // e^(score - largest) of one row; returns their sum.
+  float softmax(const Frame& frame, float* row, int64_t head, int64_t query) const {
+    const auto count = static_cast<size_t>(a_.keys);
+    if (a_.scale != 1) affine_(row, row, count, a_.scale, 0);
+    if (a_.mask) {
+      const std::byte* mask = frame.at(a_.mask->ref) + offset(*a_.mask, head) +
+                              query * a_.mask->strides[a_.batch.size()] * a_.mask->item();
+      apply_mask(mask, row, count);
+    }
+    const float largest = max_(row, count);
+    subtract_(row, &largest, row, count);
+    exp_(row, row, count, 0, 0);
+    return sum_(row, count);
+  }
+
+  void apply_mask(const std::byte* mask, float* row, size_t count) const {
+    const int64_t stride = a_.mask->strides.back();
+    if (a_.mask->dtype == DType::kF32) {
+      const auto* added = reinterpret_cast<const float*>(mask);
+      (stride == 1 ? add_ : add_scalar_)(row, added, row, count);
+      return;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      if (mask[static_cast<int64_t>(i) * stride] == std::byte{0}) {
+        row[i] = -std::numeric_limits<float>::infinity();
+      }
+    }
+  }
+
+  Attention a_;
+  Place y_;
+  int64_t heads_ = 1, chunk_ = 1, chunks_ = 1, keys_stride_ = 0;
+  int64_t scores_floats_ = 0, keys_floats_ = 0, wide_floats_ = 0, slot_floats_ = 0;
+  bool few_ = false, key_by_depth_ = false, copies_keys_ = false;
+  int slots_ = 1;
+  Ref workspace_;
+  UnaryLoop affine_ = nullptr, exp_ = nullptr;
+  BinaryLoop add_ = nullptr, add_scalar_ = nullptr, subtract_ = nullptr;
+  ReduceLoop max_ = nullptr, sum_ = nullptr;
+};
+
+bool is_stored_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16; }
+
+}  // namespace
+
+bool can_attend(const Attention& a) {
+  const size_t rank = a.batch.size();
+  if (a.query.dtype != DType::kF32 || a.query.strides[rank + 1] != 1) return false;
+  if (!is_stored_float(a.key.dtype) || !is_stored_float(a.value.dtype)) return false;
+  if (a.key.strides[rank + 1] != 1 && a.key.strides[rank] != 1) return false;
+  if (a.value.strides[rank + 1] != 1) return false;
+  if (!a.mask) return true;
+  const int64_t inner = a.mask->strides[rank + 1];
+  return (a.mask->dtype == DType::kF32 || a.mask->dtype == DType::kBool) &&
+         (inner == 0 || inner == 1);
+}
+
+std::unique_ptr<plan::Kernel> make_attention(Claim& claim, const Attention& a) {
+  const Place y = claim.result_for_view();
+  claim.set_kind("attention");
+  const auto heads = static_cast<double>(count_of(a.batch));
+  const auto pairs = heads * static_cast<double>(a.queries) * static_cast<double>(a.keys);
+  claim.set_cost(2 * pairs * static_cast<double>(a.depth + a.value_depth),
+                 4 * heads * static_cast<double>((a.queries + a.keys) * (a.depth + a.value_depth)));
+  return std::make_unique<AttentionKernel>(claim, a, y);
+}
+
+}  // namespace mw::cpu

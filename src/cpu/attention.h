@@ -1,0 +1,28 @@
+// Attention as one step: softmax(scale Q K^T + mask) V, a few queries at a time, without ever
+// holding the scores of all of them.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "plan/backend.h"
+
+namespace mw::cpu {
+
+// Places have the shape [batch.., rows, columns]; a stride of 0 repeats. Keys and values may be
+// fp16.
+struct Attention {
+  Shape batch;
+  int64_t queries = 0, keys = 0, depth = 0, value_depth = 0;
+  plan::Place query;                // [batch.., queries, depth]
+  plan::Place key;                  // [batch.., keys, depth], side by side along either axis
+  plan::Place value;                // [batch.., keys, value_depth]
+  std::optional<plan::Place> mask;  // [batch.., queries, keys]: fp32 to add, or bools to keep
+  float scale = 1;
+};
+
+// Whether dtypes and strides suit make_attention.
+bool can_attend(const Attention& attention);
+std::unique_ptr<plan::Kernel> make_attention(plan::Claim& claim, const Attention& attention);
+
+}  // namespace mw::cpu

@@ -1,0 +1,117 @@
+// Matmul through oneDNN: descriptors, packing, execution.
+#include "cpu/matmul.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "cpu/onednn_support.h"
+
+namespace mw::cpu {
+namespace {
+
+using dnnl::memory;
+
+memory::desc desc_of(const MatrixLayout& layout, int64_t rows, int64_t columns) {
+  memory::dims dims(layout.batch.begin(), layout.batch.end());
+  memory::dims strides(layout.batch_strides.begin(), layout.batch_strides.end());
+  dims.insert(dims.end(), {rows, columns});
+  strides.insert(strides.end(), {layout.row_stride, layout.column_stride});
+  return {dims, memory::data_type::f32, strides};
+}
+
+memory::desc bias_desc(const MatmulShape& shape) {
+  memory::dims dims(shape.c.batch.size() + 1, 1), strides(dims.size(), shape.n);
+  dims.push_back(shape.n);
+  strides.push_back(1);
+  return {dims, memory::data_type::f32, strides};
+}
+
+// Reference implementations are correct and unusably slow.
+bool is_fast(const dnnl::matmul::primitive_desc& desc) {
+  return std::strstr(desc.impl_info_str(), "ref") == nullptr;
+}
+
+}  // namespace
+
+bool can_activate(plan::RowOp op) { return eltwise_of({op, 0, 0}).kind != dnnl::algorithm::undef; }
+
+struct Matmul::Impl {
+  MatmulShape shape;
+  dnnl::matmul::primitive_desc desc;
+  std::optional<PooledPrimitive> primitive;
+
+  void finish() {
+    std::vector<std::pair<int, memory::desc>> descs = {
+        {DNNL_ARG_SRC, desc.src_desc()},
+        {DNNL_ARG_WEIGHTS, desc.weights_desc()},
+        {DNNL_ARG_DST, desc.dst_desc()},
+        {DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc()}};
+    if (shape.bias) descs.emplace_back(DNNL_ARG_BIAS, desc.bias_desc());
+    primitive.emplace(dnnl::matmul(desc), std::move(descs));
+  }
+};
+
+std::unique_ptr<Matmul> Matmul::make(const MatmulShape& shape, const Matmul* like) {
+  auto impl = std::make_unique<Impl>();
+  impl->shape = shape;
+  try {
+    const memory::desc a = desc_of(shape.a, shape.m, shape.k);
+    const memory::desc c = desc_of(shape.c, shape.m, shape.n);
+    const memory::desc b =
+        !shape.packed_b ? desc_of(shape.b, shape.k, shape.n)
+        : like != nullptr
+            ? like->impl_->desc.weights_desc()
+            : memory::desc({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::any);
+    const dnnl::primitive_attr attr = attributes_for(shape.activation);
+    impl->desc = shape.bias
+                     ? dnnl::matmul::primitive_desc(dnnl_engine(), a, b, bias_desc(shape), c, attr)
+                     : dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr);
+    if (!is_fast(impl->desc)) return nullptr;
+    impl->finish();
+  } catch (const dnnl::error& e) {
+    if (e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments) return nullptr;
+    fail(ErrorCode::kInternal, "oneDNN: {}", e.what());
+  }
+  return std::unique_ptr<Matmul>(new Matmul(std::move(impl)));
+}
+
+Matmul::Matmul(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Matmul::~Matmul() = default;
+
+std::string Matmul::layout() const {
+  const memory::desc md = impl_->desc.weights_desc();
+  std::string text;
+  const auto add = [&](const memory::dims& numbers) {
+    for (const auto number : numbers) text += fmt::format("{},", number);
+    text += ';';
+  };
+  add(md.get_padded_dims());
+  add(md.get_strides());
+  add(md.get_inner_blks());
+  add(md.get_inner_idxs());
+  return text;
+}
+
+int64_t Matmul::packed_bytes() const {
+  return static_cast<int64_t>(impl_->desc.weights_desc().get_size());
+}
+int64_t Matmul::scratch_bytes() const {
+  return static_cast<int64_t>(impl_->desc.scratchpad_desc().get_size());
+}
+
+void Matmul::pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const {
+  const MatmulShape& shape = impl_->shape;
+  const memory::desc plain({shape.k, shape.n}, memory::data_type::f32,
+                           memory::dims{row_stride, column_stride});
+  memory from(plain, dnnl_engine(), const_cast<float*>(b));
+  memory to(impl_->desc.weights_desc(), dnnl_engine(), packed);
+  dnnl::reorder(from, to).execute(dnnl_stream(), from, to);
+  dnnl_stream().wait();
+}
+
+void Matmul::run(const float* a, const void* b, const float* bias, float* c, void* scratch) const {
+  const void* data[] = {a, b, c, scratch, bias};
+  impl_->primitive->run(data);
+}
+
+}  // namespace mw::cpu

@@ -1,0 +1,84 @@
+// Engine, streams, post-ops and pooled calls of oneDNN.
+#include "cpu/onednn_support.h"
+
+namespace mw::cpu {
+
+using dnnl::algorithm;
+
+const dnnl::engine& dnnl_engine() {
+  static const dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  return instance;
+}
+
+dnnl::stream& dnnl_stream() {
+  thread_local dnnl::stream instance(dnnl_engine());
+  return instance;
+}
+
+Eltwise eltwise_of(const plan::Activation& activation) {
+  using plan::RowOp;
+  switch (activation.op) {
+    case RowOp::kRelu:
+      return {algorithm::eltwise_relu, 0, 0};
+    case RowOp::kLeakyRelu:
+      return {algorithm::eltwise_relu, activation.alpha, 0};
+    case RowOp::kGelu:
+      return {algorithm::eltwise_gelu_erf, 0, 0};
+    case RowOp::kGeluTanh:
+      return {algorithm::eltwise_gelu_tanh, 0, 0};
+    case RowOp::kSilu:
+      return {algorithm::eltwise_swish, 1, 0};
+    case RowOp::kSigmoid:
+      return {algorithm::eltwise_logistic, 0, 0};
+    case RowOp::kTanh:
+      return {algorithm::eltwise_tanh, 0, 0};
+    case RowOp::kElu:
+      return {algorithm::eltwise_elu, activation.alpha, 0};
+    case RowOp::kClip:
+      return {algorithm::eltwise_clip_v2, activation.alpha, activation.beta};
+    case RowOp::kAffine:
+      return {algorithm::eltwise_linear, activation.alpha, activation.beta};
+    default:
+      return {};
+  }
+}
+
+dnnl::primitive_attr attributes_for(const std::optional<plan::Activation>& activation) {
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  if (activation) {
+    const Eltwise eltwise = eltwise_of(*activation);
+    dnnl::post_ops ops;
+    ops.append_eltwise(eltwise.kind, eltwise.alpha, eltwise.beta);
+    attr.set_post_ops(ops);
+  }
+  return attr;
+}
+
+std::unique_ptr<PooledPrimitive::Arguments> PooledPrimitive::take() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      auto arguments = std::move(idle_.back());
+      idle_.pop_back();
+      return arguments;
+    }
+  }
+  auto arguments = std::make_unique<Arguments>();
+  for (const auto& [argument, desc] : descs_) {
+    arguments->emplace(argument, dnnl::memory(desc, dnnl_engine(), DNNL_MEMORY_NONE));
+  }
+  return arguments;
+}
+
+void PooledPrimitive::run(const void* const* data) const {
+  std::unique_ptr<Arguments> arguments = take();
+  for (size_t i = 0; i < descs_.size(); ++i) {
+    arguments->at(descs_[i].first).set_data_handle(const_cast<void*>(data[i]));
+  }
+  primitive_.execute(dnnl_stream(), *arguments);
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(arguments));
+}
+
+}  // namespace mw::cpu

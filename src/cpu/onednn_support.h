@@ -1,0 +1,49 @@
+// What the files that call oneDNN share. Includes its headers: for those files alone.
+#pragma once
+
+#include <oneapi/dnnl/dnnl.hpp>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "plan/backend.h"
+
+namespace mw::cpu {
+
+const dnnl::engine& dnnl_engine();
+dnnl::stream& dnnl_stream();  // of this thread
+
+// An element-wise function in the library's terms; kind undef when it has none.
+struct Eltwise {
+  dnnl::algorithm kind = dnnl::algorithm::undef;
+  float alpha = 0, beta = 0;
+};
+Eltwise eltwise_of(const plan::Activation& activation);
+
+// User scratchpad, and the activation as a post-op.
+dnnl::primitive_attr attributes_for(const std::optional<plan::Activation>& activation);
+
+// Runs one primitive with memory objects made ahead and pooled: concurrent runs each take a set.
+class PooledPrimitive {
+ public:
+  PooledPrimitive() = default;
+  PooledPrimitive(dnnl::primitive primitive, std::vector<std::pair<int, dnnl::memory::desc>> descs)
+      : primitive_(std::move(primitive)), descs_(std::move(descs)) {}
+  // `data`: an address per descriptor, in their order.
+  void run(const void* const* data) const;
+
+ private:
+  using Arguments = std::unordered_map<int, dnnl::memory>;
+  [[nodiscard]] std::unique_ptr<Arguments> take() const;
+
+  dnnl::primitive primitive_;
+  std::vector<std::pair<int, dnnl::memory::desc>> descs_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Arguments>> idle_;
+};
+
+}  // namespace mw::cpu

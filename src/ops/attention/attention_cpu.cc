@@ -1,0 +1,187 @@
+// Attention: the op itself, and the chain of ops that programs of older opsets have in its place.
+#include "ops/attention/attention_cpu.h"
+
+#include <cmath>
+
+#include "cpu/attention.h"
+#include "ops/kernels_cpu.h"
+#include "ops/support.h"
+
+namespace mw::ops {
+namespace {
+
+using plan::Claim;
+using plan::Kernel;
+using plan::Place;
+
+// The operand behind a widening cast that has not been computed, where there is one: keys and
+// values are read in the dtype they are kept in.
+const Operand& stored(Claim& claim, const Operand& operand) {
+  const Operation* op = claim.waiting(operand);
+  if (op == nullptr || op->type != kCastOp) return operand;
+  const OpView view = claim.view(*op);
+  return view.dtype("x") == DType::kF16 ? view.operand("x") : operand;
+}
+
+// An operand as [batch.., rows, columns]; `swapped`: it is given as [batch.., columns, rows].
+Place as_heads(const Place& place, bool swapped, const Shape& batch) {
+  Place matrix = place;
+  const size_t rank = matrix.shape.size();
+  if (swapped) {
+    std::swap(matrix.shape[rank - 2], matrix.shape[rank - 1]);
+    std::swap(matrix.strides[rank - 2], matrix.strides[rank - 1]);
+  }
+  // An extent of 1 keeps its stride along rows and columns: only the batch repeats.
+  const int64_t row = matrix.strides[rank - 2], column = matrix.strides[rank - 1];
+  Shape full = batch;
+  full.insert(full.end(), matrix.shape.end() - 2, matrix.shape.end());
+  matrix.strides = plan::broadcast(matrix, full);
+  matrix.shape = std::move(full);
+  matrix.strides[batch.size()] = row;
+  matrix.strides[batch.size() + 1] = matrix.shape.back() == 1 ? 1 : column;
+  return matrix;
+}
+
+Place mask_of(const Place& place, const cpu::Attention& a) {
+  Shape scores = a.batch;
+  scores.insert(scores.end(), {a.queries, a.keys});
+  Place mask = place;
+  mask.strides = plan::broadcast(place, scores);
+  mask.shape = std::move(scores);
+  return mask;
+}
+
+struct Operands {
+  const Operand *query = nullptr, *key = nullptr, *value = nullptr, *mask = nullptr;
+  bool key_swapped = false;  // given as [depth, keys]
+  double scale = 1;
+};
+
+// With the operands as they lie, and if that does not do, as dense copies.
+std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, cpu::Attention a) {
+  for (const bool dense : {false, true}) {
+    const auto place = [&](const Operand& operand) {
+      return dense ? claim.dense(operand) : claim.strided(operand);
+    };
+    a.query = as_heads(place(*operands.query), false, a.batch);
+    a.key = as_heads(place(stored(claim, *operands.key)), operands.key_swapped, a.batch);
+    a.value = as_heads(place(stored(claim, *operands.value)), false, a.batch);
+    a.queries = a.query.shape[a.batch.size()];
+    a.depth = a.query.shape.back();
+    a.keys = a.key.shape[a.batch.size()];
+    a.value_depth = a.value.shape.back();
+    a.scale = static_cast<float>(operands.scale);
+    if (operands.mask != nullptr) a.mask = mask_of(place(*operands.mask), a);
+    if (cpu::can_attend(a)) return cpu::make_attention(claim, a);
+  }
+  return nullptr;
+}
+
+std::optional<double> number_in(const OpView& op, const char* input) {
+  const Tensor* known = op.known(input);
+  if (known == nullptr || known->count() != 1 || !is_float(known->dtype())) return std::nullopt;
+  return known->number_at(0);
+}
+
+// One op further up a chain: the op that computes `operand` and waits, or null.
+const Operation* link(Claim& claim, const Operand& operand, const char* type) {
+  const Operation* op = claim.waiting(operand);
+  return op != nullptr && op->type == type ? op : nullptr;
+}
+
+// x c, c x or x / c with a known c: the operand x.
+const Operand* scaled(Claim& claim, const Operand& operand, double& scale) {
+  if (const Operation* op = link(claim, operand, "mul")) {
+    const OpView view = claim.view(*op);
+    for (const auto& [x, c] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
+      if (const auto number = number_in(view, c)) {
+        scale = *number;
+        return &view.operand(x);
+      }
+    }
+  }
+  if (const Operation* op = link(claim, operand, "real_div")) {
+    const OpView view = claim.view(*op);
+    if (const auto number = number_in(view, "y")) {
+      scale = 1 / *number;
+      return &view.operand("x");
+    }
+  }
+  return &operand;
+}
+
+// The product of queries and keys behind the scores, its operands entered.
+bool find_product(Claim& claim, const Operand& scores, Operands& found) {
+  double scale = 1;
+  const Operand* product = scaled(claim, scores, scale);
+  const Operation* op = link(claim, *product, "matmul");
+  if (op == nullptr) return false;
+  const OpView view = claim.view(*op);
+  if (view.rank("x") < 2 || view.rank("y") < 2 || view.flag("transpose_x")) return false;
+  if (view.dtype("x") != DType::kF32 || view.dtype("y") != DType::kF32) return false;
+  found.query = &view.operand("x");
+  found.key = &view.operand("y");
+  found.key_swapped = !view.flag("transpose_y");
+  found.scale = scale;
+  return true;
+}
+
+bool find_scores(Claim& claim, const Operand& scores, Operands& found) {
+  if (find_product(claim, scores, found)) return true;
+  const Operation* op = link(claim, scores, "add");
+  if (op == nullptr) return false;
+  const OpView view = claim.view(*op);
+  for (const auto& [x, mask] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
+    if (view.shape(x) != op->outputs[0]->type.shape()) continue;
+    if (!find_product(claim, view.operand(x), found)) continue;
+    found.mask = &view.operand(mask);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
+  const OpView& op = claim.op();
+  if (op.rank("y") < 2 || op.flag("transpose_x") || op.flag("transpose_y")) return nullptr;
+  const Operation* softmax = link(claim, op.operand("x"), "softmax");
+  if (softmax == nullptr || op.dtype("y") != DType::kF32) return nullptr;
+  const OpView probabilities = claim.view(*softmax);
+  const int64_t rank = probabilities.rank("x");
+  if (rank < 2 || probabilities.axis("axis", rank) != rank - 1) return nullptr;
+  Operands operands;
+  if (!find_scores(claim, probabilities.operand("x"), operands)) return nullptr;
+  operands.value = &op.operand("y");
+  cpu::Attention a;
+  const Shape scores = probabilities.shape("x"), result = op.operation().outputs[0]->type.shape();
+  a.batch.assign(result.begin(), result.end() - 2);
+  // The values must not add batch axes that the scores do not have.
+  if (!std::equal(scores.begin(), scores.end() - 2, a.batch.begin(), a.batch.end())) return nullptr;
+  if (count_of(scores) == 0 || count_of(result) == 0) return nullptr;
+  return attend(claim, operands, std::move(a));
+}
+
+void add_attention_rules(RuleTable& table) {
+  table["scaled_dot_product_attention"].make = [](Claim& claim) -> std::unique_ptr<Kernel> {
+    const OpView& op = claim.op();
+    if (op.dtype("query") != DType::kF32) return nullptr;
+    Operands operands;
+    operands.query = &op.operand("query");
+    operands.key = &op.operand("key");
+    operands.value = &op.operand("value");
+    if (op.has("attn_mask")) {
+      operands.mask = &op.operand("attn_mask");
+      const DType dtype = op.dtype("attn_mask");
+      if (dtype != DType::kF32 && dtype != DType::kBool) return nullptr;
+    }
+    operands.scale = 1 / std::sqrt(static_cast<double>(op.shape("query").back()));
+    cpu::Attention a;
+    const Shape result = op.operation().outputs[0]->type.shape();
+    a.batch.assign(result.begin(), result.end() - 2);
+    if (count_of(result) == 0 || count_of(op.shape("key")) == 0) return nullptr;
+    return attend(claim, operands, std::move(a));
+  };
+}
+
+}  // namespace mw::ops

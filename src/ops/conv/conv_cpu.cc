@@ -1,0 +1,85 @@
+// Kernels of convolution and pooling: their windows for oneDNN.
+#include "cpu/convolution.h"
+
+#include "ops/conv/window.h"
+#include "ops/kernels_cpu.h"
+
+namespace mw::ops {
+namespace {
+
+using plan::Claim;
+using plan::Kernel;
+
+std::vector<cpu::WindowAxis> axes_of(const std::vector<Window>& windows) {
+  std::vector<cpu::WindowAxis> axes;
+  for (const Window& w : windows) {
+    // What the last window needs beyond the axis; a rest that no window reaches is left out.
+    const int64_t reach = (w.out - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
+    axes.push_back({w.kernel, w.stride, w.dilation, w.before, reach - w.in - w.before});
+  }
+  return axes;
+}
+
+std::unique_ptr<Kernel> make_conv(Claim& claim) {
+  const OpView& op = claim.op();
+  if (op.dtype("x") != DType::kF32) return nullptr;
+  cpu::Convolution c;
+  c.x = op.shape("x");
+  c.y = op.operation().outputs[0]->type.shape();
+  c.weight = op.shape("weight");
+  c.groups = op.integer("groups");
+  if (count_of(c.y) == 0 || count_of(c.x) == 0 || count_of(c.weight) == 0) return nullptr;
+  c.windows = axes_of(windows_of(op, {c.weight.begin() + 2, c.weight.end()}));
+  if (op.has("bias")) {
+    if (!claim.frozen("bias") || op.dtype("bias") != DType::kF32) return nullptr;
+    c.bias = claim.hold(claim.constant("bias"));
+  }
+  if (auto weight = claim.weight("weight")) {
+    c.frozen_weight = weight->reader != nullptr ? claim.constant("weight") : weight->dense;
+    c.weight_key = std::move(weight->key);
+    c.weight_sources = std::move(weight->sources);
+  } else {
+    if (op.dtype("weight") != DType::kF32) return nullptr;
+    c.weight_place = claim.dense("weight");
+  }
+  c.x_place = claim.dense("x");
+  return cpu::make_convolution(claim, c);
+}
+
+std::unique_ptr<Kernel> make_max_pool(Claim& claim) {
+  const OpView& op = claim.op();
+  if (op.dtype("x") != DType::kF32) return nullptr;
+  const Shape x = op.shape("x"), y = op.operation().outputs[0]->type.shape();
+  if (count_of(x) == 0 || count_of(y) == 0) return nullptr;
+  const auto windows = windows_of(op, per_axis(op, "kernel_sizes", x.size() - 2, 1));
+  return cpu::make_max_pooling(claim, x, y, axes_of(windows), claim.dense("x"));
+}
+
+std::unique_ptr<Kernel> make_mean_pool(Claim& claim, cpu::Pooling pooling) {
+  const OpView& op = claim.op();
+  if (op.dtype("x") != DType::kF32) return nullptr;
+  const Shape x = op.shape("x"), y = op.operation().outputs[0]->type.shape();
+  if (count_of(x) == 0 || count_of(y) == 0) return nullptr;
+  const std::vector<Window> windows = windows_of(op, per_axis(op, "kernel_sizes", x.size() - 2, 1));
+  std::vector<cpu::WindowAxis> axes = axes_of(windows);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    // The last window may reach further than the padding; its mean then counts fewer elements.
+    const bool beyond = axes[i].after > windows[i].after;
+    if (beyond && pooling == cpu::Pooling::kMeanWithPadding) return nullptr;
+    if (axes[i].before >= axes[i].kernel || axes[i].after >= axes[i].kernel) return nullptr;
+  }
+  return cpu::make_mean_pooling(claim, pooling, x, y, axes, claim.dense("x"));
+}
+
+}  // namespace
+
+void add_conv_rules(RuleTable& table) {
+  table["conv"].make = make_conv;
+  table["max_pool"].make = make_max_pool;
+  table["avg_pool"].make = [](Claim& claim) {
+    const bool without = claim.op().flag("exclude_padding_from_average");
+    return make_mean_pool(claim, without ? cpu::Pooling::kMean : cpu::Pooling::kMeanWithPadding);
+  };
+}
+
+}  // namespace mw::ops

@@ -1,0 +1,164 @@
+// Kernels of the gathers: whole rows copied, or decoded from the weight that holds them.
+#include <cstring>
+
+#include "base/half.h"
+#include "base/parallel.h"
+#include "ops/index/indices.h"
+#include "ops/kernels_cpu.h"
+
+namespace mw::ops {
+namespace {
+
+using plan::Claim;
+using plan::Frame;
+using plan::Kernel;
+using plan::Place;
+using plan::Ref;
+
+constexpr int64_t kGrainBytes = 1 << 15;
+
+int64_t index_at(const std::byte* data, DType dtype, int64_t i) {
+  switch (dtype) {
+    case DType::kI32:
+      return reinterpret_cast<const int32_t*>(data)[i];
+    case DType::kI16:
+      return reinterpret_cast<const int16_t*>(data)[i];
+    case DType::kU16:
+      return reinterpret_cast<const uint16_t*>(data)[i];
+    case DType::kI8:
+      return reinterpret_cast<const int8_t*>(data)[i];
+    default:
+      return reinterpret_cast<const uint8_t*>(data)[i];
+  }
+}
+
+// Positions along one axis: an operand of the run, checked before anything is copied.
+class Indices {
+ public:
+  Indices(const OpView& op, const Place& place, int64_t extent)
+      : where_(op.where()),
+        ref_(place.ref),
+        dtype_(place.dtype),
+        count_(place.count()),
+        extent_(extent) {
+    const bool strict =
+        op.def().find_input("validate_indices") != nullptr && op.flag("validate_indices");
+    low_ = strict ? 0 : -extent;
+  }
+  [[nodiscard]] int64_t count() const { return count_; }
+  [[nodiscard]] int64_t at(const Frame& frame, int64_t i) const {
+    const int64_t value = index_at(frame.at(ref_), dtype_, i);
+    return value < 0 ? value + extent_ : value;
+  }
+  void check(const Frame& frame) const {
+    for (int64_t i = 0; i < count_; ++i) {
+      const int64_t value = index_at(frame.at(ref_), dtype_, i);
+      if (value >= low_ && value < extent_) continue;
+      fail(ErrorCode::kInvalidModel, "{}: indices: expected values in [{}, {}], got {}", where_,
+           low_, extent_ - 1, value);
+    }
+  }
+
+ private:
+  std::string where_;
+  Ref ref_;
+  DType dtype_;
+  int64_t count_, extent_, low_ = 0;
+};
+
+// y[o, i, :] = x[o, indices[i], :]
+class GatherRows : public Kernel {
+ public:
+  GatherRows(Indices indices, const AxisCut& cut, const Place& x, const Place& y)
+      : indices_(std::move(indices)), cut_(cut), run_(cut.inner * x.item()), x_(x.ref), y_(y.ref) {}
+
+  void run(const Frame& frame) const override {
+    indices_.check(frame);
+    const std::byte* x = frame.at(x_);
+    std::byte* y = frame.at(y_);
+    const int64_t count = indices_.count();
+    parallel_for(cut_.outer * count, std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(run_, 1)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; ++i) {
+                     const int64_t row = i / count * cut_.extent + indices_.at(frame, i % count);
+                     std::memcpy(y + i * run_, x + row * run_, static_cast<size_t>(run_));
+                   }
+                 });
+  }
+
+ private:
+  Indices indices_;
+  AxisCut cut_;
+  int64_t run_;
+  Ref x_, y_;
+};
+
+// Rows of a weight as fp32, read where it is stored.
+class GatherWeightRows : public Kernel {
+ public:
+  GatherWeightRows(Indices indices, plan::Weight weight, int64_t row, const Place& y)
+      : indices_(std::move(indices)), weight_(std::move(weight)), row_(row), y_(y.ref) {}
+
+  void run(const Frame& frame) const override {
+    indices_.check(frame);
+    float* y = frame.as<float>(y_);
+    const int64_t grain = std::max<int64_t>(1, kGrainBytes / 4 / std::max<int64_t>(row_, 1));
+    parallel_for(indices_.count(), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) read(indices_.at(frame, i), y + i * row_);
+    });
+  }
+
+ private:
+  void read(int64_t row, float* to) const {
+    if (weight_.reader != nullptr) return weight_.reader->read(row, 1, to);
+    const auto count = static_cast<size_t>(row_);
+    if (weight_.dense.dtype() == DType::kF32) {
+      std::memcpy(to, weight_.dense.data<float>() + row * row_, count * sizeof(float));
+      return;
+    }
+    const auto* from = static_cast<const uint16_t*>(weight_.dense.raw()) + row * row_;
+    if (weight_.dense.dtype() == DType::kF16) return f16_to_f32(from, to, count);
+    for (size_t i = 0; i < count; ++i) to[i] = bf16_to_f32(from[i]);
+  }
+
+  Indices indices_;
+  plan::Weight weight_;
+  int64_t row_;
+  Ref y_;
+};
+
+bool is_index(DType dtype) {
+  return is_integer(dtype) && bit_width(dtype) >= 8 && bit_width(dtype) <= 32 &&
+         dtype != DType::kU32;
+}
+
+std::unique_ptr<Kernel> make_gather(Claim& claim) {
+  const OpView& op = claim.op();
+  const Shape x = op.shape("x");
+  const int64_t axis = op.axis("axis", static_cast<int64_t>(x.size()));
+  if (op.def().find_input("batch_dims") != nullptr && op.integer("batch_dims") != 0) return nullptr;
+  const AxisCut cut = cut_at(x, axis);
+  const Type& type = op.operation().outputs[0]->type;
+  if (!is_index(op.dtype("indices")) || cut.extent == 0 || count_of(type.shape()) == 0) {
+    return nullptr;
+  }
+  claim.set_kind("gather");
+  claim.set_cost(0, 2.0 * static_cast<double>(bytes_of(type.dtype(), count_of(type.shape()))));
+  if (axis == 0 && type.dtype() == DType::kF32 && claim.frozen("x")) {
+    if (auto weight = claim.weight("x")) {
+      Indices indices(op, claim.dense("indices"), cut.extent);
+      return std::make_unique<GatherWeightRows>(std::move(indices), std::move(*weight), cut.inner,
+                                                claim.result());
+    }
+  }
+  if (bit_width(type.dtype()) < 8 || type.dtype() == DType::kString) return nullptr;
+  const Place data = claim.dense("x");
+  Indices indices(op, claim.dense("indices"), cut.extent);
+  return std::make_unique<GatherRows>(std::move(indices), cut, data, claim.result());
+}
+
+}  // namespace
+
+void add_index_rules(RuleTable& table) { table["gather"].make = make_gather; }
+
+}  // namespace mw::ops

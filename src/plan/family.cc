@@ -1,0 +1,335 @@
+// PlanFamily: the ops in regions that depend on what varies and regions that do not. A plan for
+// other shapes lowers the former again and takes the latter over, once it has seen that each region
+// finds the buffers and places it was made for.
+#include "plan/family.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "plan/lower.h"
+
+namespace mw::plan {
+namespace {
+
+// A run of cheap ops this short between two varying regions is lowered with them.
+constexpr size_t kShortRun = 8;
+
+bool same_place(const Where& a, const Where& b) {
+  return a.kind == b.kind && a.slot == b.slot && a.place.ref.buffer == b.place.ref.buffer &&
+         a.place.ref.offset == b.place.ref.offset && a.place.dtype == b.place.dtype &&
+         a.place.shape == b.place.shape && a.place.strides == b.place.strides;
+}
+
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& from, size_t begin, size_t end) {
+  to.insert(to.end(), from.begin() + static_cast<int64_t>(begin),
+            from.begin() + static_cast<int64_t>(end));
+}
+
+}  // namespace
+
+void Lowering::restart() {
+  plan_ = std::make_shared<Plan>();
+  where_.clear();
+  dense_.clear();
+  constants_.clear();
+  pending_.clear();
+  waiting_.clear();
+  state_buffers_.clear();
+  state_values_.clear();
+  state_accesses_.clear();
+  frozen_places_.clear();
+  pending_order_ = 0;
+}
+
+// What later regions use gets its place here. Copies and constants are not shared between regions:
+// each region then depends on nothing but the places of the values it uses.
+void Lowering::lower_region(const Region& region) {
+  region_end_ = region.end;
+  for (const ir::Operation* op : region.live) {
+    const ir::OpDef& def = def_of(*op);
+    if (region.constant.contains(op) && frozen_.note(*op, def)) continue;
+    step_for(*op, def);
+  }
+  for (const ir::Value* value : region.later) compute(value);
+  pending_.clear();
+  waiting_.clear();
+  dense_.clear();
+  constants_.clear();
+  for (const ir::Value* value : frozen_places_) where_.erase(value);
+  frozen_places_.clear();
+  region_end_ = std::numeric_limits<size_t>::max();
+}
+
+const ir::OpDef& Lowering::def_of(const ir::Operation& op) const {
+  const auto found = infos_.find(&op);
+  return found != infos_.end() ? *found->second.def : request_.catalog->at(op, opset_);
+}
+
+const Rules* Lowering::rules_of(const ir::Operation& op) const {
+  if (request_.backend == nullptr) return nullptr;
+  const auto found = infos_.find(&op);
+  return found != infos_.end() ? found->second.rules : request_.backend->find(op.type);
+}
+
+bool Lowering::is_dead(const ir::Operation& op) const {
+  if (request_.backend == nullptr || op.outputs.empty() || !op.blocks.empty()) return false;
+  return std::none_of(op.outputs.begin(), op.outputs.end(), [&](const auto& output) {
+    const auto uses = uses_.find(output.get());
+    if (uses != uses_.end() && !uses->second.empty()) return true;
+    return taps_here_ && matches_any(request_.taps, output->name);
+  });
+}
+
+class PlanFamily::Impl {
+ public:
+  Impl(std::unique_ptr<ir::AdjustableFunction> adjustable, std::set<std::string> varying,
+       const Request& request)
+      : adjustable_(std::move(adjustable)),
+        function_(adjustable_->function()),
+        request_(request),
+        varying_names_(std::move(varying)),
+        casts_(sink_casts(*function_, *request.backend)),
+        frozen_(*request.catalog, function_->opset, *request.pool),
+        lowering_(request_, function_->opset, frozen_, function_->body) {
+    request_.layout = nullptr;
+    request_.taps.clear();
+    lowering_.prepare(false);
+    find_varying();
+    make_regions();
+  }
+
+  std::shared_ptr<const Plan> plan(const std::map<std::string, Shape>& shapes,
+                                   const std::shared_ptr<const Layout>& layout) {
+    if (!std::exchange(alive_, false) || !adjust(shapes)) return nullptr;
+    lowering_.restart();
+    for (const ir::Value* value : varying_constants_) frozen_.forget(value);
+    lowering_.bind_arguments();
+    if (!(recorded_ ? lower_again() : lower_first())) return nullptr;
+    const std::shared_ptr<Plan> plan = lowering_.plan_;
+    if (!recorded_) made_ = *plan;
+    recorded_ = true;
+    lowering_.finish_outputs();
+    assign_memory(*plan, layout);
+    plan->function = function_;
+    alive_ = true;
+    return plan;
+  }
+
+  [[nodiscard]] const std::set<std::string>& varying() const { return varying_names_; }
+
+ private:
+  using Region = Lowering::Region;
+
+  bool adjust(const std::map<std::string, Shape>& shapes) {
+    std::vector<const ir::Value*> changed;
+    if (!adjustable_->adjust(shapes, changed)) return false;
+    for (ir::Value* value : casts_) {
+      const Shape& shape = value->producer->input("x")->type.shape();
+      if (value->type.shape() == shape) continue;
+      value->type = ir::Type::tensor(value->type.dtype(), shape);
+      changed.push_back(value);
+    }
+    bool known = true;
+    for (const ir::Value* value : changed) {
+      if (varying_.contains(value)) continue;
+      varying_names_.insert(value->name);
+      known = false;
+    }
+    return known;
+  }
+
+  // --- what varies ---
+
+  bool touches_varying(const ir::Operation& op) const {
+    for (const ir::Input& input : op.inputs) {
+      for (const ir::Operand& operand : input.operands) {
+        if (operand.value != nullptr && varying_.contains(operand.value)) return true;
+      }
+    }
+    return std::any_of(op.outputs.begin(), op.outputs.end(),
+                       [&](const auto& output) { return varying_.contains(output.get()); });
+  }
+
+  // Beside the values named, what lies in a state (its protection against writes depends on the
+  // order of all accesses) and what is made of constants that vary.
+  void find_varying() {
+    std::unordered_set<const ir::Value*> constant;
+    for (const auto& argument : function_->body.arguments) {
+      if (varying_names_.contains(argument->name)) varying_.insert(argument.get());
+    }
+    for (const auto& op : function_->body.ops) {
+      bool made_of_constants = true;
+      for (const ir::Input& input : op->inputs) {
+        for (const ir::Operand& operand : input.operands) {
+          made_of_constants &= operand.value == nullptr || constant.contains(operand.value);
+        }
+      }
+      if (made_of_constants) constant_ops_.insert(op.get());
+      const Rules* rules = request_.backend->find(op->type);
+      const bool reads = rules != nullptr && !rules->reads.empty();
+      const bool writes = rules != nullptr && !rules->writes.empty();
+      const bool views = rules != nullptr && (rules->view || rules->region);
+      const ir::Value* viewed = views ? op->input(rules->viewed) : nullptr;
+      const bool in_state = reads || (viewed != nullptr && in_state_.contains(viewed));
+      for (const auto& output : op->outputs) {
+        if (made_of_constants) constant.insert(output.get());
+        if (in_state) in_state_.insert(output.get());
+        if (in_state || varying_names_.contains(output->name) ||
+            (made_of_constants && touches_varying(*op))) {
+          varying_.insert(output.get());
+          if (made_of_constants) varying_constants_.insert(output.get());
+        }
+      }
+      if (writes || touches_varying(*op)) varying_ops_.insert(op.get());
+    }
+  }
+
+  // Steps of such ops take no time to make.
+  bool is_cheap(const ir::Operation& op) const {
+    if (op.is_const()) return true;
+    const Rules* rules = request_.backend->find(op.type);
+    return rules != nullptr && (rules->view || rules->row);
+  }
+
+  void make_regions() {
+    std::vector<const ir::Operation*> ops;
+    for (const auto& op : function_->body.ops) ops.push_back(op.get());
+    for (size_t at = 0; at < ops.size();) {
+      const bool varies = varying_ops_.contains(ops[at]);
+      size_t end = at + 1;
+      while (end < ops.size() && varying_ops_.contains(ops[end]) == varies) ++end;
+      const auto work = std::count_if(ops.begin() + static_cast<int64_t>(at),
+                                      ops.begin() + static_cast<int64_t>(end),
+                                      [](const auto* op) { return !op->is_const(); });
+      const bool joins = !varies && !regions_.empty() && end < ops.size() &&
+                         static_cast<size_t>(work) <= kShortRun &&
+                         std::all_of(ops.begin() + static_cast<int64_t>(at),
+                                     ops.begin() + static_cast<int64_t>(end),
+                                     [&](const auto* op) { return is_cheap(*op); });
+      if (regions_.empty() || !(joins || regions_.back().varies == varies)) {
+        regions_.emplace_back().varies = varies;
+      }
+      append(regions_.back().ops, ops, at, end);
+      regions_.back().end = end;
+      at = end;
+    }
+    for (Region& region : regions_) {
+      for (const ir::Operation* op : region.ops) {
+        const bool dead = lowering_.is_dead(*op) && !writes(*op);
+        if (!dead) region.live.push_back(op);
+        if (constant_ops_.contains(op)) region.constant.insert(op);
+        for (const auto& value : op->outputs) {
+          if (lowering_.used_after(value.get(), region.end - 1)) {
+            region.later.push_back(value.get());
+          }
+        }
+      }
+    }
+  }
+
+  bool writes(const ir::Operation& op) const {
+    return lowering_.def_of(op).has_trait(ir::kWritesState);
+  }
+
+  // --- lowering ---
+
+  bool sound() const {
+    return !lowering_.moved_ && lowering_.plan_->inputs.size() == lowering_.plan_->argument_count;
+  }
+
+  // Steps that are run by the reference read the function, which changes.
+  bool follows(const Region& region, size_t first_step) const {
+    const auto& steps = lowering_.plan_->steps;
+    return !region.varies ||
+           std::all_of(steps.begin() + static_cast<int64_t>(first_step), steps.end(),
+                       [](const Step& step) { return step.call == nullptr; });
+  }
+
+  bool lower_first() {
+    const Plan& plan = *lowering_.plan_;
+    for (Region& region : regions_) {
+      const size_t first_step = plan.steps.size();
+      lowering_.lower_region(region);
+      if (!follows(region, first_step)) return false;
+      region.buffers = plan.buffers.size();
+      region.steps = plan.steps.size();
+      region.keeps = plan.keeps.size();
+      region.weights = plan.weights.size();
+      for (const ir::Value* value : region.later) {
+        const auto found = lowering_.where_.find(value);
+        if (found == lowering_.where_.end() || varying_.contains(value)) continue;
+        region.places.emplace_back(value, found->second);
+      }
+    }
+    return sound();
+  }
+
+  bool lower_again() {
+    static const Region kNone;
+    const Region* before = &kNone;
+    for (const Region& region : regions_) {
+      if (region.varies) {
+        if (!lower_varying(region)) return false;
+      } else {
+        take_over(*before, region);
+      }
+      before = &region;
+    }
+    return sound();
+  }
+
+  bool lower_varying(const Region& region) {
+    const Plan& plan = *lowering_.plan_;
+    const size_t first_buffer = plan.buffers.size(), first_step = plan.steps.size();
+    lowering_.lower_region(region);
+    if (plan.buffers.size() != region.buffers || plan.steps.size() != region.steps ||
+        !follows(region, first_step)) {
+      return false;
+    }
+    for (size_t b = first_buffer; b < plan.buffers.size(); ++b) {
+      if (plan.buffers[b].kind != made_.buffers[b].kind) return false;
+    }
+    return std::all_of(region.places.begin(), region.places.end(), [&](const auto& item) {
+      const auto found = lowering_.where_.find(item.first);
+      return found != lowering_.where_.end() && same_place(found->second, item.second);
+    });
+  }
+
+  void take_over(const Region& before, const Region& region) {
+    Plan& plan = *lowering_.plan_;
+    const size_t first_buffer = plan.buffers.size();
+    append(plan.buffers, made_.buffers, first_buffer, region.buffers);
+    append(plan.steps, made_.steps, plan.steps.size(), region.steps);
+    append(plan.keeps, made_.keeps, before.keeps, region.keeps);
+    append(plan.weights, made_.weights, before.weights, region.weights);
+    for (const auto& [value, where] : region.places) lowering_.where_[value] = where;
+  }
+
+  std::unique_ptr<ir::AdjustableFunction> adjustable_;
+  std::shared_ptr<ir::Function> function_;
+  Request request_;
+  std::set<std::string> varying_names_;
+  std::vector<ir::Value*> casts_;
+  Frozen frozen_;
+  Lowering lowering_;
+  std::unordered_set<const ir::Value*> varying_, varying_constants_, in_state_;
+  std::unordered_set<const ir::Operation*> varying_ops_, constant_ops_;
+  std::vector<Region> regions_;
+  Plan made_;  // the first plan before its outputs
+  bool recorded_ = false, alive_ = true;
+};
+
+PlanFamily::PlanFamily(std::unique_ptr<ir::AdjustableFunction> function,
+                       std::set<std::string> varying, const Request& request)
+    : impl_(std::make_unique<Impl>(std::move(function), std::move(varying), request)) {}
+PlanFamily::~PlanFamily() = default;
+
+std::shared_ptr<const Plan> PlanFamily::plan(const std::map<std::string, Shape>& shapes,
+                                             const std::shared_ptr<const Layout>& layout) {
+  return impl_->plan(shapes, layout);
+}
+const std::set<std::string>& PlanFamily::varying() const { return impl_->varying(); }
+
+}  // namespace mw::plan

@@ -1,0 +1,174 @@
+// sink_casts():
+//
+//   c = cast(r, "fp32")                      s = slice_by_index(r)
+//   s = slice_by_index(c)            =>      s' = cast(s, "fp32")
+//
+//   c = cast(r, "fp32")
+//   u = slice_update(c, update)              u = slice_update(r, cast(update, "fp16"))
+//   w = cast(u, "fp16")              =>      w = u
+#include <algorithm>
+
+#include "base/error.h"
+#include "plan/lower.h"
+
+namespace mw::plan {
+namespace {
+
+using ir::Operation;
+using ir::Type;
+using ir::Value;
+
+bool is_narrow(const Type& type) {
+  return type.is_tensor() && (type.dtype() == DType::kF16 || type.dtype() == DType::kBF16);
+}
+
+// What `value` widens, or null: constants are left alone, they are cast once.
+Value* widened(const Value* value) {
+  const Operation* op = value != nullptr ? value->producer : nullptr;
+  if (op == nullptr || op->type != ir::kCastOp || !value->type.is_tensor()) return nullptr;
+  Value* source = op->input("x");
+  if (source == nullptr || value->type.dtype() != DType::kF32 || !is_narrow(source->type)) {
+    return nullptr;
+  }
+  return ir::constant_of(source) == nullptr ? source : nullptr;
+}
+
+class Sinker {
+ public:
+  Sinker(ir::Function& function, const Backend& backend)
+      : body_(function.body), backend_(backend) {}
+
+  std::vector<Value*> run() {
+    uses_ = ir::uses_in(body_);
+    for (auto at = body_.ops.begin(); at != body_.ops.end(); ++at) {
+      const Rules* rules = backend_.find((*at)->type);
+      if (rules == nullptr || !(*at)->blocks.empty()) continue;
+      if (rules->view || rules->moves) sink(at, *rules);
+      if (rules->region) narrow(at, *rules);
+      if (!rules->writes.empty()) cast_data(at, *rules);
+    }
+    return std::move(added_);
+  }
+
+ private:
+  using Position = std::list<std::unique_ptr<Operation>>::iterator;
+
+  // A cast of `x` placed before `position`.
+  Value* add_cast(Position position, Value* x, DType dtype, const std::string& name) {
+    auto op = std::make_unique<Operation>();
+    op->type = ir::kCastOp;
+    op->parent = &body_;
+    op->attributes = {{"name", ir::Constant::string(name)}};
+    op->inputs = {{"x", {{x, nullptr}}},
+                  {"dtype", {{nullptr, ir::Constant::string(std::string(name_of(dtype)))}}}};
+    Value* out = op->add_output(name, Type::tensor(dtype, x->type.shape()));
+    uses_[x].push_back({op.get(), nullptr, 0, 0});
+    added_.push_back(out);
+    body_.ops.insert(position, std::move(op));
+    return out;
+  }
+
+  void replace_uses(Value* from, Value* to, const Operation* except) {
+    std::vector<ir::Use> kept;
+    for (const ir::Use& use : uses_[from]) {
+      if (use.op == except && use.op != nullptr) {
+        kept.push_back(use);
+        continue;
+      }
+      if (use.op != nullptr) {
+        use.op->inputs[use.input].operands[use.operand].value = to;
+      } else {
+        use.block->outputs[use.operand] = to;
+      }
+      uses_[to].push_back(use);
+    }
+    uses_[from] = std::move(kept);
+  }
+
+  void set_operand(Operation& op, const std::string& input, Value* from, Value* to) {
+    op.set_input(input, {{to, nullptr}});
+    std::erase_if(uses_[from], [&](const ir::Use& use) { return use.op == &op; });
+    const auto found = std::find_if(op.inputs.begin(), op.inputs.end(),
+                                    [&](const ir::Input& item) { return item.name == input; });
+    uses_[to].push_back({&op, nullptr, static_cast<size_t>(found - op.inputs.begin()), 0});
+  }
+
+  void sink(Position at, const Rules& rules) {
+    Operation& op = **at;
+    Value* x = op.input(rules.viewed);
+    Value* source = widened(x);
+    if (source == nullptr || op.outputs.size() != 1) return;
+    Value* out = op.outputs[0].get();
+    if (!out->type.is_tensor() || out->type.dtype() != x->type.dtype()) return;
+    set_operand(op, rules.viewed, x, source);
+    out->type = Type::tensor(source->type.dtype(), out->type.shape());
+    const std::string name = out->name;
+    out->name += "_narrow";
+    Value* wide = add_cast(std::next(at), out, x->type.dtype(), name);
+    replace_uses(out, wide, wide->producer);
+  }
+
+  // Whether all uses round the value to `dtype` at once.
+  bool only_narrowed(const Value* value, DType dtype) const {
+    const auto uses = uses_.find(value);
+    if (uses == uses_.end() || uses->second.empty()) return false;
+    return std::all_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
+      if (use.op == nullptr || use.op->parent != &body_) return false;
+      if (use.op->type == ir::kCastOp) return use.op->outputs[0]->type.dtype() == dtype;
+      const Rules* rules = backend_.find(use.op->type);
+      if (rules == nullptr || rules->writes.empty()) return false;
+      const Value* state = use.op->input(rules->writes);
+      return state != nullptr && state->type.is_state() && state->type.dtype() == dtype;
+    });
+  }
+
+  bool is_output(const Value* value) const {
+    return std::find(body_.outputs.begin(), body_.outputs.end(), value) != body_.outputs.end();
+  }
+
+  void narrow(Position at, const Rules& rules) {
+    Operation& op = **at;
+    Value* x = op.input(rules.viewed);
+    Value* update = op.input(rules.update);
+    Value* source = widened(x);
+    if (source == nullptr || update == nullptr || op.outputs.size() != 1) return;
+    Value* out = op.outputs[0].get();
+    const DType dtype = source->type.dtype();
+    if (!only_narrowed(out, dtype)) return;
+    Value* rounded = add_cast(at, update, dtype, update->name + "_narrow");
+    set_operand(op, rules.viewed, x, source);
+    set_operand(op, rules.update, update, rounded);
+    out->type = source->type;
+    for (const ir::Use& use : std::vector<ir::Use>(uses_[out])) {
+      if (use.op->type != ir::kCastOp) continue;
+      Value* narrowed = use.op->outputs[0].get();
+      if (is_output(narrowed)) std::swap(narrowed->name, out->name);
+      replace_uses(narrowed, out, nullptr);
+    }
+  }
+
+  void cast_data(Position at, const Rules& rules) {
+    Operation& op = **at;
+    Value* data = op.input(rules.data);
+    const Value* state = op.input(rules.writes);
+    if (data == nullptr || state == nullptr || !state->type.is_state()) return;
+    const Type& wanted = state->type.element();
+    if (!wanted.is_tensor() || !data->type.is_tensor() || data->type.dtype() == wanted.dtype()) {
+      return;
+    }
+    set_operand(op, rules.data, data, add_cast(at, data, wanted.dtype(), data->name + "_stored"));
+  }
+
+  ir::Block& body_;
+  const Backend& backend_;
+  std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
+  std::vector<Value*> added_;
+};
+
+}  // namespace
+
+std::vector<Value*> sink_casts(ir::Function& function, const Backend& backend) {
+  return Sinker(function, backend).run();
+}
+
+}  // namespace mw::plan

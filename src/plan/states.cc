@@ -1,0 +1,167 @@
+// States as memory: a read is a view of the state, an update of a part is written in place, and
+// what still needs the old content is copied away before a write.
+#include <algorithm>
+
+#include "base/error.h"
+#include "plan/lower.h"
+
+namespace mw::plan {
+
+size_t Lowering::order_of(const ir::Operation* op) const {
+  while (op->parent != &block_) op = op->parent->parent;
+  return infos_.at(op).order;
+}
+
+bool Lowering::used_after(const ir::Value* value, size_t order) const {
+  if (taps_here_ && matches_any(request_.taps, value->name)) return true;
+  const auto uses = uses_.find(value);
+  if (uses == uses_.end()) return false;
+  return std::any_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
+    return use.op == nullptr || order_of(use.op) > order;
+  });
+}
+
+bool Lowering::lies_in_state(const Where& where) const {
+  return where.kind == Where::Kind::kPlace &&
+         plan_->buffers[static_cast<size_t>(where.place.ref.buffer)].kind == Buffer::Kind::kState;
+}
+
+// A state can be used as memory when nothing but reads and writes of this block touches it.
+void Lowering::bind_states() {
+  for (size_t i = 0; i < plan_->argument_count; ++i) {
+    Input& input = plan_->inputs[i];
+    const ir::Type& type = input.value->type;
+    if (!type.is_state() || !has_place(type.element())) continue;
+    const auto uses = uses_.find(input.value);
+    if (uses == uses_.end()) continue;
+    const bool plain =
+        std::all_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
+          if (use.op == nullptr || use.op->parent != &block_) return false;
+          const Rules* rules = request_.backend->find(use.op->type);
+          return rules != nullptr && (!rules->reads.empty() || !rules->writes.empty());
+        });
+    if (!plain) continue;
+    input.state_buffer =
+        add_buffer(Buffer::Kind::kState, bytes_of(type.dtype(), count_of(type.shape())));
+    plan_->buffers.back().index = static_cast<int>(i);
+    state_buffers_[input.value] = input.state_buffer;
+    for (const ir::Use& use : uses->second) state_accesses_[input.state_buffer].push_back(use.op);
+  }
+}
+
+// Before the op at `order` writes to a state: what reads the old content later gets a copy of it.
+void Lowering::protect(int buffer, size_t order) {
+  const std::vector<const ir::Value*> values = std::move(state_values_[buffer]);
+  state_values_[buffer].clear();
+  std::vector<const ir::Value*> waiting;
+  const auto flush = [&](const ir::Value* value, const ir::Operation& op) {
+    if (!used_after(value, order)) return;
+    for (const ir::Input& input : op.inputs) {
+      for (const ir::Operand& operand : input.operands) {
+        if (std::find(values.begin(), values.end(), operand.value) == values.end()) continue;
+        waiting.push_back(value);
+        return;
+      }
+    }
+  };
+  for (const auto& [value, pending] : pending_) flush(value, *pending.op);
+  for (const auto& [value, waits] : waiting_) flush(value, *waits.op);
+  std::sort(waiting.begin(), waiting.end(), [&](const ir::Value* a, const ir::Value* b) {
+    return order_of(a->producer) < order_of(b->producer);
+  });
+  for (const ir::Value* value : waiting) compute(value);
+  for (const ir::Value* value : values) {
+    if (!used_after(value, order)) continue;
+    Where& old = where_.at(value);
+    const Place copy = new_place(Buffer::Kind::kArena, old.place.dtype, old.place.shape);
+    add_copy(old.place, copy);
+    old.place = copy;
+    moved_ = true;
+    dense_.erase(value);
+  }
+}
+
+bool Lowering::as_state_access(const ir::OpView& op, const Rules& rules) {
+  const bool reads = !rules.reads.empty();
+  if (!reads && rules.writes.empty()) return false;
+  const ir::Operation& operation = op.operation();
+  const auto found = state_buffers_.find(op.operand(reads ? rules.reads : rules.writes).value);
+  if (found == state_buffers_.end()) return false;
+  const ir::Type& type = found->first->type.element();
+  Where state;
+  state.kind = Where::Kind::kPlace;
+  state.place = {{found->second, 0}, type.dtype(), type.shape(), row_major(type.shape())};
+  if (reads) {
+    const ir::Value* result = operation.outputs[0].get();
+    state_values_[found->second].push_back(result);
+    where_[result] = std::move(state);
+    return true;
+  }
+  const ir::Operand& data = op.operand(rules.data);
+  const Where source = operand(data);
+  if (source.kind != Where::Kind::kPlace || source.place.dtype != type.dtype() ||
+      source.place.shape != type.shape()) {
+    fail(ErrorCode::kInvalidModel, "{}: {}: expected {}, got {}", op.where(), rules.data,
+         type.str(), op.type(rules.data).str());
+  }
+  plan_->inputs[static_cast<size_t>(plan_->buffers[static_cast<size_t>(found->second)].index)]
+      .written = true;
+  if (lies_in_state(source) && source.place.ref.buffer == found->second) return true;
+  protect(found->second, order_of(&operation));
+  add_copy(operand(data).place, state.place);
+  return true;
+}
+
+// Whether the result of an update of a state's content goes back to that state and nowhere else,
+// with no access to the state in between.
+bool Lowering::updates_state(const ir::OpView& op, int buffer) {
+  const ir::Operation& operation = op.operation();
+  const auto uses = uses_.find(operation.outputs[0].get());
+  if (uses == uses_.end() || uses->second.size() != 1) return false;
+  if (taps_here_ && matches_any(request_.taps, operation.outputs[0]->name)) return false;
+  const ir::Operation* writer = uses->second[0].op;
+  if (writer == nullptr || writer->parent != &block_) return false;
+  const Rules* rules = request_.backend->find(writer->type);
+  if (rules == nullptr || rules->writes.empty()) return false;
+  const auto state = state_buffers_.find(writer->input(rules->writes));
+  if (state == state_buffers_.end() || state->second != buffer) return false;
+  const size_t begin = order_of(&operation), end = order_of(writer);
+  const auto& accesses = state_accesses_[buffer];
+  return std::none_of(accesses.begin(), accesses.end(), [&](const ir::Operation* access) {
+    const size_t order = order_of(access);
+    return order > begin && order < end;
+  });
+}
+
+bool Lowering::as_update(const ir::OpView& op, const Rules& rules) {
+  const ir::Operation& operation = op.operation();
+  if (!has_place(operation.outputs[0]->type)) return false;
+  const Where x = operand(op.operand(rules.viewed));
+  if (x.kind != Where::Kind::kPlace) return false;
+  if (!rules.region(op, x.place)) return false;
+  const ir::Operand& update = op.operand(rules.update);
+  Place part = operand(update).place;
+  Where result;
+  result.kind = Where::Kind::kPlace;
+  const int buffer = x.place.ref.buffer;
+  const bool whole = x.place.dense() && x.place.ref.offset == 0;
+  if (lies_in_state(x) && whole && updates_state(op, buffer)) {
+    // An update that itself reads the state is copied away with all else.
+    if (part.ref.buffer == buffer) part = densely(update);
+    if (part.ref.buffer == buffer) return false;
+    protect(buffer, order_of(&operation));
+    result.place = x.place;
+    state_values_[buffer].push_back(operation.outputs[0].get());
+  } else {
+    result = new_result(operation.outputs[0]->type);
+    const bool arena = plan_->buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;
+    if (whole && arena) plan_->buffers.back().shares = buffer;
+    add_copy(x.place, result.place);
+  }
+  const Place region = (*rules.region(op, result.place))[0];
+  add_copy(part, region);
+  where_[operation.outputs[0].get()] = std::move(result);
+  return true;
+}
+
+}  // namespace mw::plan
