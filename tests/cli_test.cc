@@ -232,17 +232,24 @@ TEST_F(Cli, an_interrupt_ends_a_command_between_two_steps) {
   std::ofstream file(text);
   for (int i = 0; i < (1 << 14); ++i) file << "to be or not ";
   file.close();
-  const std::string command = "timeout --preserve-status -s INT 3 " +
-                              mw::quoted(std::getenv("MW_CLI")) + " eval " + mw::quoted(model_) +
-                              " --seq-len 32 --stride 1 --batch-size 1 --data " +
-                              mw::quoted(text.string()) + " 2>&1";
-  FILE* pipe = popen(command.c_str(), "r");
-  ASSERT_NE(pipe, nullptr);
-  char line[256] = "";
-  EXPECT_NE(fgets(line, sizeof line, pipe), nullptr);
-  const int status = pclose(pipe);
-  EXPECT_STREQ(line, "millwright: interrupted\n");
-  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 130);
+  // On a busy machine the first seconds may pass before the command can be interrupted.
+  std::string said;
+  int code = -1;
+  for (const int seconds : {3, 12, 40}) {
+    const std::string command =
+        "timeout --preserve-status -s INT " + std::to_string(seconds) + " " +
+        mw::quoted(std::getenv("MW_CLI")) + " eval " + mw::quoted(model_) +
+        " --seq-len 32 --stride 1 --batch-size 1 --data " + mw::quoted(text.string()) + " 2>&1";
+    FILE* pipe = popen(command.c_str(), "r");
+    ASSERT_NE(pipe, nullptr);
+    char line[256] = "";
+    said = fgets(line, sizeof line, pipe) != nullptr ? line : "";
+    const int status = pclose(pipe);
+    code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (!said.empty()) break;
+  }
+  EXPECT_EQ(said, "millwright: interrupted\n");
+  EXPECT_EQ(code, 130);
 }
 
 }  // namespace
