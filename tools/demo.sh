@@ -45,4 +45,12 @@ run build/bin/millwright generate "$model" --prompt "ROMEO:" --max-tokens 120
 printf '\n'
 tell "How well does it predict a text? Perplexity is e to the mean loss; lower is better:"
 run build/bin/millwright eval "$model" --data "$text" --seq-len 128
+tell "Train: a small student learns from it for about a minute (distillation), then both texts and a report:"
+rm -rf build/demo && mkdir -p build/demo
+run build/bin/millwright distill --teacher "$model" --student $folder/student.mlpackage \
+  --data $folder/train.txt --eval-data "$text" --steps "${DEMO_STEPS:-1500}" --eval-every 500 \
+  --lr 0.002 --schedule cosine --warmup 20 --overwrite --output build/demo/student.mlpackage
+tell "What the student writes now, from the package that was written back:"
+run build/bin/millwright generate build/demo/student.mlpackage --tokenizer $folder/tokenizer.json \
+  --prompt "ROMEO:" --max-tokens 60
 printf '\nEvery command explains itself: build/bin/millwright --help\n'

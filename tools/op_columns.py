@@ -39,7 +39,7 @@ def main() -> None:
             print(NOTE + "\n" + line + " cases | conformance |")
         elif line.startswith("|---"):
             print(line + "---|---|")
-        elif line.startswith("| `") and len(cells) == 3:
+        elif line.startswith("| `") and len(cells) == 4:
             name = cells[0].strip("| `")
             print(f"{line} {own.get(name, '–')} | {conformance.get(name, '–')} |")
         else:

@@ -1,16 +1,20 @@
-/* Millwright's C API: load a Core ML model, ask what it takes, predict.
+/* Millwright's C API: load a Core ML model, ask what it takes, predict, train.
  *
  *   mw_model* model = NULL;
- *   if (mw_model_load("model.mlpackage", NULL, &model) != MW_OK) { puts(mw_last_error()); return 1;
- * } int64_t shape[2] = {1, 4}; int32_t ids[4] = {1, 2, 3, 4}; mw_tensor in = {"input_ids",
- * MW_INT32, 2, shape, ids}; mw_outputs* out = NULL; mw_model_predict(model, NULL, &in, 1, &out);
- *   const mw_tensor* logits = mw_outputs_find(out, "logits");
- *   mw_outputs_free(out);
+ *   if (mw_model_load("model.mlpackage", NULL, &model) != MW_OK) puts(mw_last_error());
+ *   int64_t shape[2] = {1, 4};
+ *   int32_t ids[4] = {1, 2, 3, 4};
+ *   mw_tensor input = {"input_ids", MW_INT32, 2, shape, ids};
+ *   mw_outputs* outputs = NULL;
+ *   mw_model_predict(model, NULL, &input, 1, &outputs);
+ *   const mw_tensor* logits = mw_outputs_find(outputs, "logits");
+ *   mw_outputs_free(outputs);
  *   mw_model_free(model);
  *
  * Every function returns a status; on failure mw_last_error() has one sentence about it (of the
  * calling thread, until its next failing call). Handles are freed by the matching _free function,
- * which accepts NULL. A model may be used by several threads at once; a state by one at a time.
+ * which accepts NULL. A model may be used by several threads at once; a state or a student by one
+ * at a time.
  */
 #ifndef MILLWRIGHT_H
 #define MILLWRIGHT_H
@@ -100,6 +104,141 @@ MW_C_API size_t mw_outputs_count(const mw_outputs* outputs);
 MW_C_API const mw_tensor* mw_outputs_at(const mw_outputs* outputs, size_t index);
 MW_C_API const mw_tensor* mw_outputs_find(const mw_outputs* outputs, const char* name);
 MW_C_API void mw_outputs_free(mw_outputs* outputs);
+
+/* Training: a student learns from labels, from a teacher, or from both.
+ *
+ *   mw_student* student = NULL;
+ *   mw_student_create(model, NULL, &student);
+ *   mw_tensor tensors[2] = {{"input_ids", MW_INT32, 2, shape, ids},
+ *                           {"labels", MW_INT32, 2, shape, labels}};
+ *   mw_batch batch = {tensors, 2};
+ *   mw_step_result result;
+ *   mw_student_step(student, &batch, 1, &result);
+ *   mw_student_save(student, "trained.mlpackage");
+ *   mw_student_free(student);
+ */
+typedef enum mw_optimizer { MW_ADAMW = 0, MW_ADAM = 1, MW_SGD = 2 } mw_optimizer;
+
+/* How the learning rate goes on after the warm-up. */
+typedef enum mw_schedule {
+  MW_SCHEDULE_CONSTANT = 0,
+  MW_SCHEDULE_LINEAR = 1,
+  MW_SCHEDULE_COSINE = 2
+} mw_schedule;
+
+typedef enum mw_loss {
+  MW_LOSS_CROSS_ENTROPY = 0, /* of logits and integer labels; label -100 is ignored */
+  MW_LOSS_MEAN_SQUARED_ERROR = 1,
+  MW_LOSS_OUTPUT = 2 /* the target output is one number and is the loss itself */
+} mw_loss;
+
+/* Settings for the parameters whose names match a glob; the last match counts. */
+typedef struct mw_parameter_group {
+  const char* glob;
+  float learning_rate_factor;
+  float weight_decay; /* below 0: the optimiser's */
+} mw_parameter_group;
+
+/* Filled in by mw_student_options_init; then change what is to differ. */
+typedef struct mw_student_options {
+  size_t size; /* of this struct */
+  mw_optimizer optimizer;
+  float learning_rate;
+  float weight_decay;
+  float beta1, beta2, epsilon; /* MW_ADAMW, MW_ADAM */
+  float momentum;              /* MW_SGD */
+  int nesterov;                /* MW_SGD */
+  mw_schedule schedule;
+  int64_t warmup_steps;
+  int64_t total_steps;
+  float final_factor;           /* of the learning rate, from step total_steps on */
+  const char* const* trainable; /* globs over parameter names; NULL: the default set */
+  size_t trainable_count;
+  const mw_parameter_group* groups;
+  size_t group_count;
+  mw_loss loss;
+  const char* target;            /* the output; NULL: `logits`, or the only one */
+  float label_smoothing;         /* cross entropy only */
+  float clip_norm;               /* of all gradients together; 0: no clipping */
+  const char* const* wrt_inputs; /* inputs that mw_student_backward differentiates by, too */
+  size_t wrt_input_count;
+} mw_student_options;
+
+typedef struct mw_distill_options {
+  float temperature;
+  float alpha;        /* weight of the teacher; 1 - alpha is that of the labels */
+  const char* target; /* the teacher's output; NULL: as above */
+} mw_distill_options;
+
+/* The model's inputs by name, and `labels`. With input_ids alone, a mask or positions are made. */
+typedef struct mw_batch {
+  const mw_tensor* tensors;
+  size_t count;
+} mw_batch;
+
+typedef struct mw_step_result {
+  int64_t step;     /* 1 for the first */
+  int64_t tokens;   /* labels that count */
+  double loss;      /* mean over them */
+  double grad_norm; /* of all gradients together, before clipping */
+  float learning_rate;
+} mw_step_result;
+
+typedef struct mw_parameter {
+  const char* name;
+  size_t rank;
+  const int64_t* shape;
+  const char* stored; /* dtype in the package: "fp16", "fp32", ... */
+  int trained;
+  const char* reason; /* why it is in or out */
+} mw_parameter;
+
+typedef struct mw_student mw_student;
+
+/* The optimiser and its usual settings; everything else as in training.hpp. */
+MW_C_API mw_status mw_student_options_init(mw_student_options* options, mw_optimizer optimizer);
+
+/* `options` may be NULL: AdamW. The student computes in the compute mode and with the threads of
+ * `model`, which stays as it is and may be freed first. */
+MW_C_API mw_status mw_student_create(const mw_model* model, const mw_student_options* options,
+                                     mw_student** student);
+MW_C_API void mw_student_free(mw_student* student);
+/* Before the first step. `options` may be NULL: temperature 2, alpha 0.5. */
+MW_C_API mw_status mw_student_set_teacher(mw_student* student, const mw_model* teacher,
+                                          const mw_distill_options* options);
+
+/* Forward, backward and one update; several batches are one step, weighted by their labels.
+ * `result` may be NULL here and below. */
+MW_C_API mw_status mw_student_step(mw_student* student, const mw_batch* batches, size_t batch_count,
+                                   mw_step_result* result);
+/* Gradients of the mean loss by parameter name, as "input.NAME" by input; nothing is updated. */
+MW_C_API mw_status mw_student_backward(mw_student* student, const mw_batch* batch,
+                                       mw_outputs** gradients, mw_step_result* result);
+/* The loss of a batch, without the teacher. */
+MW_C_API mw_status mw_student_evaluate(mw_student* student, const mw_batch* batch,
+                                       mw_step_result* result);
+/* Outputs with the weights as they are. */
+MW_C_API mw_status mw_student_predict(mw_student* student, const mw_tensor* inputs,
+                                      size_t input_count, mw_outputs** outputs);
+
+MW_C_API size_t mw_student_parameter_count(const mw_student* student);
+/* Valid as long as the student; NULL when out of range. */
+MW_C_API const mw_parameter* mw_student_parameter_at(const mw_student* student, size_t index);
+/* `value` gets one tensor, named like the parameter, in fp32. */
+MW_C_API mw_status mw_student_get_parameter(const mw_student* student, const char* name,
+                                            mw_outputs** value);
+/* By the tensor's name; copied. */
+MW_C_API mw_status mw_student_set_parameter(mw_student* student, const mw_tensor* value);
+/* Everything that training changes (weights, moments, step), by name; and back again. */
+MW_C_API mw_status mw_student_state(const mw_student* student, mw_outputs** state);
+MW_C_API mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors,
+                                         size_t count);
+
+/* The package the model came from, with the trained weights: .mlpackage or .mlmodelc by the name.
+ * Weights that the stored dtype could not hold are told by the warnings of the last save. */
+MW_C_API mw_status mw_student_save(mw_student* student, const char* path);
+MW_C_API size_t mw_student_warning_count(const mw_student* student);
+MW_C_API const char* mw_student_warning_at(const mw_student* student, size_t index);
 
 #ifdef __cplusplus
 }

@@ -1,9 +1,13 @@
-"""Millwright: open a Core ML model and run it, on any machine.
+"""Millwright: open a Core ML model, run it and train it, on any machine.
 
     import millwright as mw
     model = mw.MLModel("shakespeare.mlpackage")
     logits = model.forward(model.tokenizer.encode("To be, or not"))     # [1, time, vocabulary]
-    outputs = model.predict({"x": x, "mask": mask})                     # any model, NumPy arrays
+    outputs = model.predict({"input_ids": ids})               # any model: NumPy arrays by name
+
+    student = mw.StudentModel("student.mlpackage", mw.AdamW(learning_rate=1e-3))
+    result = student.training_step(ids, labels)                 # forward, backward and update
+    student.save("student-trained.mlpackage")
 """
 
 import os as _os
@@ -14,11 +18,27 @@ _spins = "GOMP_SPINCOUNT" not in _os.environ and "OMP_WAIT_POLICY" not in _os.en
 if _spins:
     _os.environ["GOMP_SPINCOUNT"] = "4000"
 
-from millwright._core import Error, Feature, MLState, Tokenizer
+from millwright._core import Error, Feature, MLState, Parameter, StepResult, Tokenizer
 from millwright._model import MLModel
+from millwright._student import SGD, Adam, AdamW, Gradients, ParameterGroup, Schedule, StudentModel
 
 if _spins:
     del _os.environ["GOMP_SPINCOUNT"]
 
-__all__ = ["Error", "Feature", "MLModel", "MLState", "Tokenizer"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Error",
+    "Feature",
+    "Gradients",
+    "MLModel",
+    "MLState",
+    "Parameter",
+    "ParameterGroup",
+    "Schedule",
+    "StepResult",
+    "StudentModel",
+    "Tokenizer",
+]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-# What the extension offers to _model.py and to callers.
+# What the extension offers to _model.py, _student.py and callers.
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -46,5 +46,54 @@ class Model:
     ) -> dict[str, NDArray[Any]]: ...
     def forward(self, ids: NDArray[Any]) -> NDArray[Any]: ...
     def make_state(self) -> MLState: ...
+
+class StepResult:
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+
+class Parameter:
+    name: str
+    shape: list[int]
+    dtype: str
+    trained: bool
+    reason: str
+
+class Student:
+    def __init__(
+        self,
+        model: Model,
+        optimizer: str,
+        settings: dict[str, float],
+        schedule: str,
+        schedule_settings: dict[str, float],
+        trainable: list[str],
+        groups: list[tuple[str, float, float | None]],
+        loss: str,
+        target: str,
+        label_smoothing: float,
+        clip_norm: float,
+        wrt_inputs: list[str],
+        /,
+    ) -> None: ...
+    def set_teacher(
+        self, teacher: Model, temperature: float, alpha: float, target: str, /
+    ) -> None: ...
+    def training_step(self, batches: list[dict[str, NDArray[Any]]], /) -> StepResult: ...
+    def backward(
+        self, batch: dict[str, NDArray[Any]], /
+    ) -> tuple[dict[str, NDArray[Any]], StepResult]: ...
+    def evaluate(self, batch: dict[str, NDArray[Any]], /) -> StepResult: ...
+    def predict(self, inputs: dict[str, NDArray[Any]], /) -> dict[str, NDArray[Any]]: ...
+    def parameters(self) -> list[Parameter]: ...
+    def get_parameter(self, name: str, /) -> NDArray[Any]: ...
+    def set_parameter(self, name: str, value: NDArray[Any], /) -> None: ...
+    def state(self) -> dict[str, NDArray[Any]]: ...
+    def load_state(self, state: dict[str, NDArray[Any]], /) -> None: ...
+    def save_weights(self, path: str, /) -> None: ...
+    def load_weights(self, path: str, /) -> None: ...
+    def save(self, path: str, /) -> list[str]: ...
 
 def load(path: str, function: str, compute: str, threads: int, tokenizer: str) -> Model: ...

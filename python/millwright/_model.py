@@ -96,7 +96,9 @@ class MLModel:
 
     def _predict_one(self, data, state, taps):
         arrays = {name: _array(f"input '{name}'", value) for name, value in data.items()}
-        results = self._core.predict(arrays, state, taps)
+        return self._plain_all(self._core.predict(arrays, state, taps))
+
+    def _plain_all(self, results):
         return {
             name: self._plain(name, value, results)
             for name, value in results.items()
@@ -199,18 +201,22 @@ def _signature(feature: _core.Feature) -> str:
     return f"{feature.name} {feature.dtype} {extents}"
 
 
+def _invalid(message: str) -> _core.Error:
+    error = _core.Error(message)
+    error.code = "invalid_argument"
+    return error
+
+
 def _array(what: str, value: ArrayLike) -> NDArray[Any]:
     """The value as an aligned array in C order and the byte order of this machine."""
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
     array = np.asarray(value)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        error = _core.Error(
+        raise _invalid(
             f"{what}: expected an array of numbers or booleans, got dtype {array.dtype};"
             " convert it first"
         )
-        error.code = "invalid_argument"
-        raise error
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
 

@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "base/error.h"
 #include "millwright/millwright.hpp"
+#include "student.h"
 
 namespace nb = nanobind;
 
@@ -181,6 +182,7 @@ NB_MODULE(_core, m) {
   bind_tokenizer(m);
   bind_state(m);
   bind_model(m);
+  bind_student(m);
   m.def("load", &load, nb::arg("path"), nb::arg("function"), nb::arg("compute"), nb::arg("threads"),
         nb::arg("tokenizer"));
 }

@@ -16,6 +16,11 @@ def example():
 
 
 @pytest.fixture(scope="session")
+def data():
+    return pathlib.Path(os.environ.get("MW_TEST_DATA", ROOT / "tests" / "data"))
+
+
+@pytest.fixture(scope="session")
 def shared():
     def find(*parts):
         root = os.environ.get("MW_SHARED")

@@ -1,54 +1,30 @@
-// The C API: opaque handles over the C++ façade; the one place where exceptions become status
-// codes.
-#include <cstring>
-#include <deque>
+// The C API of models and predictions, and what all of the C API stands on.
+#include "api/c_api.h"
 
-#include "millwright/millwright.h"
-#include "millwright/millwright.hpp"
+#include <iterator>
+#include <new>
 
+namespace mw::c_api {
 namespace {
-
-using mw::DType;
 
 thread_local std::string g_error;  // NOLINT: the C API's per-thread message
 
-mw_status status_of(mw::ErrorCode code) {
+mw_status status_of(ErrorCode code) {
   switch (code) {
-    case mw::ErrorCode::kInvalidModel:
+    case ErrorCode::kInvalidModel:
       return MW_INVALID_MODEL;
-    case mw::ErrorCode::kInvalidArgument:
+    case ErrorCode::kInvalidArgument:
       return MW_INVALID_ARGUMENT;
-    case mw::ErrorCode::kUnsupported:
+    case ErrorCode::kUnsupported:
       return MW_UNSUPPORTED;
-    case mw::ErrorCode::kIo:
+    case ErrorCode::kIo:
       return MW_IO;
-    case mw::ErrorCode::kOutOfMemory:
+    case ErrorCode::kOutOfMemory:
       return MW_OUT_OF_MEMORY;
-    case mw::ErrorCode::kInternal:
+    case ErrorCode::kInternal:
       return MW_INTERNAL;
   }
   return MW_INTERNAL;
-}
-
-template <class Body>
-mw_status guarded(const Body& body) {
-  try {
-    body();
-    return MW_OK;
-  } catch (const mw::Error& e) {
-    g_error = e.what();
-    return status_of(e.code());
-  } catch (const std::bad_alloc&) {
-    g_error = "out of memory";
-    return MW_OUT_OF_MEMORY;
-  } catch (const std::exception& e) {
-    g_error = e.what();
-    return MW_INTERNAL;
-  }
-}
-
-void require(bool condition, const char* message) {
-  if (!condition) throw mw::Error(mw::ErrorCode::kInvalidArgument, message);
 }
 
 // In the order of mw_dtype.
@@ -60,53 +36,83 @@ mw_dtype c_dtype(DType dtype) {
   for (size_t i = 0; i < std::size(kDtypes); ++i) {
     if (kDtypes[i] == dtype) return static_cast<mw_dtype>(i);
   }
-  throw mw::Error(mw::ErrorCode::kUnsupported,
-                  "the C API has no code for dtype " + std::string(mw::name_of(dtype)));
+  throw Error(ErrorCode::kUnsupported,
+              "the C API has no code for dtype " + std::string(name_of(dtype)));
 }
 
 constexpr size_t kMaxRank = 64;
 
-// The number behind a C enumeration that a caller may have set to anything.
-template <class Enum>
-size_t number_of(const Enum& value) {
-  unsigned number = 0;
-  static_assert(sizeof(number) == sizeof(value));
-  std::memcpy(&number, &value, sizeof(number));
-  return number;
-}
-
-mw::Tensor wrap(const mw_tensor& tensor) {
+Tensor wrap(const mw_tensor& tensor) {
   require(tensor.name != nullptr, "an input tensor has no name");
   require(tensor.rank <= kMaxRank, "an input tensor has more than 64 dimensions");
   require(tensor.rank == 0 || tensor.shape != nullptr, "an input tensor has a rank but no shape");
   require(number_of(tensor.dtype) < static_cast<size_t>(MW_STRING),
           "an input tensor has an unknown dtype");
-  mw::Shape shape(tensor.shape, tensor.shape + tensor.rank);
-  require(tensor.data != nullptr || mw::count_of(shape) == 0, "an input tensor has no data");
+  Shape shape(tensor.shape, tensor.shape + tensor.rank);
+  require(tensor.data != nullptr || count_of(shape) == 0, "an input tensor has no data");
   return {kDtypes[number_of(tensor.dtype)], std::move(shape), nullptr, tensor.data};
 }
 
-struct Output {
-  std::string name;
-  mw::Tensor tensor;
-  std::vector<const char*> strings;
-  mw_tensor view{};
-};
-
 }  // namespace
 
-struct mw_model {
-  mw::CoreMLModelWrapper model;
-  std::vector<std::string> inputs, outputs;
-};
-struct mw_state {
-  mw::State state;
-};
-struct mw_outputs {
-  std::deque<Output> all;
-};
+mw_status status_of_exception() {
+  try {
+    throw;
+  } catch (const Error& e) {
+    g_error = e.what();
+    return status_of(e.code());
+  } catch (const std::bad_alloc&) {
+    g_error = "out of memory";
+    return MW_OUT_OF_MEMORY;
+  } catch (const std::exception& e) {
+    g_error = e.what();
+    return MW_INTERNAL;
+  } catch (...) {
+    g_error = "an exception of an unknown type";
+    return MW_INTERNAL;
+  }
+}
 
-const char* mw_last_error(void) { return g_error.c_str(); }
+void require(bool condition, const char* message) {
+  if (!condition) throw Error(ErrorCode::kInvalidArgument, message);
+}
+
+TensorMap wrap_all(const mw_tensor* tensors, size_t count, const char* function) {
+  TensorMap named;
+  for (size_t i = 0; i < count; ++i) {
+    Tensor tensor = wrap(tensors[i]);
+    if (named.emplace(tensors[i].name, std::move(tensor)).second) continue;
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string(function) + ": '" + tensors[i].name + "' is given twice");
+  }
+  return named;
+}
+
+mw_outputs* outputs_of(const TensorMap& tensors) {
+  auto made = std::make_unique<mw_outputs>();
+  for (const auto& [name, tensor] : tensors) {
+    Output& output = made->all.emplace_back(Output{name, tensor, {}, {}});
+    const void* data = output.tensor.raw();
+    if (output.tensor.dtype() == DType::kString) {
+      for (const std::string& text : output.tensor.values<std::string>())
+        output.strings.push_back(text.c_str());
+      data = output.strings.data();
+    }
+    output.view = {output.name.c_str(), c_dtype(output.tensor.dtype()),
+                   output.tensor.shape().size(), output.tensor.shape().data(), data};
+  }
+  return made.release();
+}
+
+const char* last_error() { return g_error.c_str(); }
+
+}  // namespace mw::c_api
+
+using mw::c_api::guarded;
+using mw::c_api::number_of;
+using mw::c_api::require;
+
+const char* mw_last_error(void) { return mw::c_api::last_error(); }
 const char* mw_version(void) { return MW_VERSION; }
 
 mw_status mw_model_load(const char* path, const mw_load_options* options, mw_model** model) {
@@ -161,27 +167,9 @@ mw_status mw_model_predict(const mw_model* model, mw_state* state, const mw_tens
   return guarded([&] {
     require(model != nullptr && outputs != nullptr && (inputs != nullptr || input_count == 0),
             "mw_model_predict: model, inputs and outputs must not be NULL");
-    mw::TensorMap named;
-    for (size_t i = 0; i < input_count; ++i) {
-      mw::Tensor tensor = wrap(inputs[i]);
-      require(named.emplace(inputs[i].name, std::move(tensor)).second,
-              "mw_model_predict: an input is given twice");
-    }
-    mw::TensorMap results =
-        model->model.predict(named, state == nullptr ? nullptr : &state->state, {});
-    auto made = std::make_unique<mw_outputs>();
-    for (auto& [name, tensor] : results) {
-      Output& output = made->all.emplace_back(Output{name, tensor, {}, {}});
-      const void* data = output.tensor.raw();
-      if (output.tensor.dtype() == DType::kString) {
-        for (const std::string& text : output.tensor.values<std::string>())
-          output.strings.push_back(text.c_str());
-        data = output.strings.data();
-      }
-      output.view = {output.name.c_str(), c_dtype(output.tensor.dtype()),
-                     output.tensor.shape().size(), output.tensor.shape().data(), data};
-    }
-    *outputs = made.release();
+    const mw::TensorMap named = mw::c_api::wrap_all(inputs, input_count, "mw_model_predict");
+    *outputs = mw::c_api::outputs_of(
+        model->model.predict(named, state == nullptr ? nullptr : &state->state, {}));
   });
 }
 size_t mw_outputs_count(const mw_outputs* outputs) {

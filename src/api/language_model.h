@@ -23,6 +23,8 @@ class LanguageModel {
 
   // [batch, time] int32 -> [batch, time, vocab] fp32.
   [[nodiscard]] Tensor logits(const Tensor& ids) const;
+  // Inputs for `ids`, [batch, time], after `past` cached ones.
+  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past) const;
   // Tokens that one call can take; INT64_MAX when the file states no bound.
   [[nodiscard]] int64_t max_time() const { return max_time_; }
   [[nodiscard]] int64_t max_batch() const { return max_batch_; }
@@ -56,8 +58,6 @@ class LanguageModel {
   };
   void find_inputs();
   void find_output(const std::string& target, int64_t vocabulary);
-  // Inputs for `time` new tokens after `past` cached ones.
-  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past) const;
   [[nodiscard]] Tensor run(const TensorMap& inputs, State* state) const;
 
   const CoreMLModelWrapper& model_;

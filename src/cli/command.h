@@ -21,6 +21,10 @@ void add_eval(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_diff(CLI::App& app);
 void add_doctor(CLI::App& app);
+void add_train(CLI::App& app);
+void add_distill(CLI::App& app);
+void add_grad(CLI::App& app);
+void add_gradcheck(CLI::App& app);
 
 // Options of every command that runs a model.
 struct ModelOptions {

@@ -121,8 +121,14 @@ Rows library_rows() {
 }
 
 struct OpRow {
-  std::string name, opset, kernel;
+  std::string name, opset, kernel, gradient;
 };
+
+std::string gradient_text(const std::string& name) {
+  const ir::OpDef* def = ops::catalog().find(name, ir::Opset::kIos26);
+  if (def == nullptr) return "";
+  return def->vjp() ? "rule" : std::string(text_of(def->no_vjp()));
+}
 
 std::vector<OpRow> known_ops() {
   std::vector<OpRow> rows;
@@ -132,7 +138,8 @@ std::vector<OpRow> known_ops() {
     if (rules != nullptr && rules->view) kernel = "view";
     if (rules != nullptr && (rules->make || rules->row)) kernel = "kernel";
     const auto opset = ops::catalog().first_opset(name);
-    rows.push_back({name, std::string(opset ? ir::name_of(*opset) : ""), kernel});
+    rows.push_back(
+        {name, std::string(opset ? ir::name_of(*opset) : ""), kernel, gradient_text(name)});
   }
   return rows;
 }
@@ -148,7 +155,7 @@ std::vector<std::string> missing_ops() {
 void print_ops() {
   Table table("");
   const auto rows = known_ops();
-  for (const OpRow& row : rows) table.row({row.name, row.opset, row.kernel});
+  for (const OpRow& row : rows) table.row({row.name, row.opset, row.kernel, row.gradient});
   const auto missing = missing_ops();
   fmt::print("{}{} operations; released and unknown here: {}\n{}", table.str(), rows.size(),
              missing.empty() ? "none" : std::to_string(missing.size()), wrapped(missing, "  "));
@@ -160,10 +167,11 @@ void print_table() {
       "What this build knows, from its catalog; `make docs` writes this file. *Opset* is the first "
       "one that has the\n"
       "operation. *On the CPU* it is a kernel, a view of its input that costs nothing, or the "
-      "reference implementation.\n\n"
-      "| operation | opset | on the CPU |\n|---|---|---|\n");
+      "reference implementation.\n"
+      "*Gradient* is a rule, checked against differences, or the reason why there is none.\n\n"
+      "| operation | opset | on the CPU | gradient |\n|---|---|---|---|\n");
   for (const OpRow& row : known_ops())
-    fmt::print("| `{}` | {} | {} |\n", row.name, row.opset, row.kernel);
+    fmt::print("| `{}` | {} | {} | {} |\n", row.name, row.opset, row.kernel, row.gradient);
   const auto missing = missing_ops();
   fmt::print("\nOf the {} operations of the released opsets ", ops::released_ops().size());
   if (missing.empty()) return fmt::print("none is missing.\n");
@@ -175,7 +183,10 @@ void print_table() {
 void print_ops_json() {
   nlohmann::json rows = nlohmann::json::array();
   for (const OpRow& row : known_ops())
-    rows.push_back({{"name", row.name}, {"opset", row.opset}, {"kernel", row.kernel}});
+    rows.push_back({{"name", row.name},
+                    {"opset", row.opset},
+                    {"kernel", row.kernel},
+                    {"gradient", row.gradient}});
   print_json({{"ops", rows}, {"missing", missing_ops()}});
 }
 

@@ -46,6 +46,7 @@ void print_parse_error(const CLI::App& app, const CLI::ParseError& error) {
 
 int main(int argc, char** argv) {
   restart_with_short_spins(argv);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
   std::signal(SIGPIPE, SIG_DFL);  // `millwright inspect x | head` ends quietly
   CLI::App app("Millwright opens Core ML models, runs them, trains them and writes them back.",
                "millwright");
@@ -60,11 +61,18 @@ int main(int argc, char** argv) {
   add_eval(app);
   add_convert(app);
   add_diff(app);
+  add_train(app);
+  add_distill(app);
+  add_grad(app);
+  add_gradcheck(app);
   add_doctor(app);
   try {
     app.parse(argc, argv);
     std::fflush(stdout);
     return std::ferror(stdout) != 0 ? 1 : 0;
+  } catch (const CLI::RuntimeError& e) {  // a command whose answer is its exit code
+    std::fflush(stdout);
+    return e.get_exit_code();
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);
     print_parse_error(app, e);

@@ -358,14 +358,17 @@ class LibraryBatch : public plan::Kernel {
         w_(gemm.w.ref),
         y_(y.ref),
         scratch_(claim.workspace(matmul->scratch_bytes()).ref),
+        bias_(gemm.bias),
         matmul_(std::move(matmul)) {}
   void run(const Frame& frame) const override {
-    matmul_->run(frame.as<float>(x_), frame.as<float>(w_), nullptr, frame.as<float>(y_),
+    matmul_->run(frame.as<float>(x_), frame.as<float>(w_),
+                 bias_ ? frame.as<float>(*bias_) : nullptr, frame.as<float>(y_),
                  frame.at(scratch_));
   }
 
  private:
   Ref x_, w_, y_, scratch_;
+  std::optional<Ref> bias_;
   std::unique_ptr<Matmul> matmul_;
 };
 
@@ -439,6 +442,7 @@ MatmulShape batch_shape(const BatchGemm& gemm) {
   shape.b = layout_of(gemm.w, rank);
   shape.c = {{}, {}, gemm.n, 1};
   shape.activation = gemm.activation;
+  shape.bias = gemm.bias.has_value();
   Shape batch = gemm.batch;
   plan::Strides y = plan::row_major(batch);
   for (int64_t& stride : y) stride *= gemm.m * gemm.n;
@@ -497,7 +501,7 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, const BatchGemm& gemm) {
              k = static_cast<double>(gemm.k);
   claim.set_cost(2 * batches * m * n * k, 4 * batches * (m * k + n * k + m * n));
   if (matmul != nullptr) return std::make_unique<LibraryBatch>(claim, gemm, y, std::move(matmul));
-  return std::make_unique<SmallBatch>(gemm, y, Epilogue(std::nullopt, gemm.activation));
+  return std::make_unique<SmallBatch>(gemm, y, Epilogue(gemm.bias, gemm.activation));
 }
 
 }  // namespace mw::cpu

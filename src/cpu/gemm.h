@@ -25,6 +25,7 @@ struct BatchGemm {
   int64_t m = 0, n = 0, k = 0;
   plan::Place x, w;
   std::optional<plan::Activation> activation;  // taken from the claim already
+  std::optional<plan::Ref> bias;               // n numbers added to every row
 };
 
 // Takes followers of result 0 as an epilogue.

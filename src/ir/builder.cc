@@ -56,14 +56,18 @@ Value* Builder::constant(ConstantPtr value, std::string_view name) {
   return op->add_output(unique, value->type());
 }
 
-std::vector<Value*> Builder::op_results(std::string_view type,
-                                        const std::vector<Argument>& arguments,
-                                        std::string_view name) {
+Operation* Builder::open(std::string_view type, const std::vector<Argument>& arguments,
+                         std::string_view name) {
   Operation* op = append(type);
   for (const Argument& argument : arguments)
     op->inputs.push_back({argument.name, argument.operands});
   const std::string unique = fresh(name.empty() ? type.substr(type.rfind('.') + 1) : name);
   op->attributes = {{"name", Constant::string(unique)}};
+  return op;
+}
+
+std::vector<Value*> Builder::close(Operation* op) {
+  const std::string unique = op->name();
   const OpView view(*op, catalog_->at(*op, opset_), opset_);
   const std::vector<Type> types = infer_results(view);
   std::vector<Value*> results;
@@ -72,6 +76,12 @@ std::vector<Value*> Builder::op_results(std::string_view type,
         op->add_output(i == 0 ? unique : fresh(fmt::format("{}_out{}", unique, i)), types[i]));
   }
   return results;
+}
+
+std::vector<Value*> Builder::op_results(std::string_view type,
+                                        const std::vector<Argument>& arguments,
+                                        std::string_view name) {
+  return close(open(type, arguments, name));
 }
 
 Value* Builder::op(std::string_view type, const std::vector<Argument>& arguments,

@@ -49,6 +49,10 @@ class Builder {
             std::string_view name = "");
   std::vector<Value*> op_results(std::string_view type, const std::vector<Argument>& arguments,
                                  std::string_view name = "");
+  // The same in two steps, for an op with nested blocks: they are filled between the two.
+  Operation* open(std::string_view type, const std::vector<Argument>& arguments,
+                  std::string_view name = "");
+  std::vector<Value*> close(Operation* op);
   // A float scalar literal of the dtype of `like`.
   static ConstantPtr number_like(const Value* like, double value);
 

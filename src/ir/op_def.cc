@@ -85,6 +85,30 @@ OpDef& OpDef::eval(EvalFn function) {
   eval_ = std::move(function);
   return *this;
 }
+std::string_view text_of(NoGradient reason) {
+  switch (reason) {
+    case NoGradient::kMissing:
+      return "no gradient rule";
+    case NoGradient::kIntegerOutput:
+      return "integer output";
+    case NoGradient::kRandom:
+      return "random";
+    case NoGradient::kOpaque:
+      return "opaque";
+    case NoGradient::kDataDependent:
+      return "data-dependent trip count";
+  }
+  return "";
+}
+
+OpDef& OpDef::vjp(VjpRule rule) {
+  vjp_ = std::move(rule);
+  return *this;
+}
+OpDef& OpDef::no_vjp(NoGradient reason) {
+  no_vjp_ = reason;
+  return *this;
+}
 OpDef& OpDef::expand(Expand function) {
   expand_ = std::move(function);
   return *this;

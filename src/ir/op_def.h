@@ -29,6 +29,17 @@ namespace mw::ir {
 class Builder;
 class Eval;
 class OpView;
+class Vjp;
+
+// Why an op has no gradient rule; the closed list of reasons that errors and docs/ops.md state.
+enum class NoGradient : uint8_t {
+  kMissing,        // no rule is written
+  kIntegerOutput,  // its results are integers or flags
+  kRandom,         // its result is drawn, not computed from its inputs
+  kOpaque,         // lists, strings, compressed constants
+  kDataDependent,  // how often a loop runs, or how large a result is, depends on data
+};
+std::string_view text_of(NoGradient reason);
 
 enum InputFlag : uint32_t {
   kConst = 1,  // MIL wants a compile-time constant; the package writer checks it, infer() may rely
@@ -79,6 +90,7 @@ class OpDef {
  public:
   using Infer = std::function<std::vector<Type>(const OpView&)>;
   using EvalFn = std::function<void(Eval&)>;
+  using VjpRule = std::function<void(Vjp&)>;
   using Expand = std::function<std::vector<Value*>(Builder&, const OpView&)>;
 
   explicit OpDef(std::string name) : name_(std::move(name)) {}
@@ -110,6 +122,9 @@ class OpDef {
   // for constant folding and by the naive executor. Sees fp32, fp64, integers, bool and strings;
   // fp16, bf16 and fp8 operands arrive widened to fp32.
   OpDef& eval(EvalFn function);
+  // The gradient rule. One that adds nothing says that the derivative is zero almost everywhere.
+  OpDef& vjp(VjpRule rule);
+  OpDef& no_vjp(NoGradient reason);
   // For `mw.` ops: the same computation in MIL ops.
   OpDef& expand(Expand function);
 
@@ -122,6 +137,8 @@ class OpDef {
   [[nodiscard]] Opset first() const { return first_; }
   [[nodiscard]] const Infer& infer() const { return infer_; }
   [[nodiscard]] const EvalFn& eval() const { return eval_; }
+  [[nodiscard]] const VjpRule& vjp() const { return vjp_; }
+  [[nodiscard]] NoGradient no_vjp() const { return no_vjp_; }
   [[nodiscard]] const Expand& expand() const { return expand_; }
 
  private:
@@ -133,6 +150,8 @@ class OpDef {
   std::vector<InputSpec> inputs_;
   Infer infer_;
   EvalFn eval_;
+  VjpRule vjp_;
+  NoGradient no_vjp_ = NoGradient::kMissing;
   Expand expand_;
   std::vector<std::pair<Opset, std::function<void(OpDef&)>>> changes_;
 };

@@ -44,7 +44,7 @@
   X(list_scatter)
 
 #define MW_STATE_OPS(X) \
-  X(read_state) X(write_state)
+  X(read_state) X(write_state) X(mw_read_state) X(mw_write_state)
 
 #define MW_MATMUL_OPS(X) \
   X(linear) \
@@ -55,6 +55,7 @@
   X(conv) \
   X(conv_quantized) \
   X(conv_transpose) \
+  X(conv_weight_gradient) \
   X(avg_pool) \
   X(max_pool) \
   X(l2_pool)
@@ -65,6 +66,8 @@
   X(instance_norm) \
   X(l2_norm) \
   X(local_response_norm)
+
+#define MW_LOSS_OPS(X) X(cross_entropy) X(distillation) X(squared_error)
 
 #define MW_ATTENTION_OPS(X) \
   X(scaled_dot_product_attention)
@@ -90,7 +93,7 @@
 #define MW_ALL_OPS(X) \
   MW_ELEMENTWISE_OPS(X) MW_REDUCE_OPS(X) MW_QUANT_OPS(X) MW_RANDOM_OPS(X) MW_SHAPE_OPS(X) \
   MW_INDEX_OPS(X) MW_CONTROL_OPS(X) MW_STATE_OPS(X) MW_MATMUL_OPS(X) MW_CONV_OPS(X) \
-  MW_NORM_OPS(X) MW_ATTENTION_OPS(X) MW_RECURRENT_OPS(X) MW_IMAGE_OPS(X) MW_COMPLEX_OPS(X)
+  MW_NORM_OPS(X) MW_LOSS_OPS(X) MW_ATTENTION_OPS(X) MW_RECURRENT_OPS(X) MW_IMAGE_OPS(X) MW_COMPLEX_OPS(X)
 // clang-format on
 
 namespace mw::ops {

@@ -116,11 +116,13 @@ BuiltCase build(const OpCase& c, DType float_dtype) {
 // Evaluates the op at the end of the block with its arguments bound.
 class Bound : public ir::Facts {
  public:
-  explicit Bound(const BuiltCase& built) {
-    for (size_t i = 0; i < built.arguments.size(); ++i) {
-      tensors_[built.function->body.arguments[i].get()] = built.arguments[i].second;
+  Bound(const ir::Function& function,
+        const std::vector<std::pair<std::string, Tensor>>& arguments) {
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      tensors_[function.body.arguments[i].get()] = arguments[i].second;
     }
   }
+  void bind(const ir::Value* value, Tensor tensor) { tensors_[value] = std::move(tensor); }
   const Tensor* tensor_of(const ir::Operand& operand) const override {
     const auto found = tensors_.find(operand.value);
     return found == tensors_.end() ? Facts::tensor_of(operand) : &found->second;
@@ -131,12 +133,33 @@ class Bound : public ir::Facts {
 };
 
 std::vector<Tensor> evaluate_alone(const BuiltCase& built, const OpCase& c) {
-  const Bound facts(built);
+  const Bound facts(*built.function, built.arguments);
   const ir::Operation& op = *built.function->body.ops.back();
   std::vector<Tensor> results;
   for (ir::Datum& datum : ir::evaluate(op, catalog().at(op, c.opset), c.opset, facts, nullptr)) {
     results.push_back(std::move(datum.tensor));
   }
+  return results;
+}
+
+// The same through the op's expansion, if it has one.
+std::vector<Tensor> evaluate_expanded(const BuiltCase& built, const OpCase& c) {
+  const std::unique_ptr<ir::Function> function = ir::clone(*built.function);
+  const ir::Operation& op = *function->body.ops.back();
+  const ir::OpDef& def = catalog().at(op, c.opset);
+  ir::Builder b(function->body, catalog(), c.opset);
+  const std::vector<ir::Value*> values = def.expand()(b, ir::OpView(op, def, c.opset));
+  Bound facts(*function, built.arguments);
+  for (const auto& each : function->body.ops) {
+    if (each.get() == &op || each->is_const()) continue;
+    const ir::OpDef& its = catalog().at(*each, c.opset);
+    std::vector<ir::Datum> results = ir::evaluate(*each, its, c.opset, facts, nullptr);
+    for (size_t i = 0; i < results.size(); ++i) {
+      facts.bind(each->outputs[i].get(), std::move(results[i].tensor));
+    }
+  }
+  std::vector<Tensor> results;
+  for (ir::Value* value : values) results.push_back(*facts.tensor_of({value, nullptr}));
   return results;
 }
 
@@ -167,6 +190,9 @@ void run_case(const OpCase& c, const Reference& reference, DType dtype) {
     const std::vector<Tensor> want =
         c.expected.empty() ? reference(with_rounded_inputs(c, dtype)) : c.expected;
     check_results(evaluate_alone(built, c), want, dtype, c, label);
+    if (catalog().find(c.op, c.opset)->expand()) {
+      check_results(evaluate_expanded(built, c), want, dtype, c, label + " / expanded");
+    }
     for (const auto& [name, runner] : runners()) {
       check_results(runner(*built.function, built.arguments), want, dtype, c, label + " / " + name);
     }

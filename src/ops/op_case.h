@@ -117,16 +117,20 @@ using CaseRunner = std::function<std::vector<Tensor>(
     const ir::Function&, const std::vector<std::pair<std::string, Tensor>>&)>;
 void register_case_runner(std::string name, CaseRunner runner);
 
-#define OP_CASES(op_name)                           \
-  struct OpCasesOf_##op_name : ::mw::ops::OpCases { \
-    using OpCases::OpCases;                         \
-    void fill();                                    \
-  };                                                \
-  TEST(op_cases, op_name) {                         \
-    OpCasesOf_##op_name cases(#op_name);            \
-    cases.fill();                                   \
-    cases.run();                                    \
-  }                                                 \
-  void OpCasesOf_##op_name::fill()
+#define OP_CASES(op_name) MW_OP_CASES(op_name, #op_name)
+// Of an op of our own, `mw.` and the name.
+#define MW_OWN_OP_CASES(op_name) MW_OP_CASES(op_name, "mw." #op_name)
+
+#define MW_OP_CASES(identifier, op_name)               \
+  struct OpCasesOf_##identifier : ::mw::ops::OpCases { \
+    using OpCases::OpCases;                            \
+    void fill();                                       \
+  };                                                   \
+  TEST(op_cases, identifier) {                         \
+    OpCasesOf_##identifier cases(op_name);             \
+    cases.fill();                                      \
+    cases.run();                                       \
+  }                                                    \
+  void OpCasesOf_##identifier::fill()
 
 }  // namespace mw::ops

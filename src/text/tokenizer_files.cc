@@ -38,30 +38,6 @@ fs::path without_trailing_slash(const fs::path& path) {
   return whole.has_filename() ? whole : whole.parent_path();
 }
 
-Json parse(const fs::path& path) {
-  const auto file = MappedFile::open(path);
-  const auto bytes = file->bytes();
-  if (bytes.size() > kMaxConfigBytes) {
-    fail(ErrorCode::kInvalidModel, "{}: expected at most {} bytes, got {}", path.string(),
-         kMaxConfigBytes, bytes.size());
-  }
-  const auto shallow = [&](int depth, Json::parse_event_t, const Json&) {
-    if (depth > kMaxConfigDepth) {
-      fail(ErrorCode::kInvalidModel, "{}: expected at most {} levels of nesting, got more",
-           path.string(), kMaxConfigDepth);
-    }
-    return true;
-  };
-  const auto* begin = reinterpret_cast<const char*>(bytes.data());
-  const Json json = Json::parse(begin, begin + bytes.size(), shallow, /*allow_exceptions=*/false);
-  file->check_intact();
-  if (!json.is_object()) {
-    fail(ErrorCode::kInvalidModel, "{}: expected a JSON object, got {}; mend or remove the file",
-         path.string(), json.is_discarded() ? "broken JSON" : json.type_name());
-  }
-  return json;
-}
-
 // eos_token is "</s>" or {"content": "</s>", ...}.
 void read_token(const Json& json, const fs::path& path, EndOfText& into) {
   const auto found = json.find("eos_token");
@@ -96,6 +72,30 @@ void read_ids(const Json& json, const fs::path& path, EndOfText& into) {
 
 }  // namespace
 
+Json read_config(const fs::path& path) {
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  if (bytes.size() > kMaxConfigBytes) {
+    fail(ErrorCode::kInvalidModel, "{}: expected at most {} bytes, got {}", path.string(),
+         kMaxConfigBytes, bytes.size());
+  }
+  const auto shallow = [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kMaxConfigDepth) {
+      fail(ErrorCode::kInvalidModel, "{}: expected at most {} levels of nesting, got more",
+           path.string(), kMaxConfigDepth);
+    }
+    return true;
+  };
+  const auto* begin = reinterpret_cast<const char*>(bytes.data());
+  const Json json = Json::parse(begin, begin + bytes.size(), shallow, /*allow_exceptions=*/false);
+  file->check_intact();
+  if (!json.is_object()) {
+    fail(ErrorCode::kInvalidModel, "{}: expected a JSON object, got {}; mend or remove the file",
+         path.string(), json.is_discarded() ? "broken JSON" : json.type_name());
+  }
+  return json;
+}
+
 fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   if (!named.empty()) {
     const fs::path path = is_folder(named) ? named / kFileName : named;
@@ -126,7 +126,7 @@ EndOfText end_of_text_in(const fs::path& folder) {
        {"tokenizer_config.json", "generation_config.json", "special_tokens_map.json"}) {
     const fs::path path = folder / name;
     if (!is_there(path)) continue;
-    const Json json = parse(path);
+    const Json json = read_config(path);
     read_token(json, path, found);
     read_ids(json, path, found);
   }

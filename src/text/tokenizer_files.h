@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace mw::text {
 // The file that Tokenizer::find() opens; throws io with every place it looked at.
 std::filesystem::path find_tokenizer_file(const std::filesystem::path& model,
                                           const std::filesystem::path& named);
+
+// The object in a JSON file beside a tokenizer; throws invalid_model when it holds none.
+nlohmann::json read_config(const std::filesystem::path& path);
 
 struct EndOfText {
   std::vector<std::string> tokens;

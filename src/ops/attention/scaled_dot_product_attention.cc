@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/expr.h"
 #include "ops/matmul/contract.h"
 
 namespace mw::ops {
@@ -173,6 +174,37 @@ void evaluate(Eval& e) {
   });
 }
 
+// The weights of the values: computed again, they are not among the results.
+Expr weights_of(const Vjp& v, double scale) {
+  const Expr query = operand(v, "query");
+  Expr scores = matmul(query, operand(v, "key"), false, true) * scale;
+  if (v.has("attn_mask")) {
+    if (v.dtype("attn_mask") == DType::kBool) {
+      scores = select(operand(v, "attn_mask"), scores, -std::numeric_limits<double>::infinity());
+    } else {
+      scores = scores + operand_as(v, "attn_mask", query);
+    }
+  }
+  return scores.op("softmax", {{"axis", -1}});
+}
+
+void rule(Vjp& v) {
+  const Shape query = v.shape("query");
+  if (count_of(v.out()->type.shape()) == 0 || v.shape("key")[query.size() - 2] == 0) return;
+  const double scale = 1 / std::sqrt(static_cast<double>(query.back()));
+  const Expr g = grad(v), weights = weights_of(v, scale);
+  if (v.wants("value")) v.add("value", matmul(weights, g, true, false));
+  if (!v.wants("query") && !v.wants("key") && !v.wants("attn_mask")) return;
+  const Expr of_weights = matmul(g, operand(v, "value"), false, true);
+  const Expr mean = reduce_sum(of_weights * weights, {v.rank("query") - 1}, true);
+  const Expr of_scores = weights * (of_weights - mean);
+  contribute(v, "attn_mask", of_scores);
+  if (!v.wants("query") && !v.wants("key")) return;
+  const Expr scaled = of_scores * scale;
+  if (v.wants("query")) v.add("query", matmul(scaled, operand(v, "key")));
+  if (v.wants("key")) v.add("key", matmul(scaled, operand(v, "query"), true, false));
+}
+
 }  // namespace
 
 OpDef scaled_dot_product_attention() {
@@ -185,7 +217,8 @@ OpDef scaled_dot_product_attention() {
       .input("value", "T")
       .input("attn_mask", "M", kOptional)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -46,6 +46,10 @@ OP_CASES(scaled_dot_product_attention) {
                                        {"key", values({200, 0, -200, 0}, {1, 2, 2})},
                                        {"value", values({3, 4}, {1, 2, 1})}})
       .expect({values({3}, {1, 1, 1})});
+  add("one number", qkv({1, 1, 2}, {1, 3, 2}, {1, 3, 1})).tolerance(kind);
+  add("one number behind a mask",
+      masked(qkv({1, 1, 2}, {1, 3, 2}, {1, 3, 1}), bools({1, 0, 1}, {1, 3})))
+      .tolerance(kind);
   add("no queries", qkv({2, 0, 4}, {2, 5, 4}, {2, 5, 6}));
   add("no keys give zeros", qkv({1, 2, 4}, {1, 0, 4}, {1, 0, 2}))
       .expect({values({0, 0, 0, 0}, {1, 2, 2})});

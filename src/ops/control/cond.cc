@@ -1,5 +1,6 @@
 // cond: runs the first of its two blocks where `pred` holds, else the second; the results are the
 // outputs of that block.
+#include "ir/vjp.h"
 #include "ops/control/blocks.h"
 
 namespace mw::ops {
@@ -46,10 +47,28 @@ void evaluate(Eval& e) {
   }
 }
 
+// The same choice between the gradients of the two blocks.
+void rule(Vjp& v) {
+  BlockVjp& blocks = v.blocks();
+  const size_t count = blocks.captured().size();
+  if (count == 0) return;
+  std::vector<Value*> seeds;
+  for (size_t i = 0; i < v.operation().outputs.size(); ++i) seeds.push_back(v.grad(i));
+  Operation* op = v.builder().open("cond", {{"pred", v.in("pred")}}, "cond_grad");
+  for (size_t i = 0; i < 2; ++i) blocks.differentiate(i, *op->add_block(), seeds);
+  const std::vector<Value*> gradients = v.builder().close(op);
+  for (size_t i = 0; i < count; ++i) blocks.add_captured(i, gradients[i]);
+}
+
 }  // namespace
 
 OpDef cond() {
-  return OpDef("cond").input("pred", DType::kBool).traits(kControlFlow).infer(infer).eval(evaluate);
+  return OpDef("cond")
+      .input("pred", DType::kBool)
+      .traits(kControlFlow)
+      .infer(infer)
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -216,9 +216,9 @@ OpDef make_list() {
       .dtype_input("dtype")
       .traits(kListOp)
       .infer(infer_make_list)
-      .eval([](Eval& e) {
-        e.set_list(0, TensorList(static_cast<size_t>(e.integer("init_length"))));
-      });
+      .eval(
+          [](Eval& e) { e.set_list(0, TensorList(static_cast<size_t>(e.integer("init_length")))); })
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef list_length() {
@@ -227,14 +227,16 @@ OpDef list_length() {
         (void)element_type(op);
         return Type::scalar(DType::kI32);
       })
-      .eval([](Eval& e) { e.out().set_integer(0, static_cast<int64_t>(e.list("ls").size())); });
+      .eval([](Eval& e) { e.out().set_integer(0, static_cast<int64_t>(e.list("ls").size())); })
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 OpDef list_read() {
   return list_def("list_read")
       .input("index", DType::kI32)
       .infer(infer_list_read)
-      .eval(evaluate_list_read);
+      .eval(evaluate_list_read)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef list_write() {
@@ -242,14 +244,16 @@ OpDef list_write() {
       .input("index", DType::kI32)
       .input("value", "T")
       .infer(infer_list_write)
-      .eval(evaluate_list_write);
+      .eval(evaluate_list_write)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef list_gather() {
   return list_def("list_gather")
       .input("indices", DType::kI32)
       .infer(infer_list_gather)
-      .eval(evaluate_list_gather);
+      .eval(evaluate_list_gather)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef list_scatter() {
@@ -257,7 +261,8 @@ OpDef list_scatter() {
       .input("indices", DType::kI32)
       .input("value", "T")
       .infer(infer_list_scatter)
-      .eval(evaluate_list_scatter);
+      .eval(evaluate_list_scatter)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

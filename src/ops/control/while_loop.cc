@@ -89,7 +89,8 @@ OpDef while_loop() {
       .any_input("loop_vars", kVariadic)
       .traits(kControlFlow)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .no_vjp(NoGradient::kDataDependent);
 }
 
 }  // namespace mw::ops

@@ -1,6 +1,10 @@
 // conv, conv_quantized: y[n, o] = sum over channels and taps of x * weight[o], in 1 to 3 spatial
 // dimensions; channels in groups.
+#include <optional>
+
+#include "ops/conv/gradients.h"
 #include "ops/conv/patches.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -117,6 +121,52 @@ void evaluate_quantized(Eval& e) {
   run(e, weight);
 }
 
+// The gradients of x and bias, and that of the weight, as the numbers that were multiplied by, if
+// anybody wants it.
+std::optional<Expr> conv_rule(Vjp& v, const Expr& weight, bool wants_weight) {
+  const Expr g = grad(v);
+  if (count_of(g.shape()) == 0) return std::nullopt;
+  const Shape kernel = kernel_of(weight.shape());
+  const Movement m = movement_of(windows_of(v, kernel), v.integer("groups"));
+  if (v.wants("x")) v.add("x", convolved_back(g, weight, m, v.shape("x")));
+  if (v.wants("bias")) v.add("bias", as(sum_but(g, 1), v.dtype("bias")));
+  if (!wants_weight) return std::nullopt;
+  return weight_gradient(operand(v, "x"), g, m, kernel);
+}
+
+void rule(Vjp& v) {
+  const Expr weight = as(operand(v, "weight"), v.dtype("x"));
+  if (const auto gradient = conv_rule(v, weight, v.wants("weight"))) {
+    v.add("weight", as(*gradient, v.dtype("weight")));
+  }
+}
+
+// The weight is weight * quant_scale + quant_bias.
+void quantized_rule(Vjp& v) {
+  const Expr numbers = as(operand(v, "weight"), v.dtype("x"));
+  const auto per_channel = [&](const char* input) {
+    const Expr value = operand(v, input);
+    const Shape shape = value.shape();
+    Shape column(numbers.shape().size(), 1);
+    column[0] = count_of(shape);
+    return reshape(value, column);
+  };
+  const Expr weight = numbers * per_channel("quant_scale") + per_channel("quant_bias");
+  const bool wanted = v.wants("quant_scale") || v.wants("quant_bias");
+  const auto gradient = conv_rule(v, weight, wanted);
+  if (!gradient) return;
+  const auto add = [&](const char* input, const Expr& each) {
+    if (!v.wants(input)) return;
+    std::vector<int64_t> axes;
+    for (size_t i = 1; i < each.shape().size(); ++i) axes.push_back(static_cast<int64_t>(i));
+    const Expr sums = reduce_sum(each, axes, false);
+    const bool one = count_of(v.shape(input)) == 1;
+    v.add(input, one ? sum_for(v, input, sums) : reshape(sums, v.shape(input)));
+  };
+  add("quant_scale", *gradient * numbers);
+  add("quant_bias", *gradient);
+}
+
 OpDef with_window(OpDef def) {
   def.input("strides", DType::kI32, kConst | kOptional)
       .input("pad_type", DType::kString, kConst | kOptional, "valid")
@@ -153,7 +203,8 @@ OpDef conv() {
                    .input("bias", "U", kOptional);
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 OpDef conv_quantized() {
@@ -168,7 +219,8 @@ OpDef conv_quantized() {
                          .input("quant_scale", "T", kConst)
                          .input("quant_bias", "T", kConst))
       .infer(infer_quantized)
-      .eval(evaluate_quantized);
+      .eval(evaluate_quantized)
+      .vjp(quantized_rule);
 }
 
 }  // namespace mw::ops

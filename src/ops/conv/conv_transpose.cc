@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <map>
 
+#include "ops/conv/gradients.h"
 #include "ops/conv/patches.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -201,6 +203,23 @@ void evaluate(Eval& e) {
   if (e.has("bias")) add_bias(e.in("bias").to(y.dtype()), y);
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v);
+  if (count_of(g.shape()) == 0) return;
+  const Shape x = v.shape("x"), weight = v.shape("weight");
+  if (v.wants("bias")) v.add("bias", as(sum_but(g, 1), v.dtype("bias")));
+  if (count_of(x) == 0) return;
+  const Movement m = movement_of(windows_of_transpose(v), v.integer("groups"));
+  if (v.wants("x")) {
+    const Expr factor = as(operand(v, "weight"), g.dtype());
+    v.add("x", convolved(g, factor, m, {x.begin() + 2, x.end()}));
+  }
+  if (v.wants("weight")) {
+    const Shape kernel(weight.begin() + 2, weight.end());
+    v.add("weight", as(weight_gradient(g, operand(v, "x"), m, kernel), v.dtype("weight")));
+  }
+}
+
 }  // namespace
 
 OpDef conv_transpose() {
@@ -222,7 +241,8 @@ OpDef conv_transpose() {
                    .input("bias", "U", kOptional);
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

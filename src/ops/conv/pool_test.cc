@@ -156,6 +156,12 @@ OP_CASES(max_pool) {
               {"kernel_sizes", ints({2, 2, 3})},
               {"pad_type", text("same")}})
       .tolerance(Kind::kExact);
+  add("the first of equal ones wins", {{"x", values({3, 3, 1, 3, 2, 2}, {1, 1, 6})},
+                                       {"kernel_sizes", ints({3})},
+                                       {"strides", ints({2})},
+                                       {"pad_type", text("custom")},
+                                       {"pad", ints({1, 1})}})
+      .expect({values({3, 3, 3}, {1, 1, 3})});
   add("padding never wins", {{"x", values({-2, -4}, {1, 1, 2})},
                              {"kernel_sizes", ints({2})},
                              {"pad_type", text("custom")},
@@ -174,6 +180,10 @@ OP_CASES(max_pool) {
 
 OP_CASES(l2_pool) {
   add_windows(*this);
+  add("nothing but zeros", {{"x", values({0, 0, 3, 4, 0}, {1, 1, 5})},
+                            {"kernel_sizes", ints({2})},
+                            {"pad_type", text("valid")}})
+      .expect({values({0, 3, 5, 4}, {1, 1, 4})});
   reject("rank 5",
          {{"x", normal({1, 1, 2, 2, 2})},
           {"kernel_sizes", ints({1, 1, 1})},

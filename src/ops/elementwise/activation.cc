@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/elementwise/elementwise.h"
+#include "ops/expr.h"
 
 namespace mw::ops {
 namespace {
@@ -115,6 +116,35 @@ void evaluate_gelu(Eval& e) {
   }
 }
 
+// 1 between low and high, 0 elsewhere.
+Expr inside(const Expr& x, double low, double high) {
+  return as_number(x > low, x) * as_number(x < high, x);
+}
+
+// g where x is not negative, alpha g elsewhere.
+Expr leaky(const Vjp& v, const Expr& g) {
+  return select(operand(v, "x") < 0.0, g * v.number("alpha"), g);
+}
+
+// Of x sigmoid(k x).
+Expr slope_of_silu(const Expr& x, double k) {
+  const Expr s = sigmoid(k == 1 ? x : x * k);
+  return s * (1.0 + x * k * (1.0 - s));
+}
+
+Expr slope_of_gelu(const Vjp& v, const Expr& x, const Expr& /*y*/) {
+  const std::string mode = v.text("mode");
+  if (mode == "SIGMOID_APPROXIMATION") return slope_of_silu(x, 1.702);
+  if (mode == "EXACT") {
+    const Expr normal = exp(x * x * -0.5) * (0.5 * kSqrtTwoOverPi);
+    return 0.5 * (1.0 + (x * kSqrtHalf).op("erf")) + x * normal;
+  }
+  const Expr xx = x * x;
+  const Expr t = tanh(x * (1.0 + xx * 0.044715) * kSqrtTwoOverPi);
+  const Expr inner = (1.0 + xx * (3 * 0.044715)) * kSqrtTwoOverPi;
+  return 0.5 * (1.0 + t) + x * 0.5 * (1.0 - t * t) * inner;
+}
+
 Type infer_clip(const OpView& op) {
   Type result = infer_with_both(op);
   const Tensor *alpha = op.known("alpha"), *beta = op.known("beta");
@@ -134,36 +164,66 @@ Type infer_threshold(const OpView& op) {
 
 }  // namespace
 
-#define MW_PLAIN(name, formula)                          \
-  OpDef name##_op() {                                    \
-    return plain(#name, [](auto x) { return formula; }); \
+// A formula of the value and one of the slope. At a kink the slope is that of the flat side.
+#define MW_PLAIN(name, formula, derivative)                                                     \
+  OpDef name##_op() {                                                                           \
+    return plain(#name, [](auto x) { return formula; })                                         \
+        .vjp(slope([]([[maybe_unused]] const Expr& x, [[maybe_unused]] const Expr& y) -> Expr { \
+          return derivative;                                                                    \
+        }));                                                                                    \
   }
-MW_PLAIN(relu, at_least(x, decltype(x){0}))
-MW_PLAIN(relu6, at_most(at_least(x, decltype(x){0}), decltype(x){6}))
-MW_PLAIN(sigmoid, sigmoid_of(x))
-MW_PLAIN(silu, x* sigmoid_of(x))
-MW_PLAIN(softplus, softplus_of(x))
-MW_PLAIN(softsign, x / (1 + std::fabs(x)))
+MW_PLAIN(relu, at_least(x, decltype(x){0}), as_number(x > 0.0, x))
+MW_PLAIN(relu6, at_most(at_least(x, decltype(x){0}), decltype(x){6}), inside(x, 0, 6))
+MW_PLAIN(sigmoid, sigmoid_of(x), y*(1.0 - y))
+MW_PLAIN(silu, x* sigmoid_of(x), slope_of_silu(x, 1))
+MW_PLAIN(softplus, softplus_of(x), sigmoid(x))
+MW_PLAIN(softsign, x / (1 + std::fabs(x)), 1.0 / square(1.0 + x.op("abs")))
 #undef MW_PLAIN
 
-#define MW_ALPHA(name, formula)                                           \
-  OpDef name##_op() {                                                     \
-    return with_alpha(#name, [](auto x, auto alpha) { return formula; }); \
+#define MW_ALPHA(name, formula, derivative)                                                     \
+  OpDef name##_op() {                                                                           \
+    return with_alpha(#name, [](auto x, auto alpha) { return formula; })                        \
+        .vjp(slope_of([](const Vjp& v, const Expr& x, [[maybe_unused]] const Expr& y) -> Expr { \
+          const double alpha = v.number("alpha");                                               \
+          return derivative;                                                                    \
+        }));                                                                                    \
   }
-MW_ALPHA(elu, x < 0 ? alpha * std::expm1(x) : x)
-MW_ALPHA(leaky_relu, x < 0 ? alpha * x : x)
-MW_ALPHA(thresholded_relu, x < alpha ? decltype(x){0} : x)
+MW_ALPHA(elu, x < 0 ? alpha * std::expm1(x) : x, select(x < 0.0, y + alpha, 1.0))
+MW_ALPHA(thresholded_relu, x < alpha ? decltype(x){0} : x, as_number(x >= alpha, x))
 #undef MW_ALPHA
 
-#define MW_BOTH(name, formula)                                                      \
-  OpDef name##_op() {                                                               \
-    return with_both(#name, [](auto x, auto alpha, auto beta) { return formula; }); \
+#define MW_BOTH(name, formula, derivative)                                              \
+  OpDef name##_op() {                                                                   \
+    return with_both(#name, [](auto x, auto alpha, auto beta) { return formula; })      \
+        .vjp(slope_of([]([[maybe_unused]] const Vjp& v, [[maybe_unused]] const Expr& x, \
+                         [[maybe_unused]] const Expr& y) -> Expr {                      \
+          const double alpha = v.number("alpha");                                       \
+          [[maybe_unused]] const double beta = v.number("beta");                        \
+          return derivative;                                                            \
+        }));                                                                            \
   }
-MW_BOTH(clamped_relu, at_most(x < 0 ? alpha * x : x, beta))
-MW_BOTH(linear_activation, alpha* x + beta)
-MW_BOTH(scaled_tanh, alpha* std::tanh(beta* x))
-MW_BOTH(sigmoid_hard, at_most(at_least(alpha* x + beta, decltype(x){0}), decltype(x){1}))
+MW_BOTH(scaled_tanh, alpha* std::tanh(beta* x), (alpha - y * y / alpha) * beta)
+MW_BOTH(sigmoid_hard, at_most(at_least(alpha* x + beta, decltype(x){0}), decltype(x){1}),
+        inside(y, 0, 1) * alpha)
 #undef MW_BOTH
+
+OpDef leaky_relu_op() {
+  return with_alpha("leaky_relu", [](auto x, auto alpha) { return x < 0 ? alpha * x : x; })
+      .vjp([](Vjp& v) { v.add("x", leaky(v, grad(v))); });
+}
+OpDef clamped_relu_op() {
+  const auto value = [](auto x, auto alpha, auto beta) {
+    return at_most(x < 0 ? alpha * x : x, beta);
+  };
+  return with_both("clamped_relu", value).vjp([](Vjp& v) {
+    v.add("x", select(result(v) < v.number("beta"), leaky(v, grad(v)), 0.0));
+  });
+}
+OpDef linear_activation_op() {
+  return with_both("linear_activation",
+                   [](auto x, auto alpha, auto beta) { return alpha * x + beta; })
+      .vjp([](Vjp& v) { v.add("x", grad(v) * v.number("alpha")); });
+}
 
 OpDef gelu_op() {
   return OpDef("gelu")
@@ -172,7 +232,8 @@ OpDef gelu_op() {
       .input("mode", DType::kString, kConst | kOptional, "EXACT")
       .traits(kElementwise)
       .infer(infer_gelu)
-      .eval(evaluate_gelu);
+      .eval(evaluate_gelu)
+      .vjp(slope_of(slope_of_gelu));
 }
 
 // min(max(x, alpha), beta)
@@ -189,7 +250,10 @@ OpDef clip_op() {
         map_floats(e, [&]<class T>(T x) {
           return at_most(at_least(x, static_cast<T>(alpha)), static_cast<T>(beta));
         });
-      });
+      })
+      .vjp(slope_of([](const Vjp& v, const Expr& x, const Expr& /*y*/) {
+        return as_number(x >= v.number("alpha"), x) * as_number(x <= v.number("beta"), x);
+      }));
 }
 
 // max(x, alpha)
@@ -204,7 +268,10 @@ OpDef threshold_op() {
         const double alpha = scalar_of(e, "alpha");
         map_numbers(e, [low = Tensor::scalar(alpha).to(computable(e.in("x")).dtype())]<class T>(
                            T x) { return at_least(x, low.data<T>()[0]); });
-      });
+      })
+      .vjp(slope_of([](const Vjp& v, const Expr& x, const Expr& /*y*/) {
+        return as_number(x >= v.number("alpha"), x);
+      }));
 }
 
 }  // namespace mw::ops

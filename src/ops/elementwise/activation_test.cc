@@ -30,6 +30,7 @@ void shapes(OpCases& cases, const std::vector<CaseInput>& parameters = {}) {
   };
   add("matrix", cases.uniform({3, 5}, -4, 4));
   add("scalar", OpCases::number(-0.75));
+  add("positive scalar", OpCases::number(0.75));
   add("no elements", OpCases::values({}, {0, 3}));
   std::vector<CaseInput> integers = parameters;
   integers.emplace_back("x", OpCases::ints({1}));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/elementwise/elementwise.h"
+#include "ops/expr.h"
 
 namespace mw::ops {
 namespace {
@@ -91,21 +92,84 @@ T smaller(T x, T y) {
   return x < y || x != x ? x : y;
 }
 
+void add_rule(Vjp& v) {
+  v.add("x", grad(v));
+  v.add("y", grad(v));
+}
+
+void sub_rule(Vjp& v) {
+  v.add("x", grad(v));
+  if (v.wants("y")) v.add("y", -grad(v));
+}
+
+void mul_rule(Vjp& v) {
+  if (v.wants("x")) v.add("x", grad(v) * operand(v, "y"));
+  if (v.wants("y")) v.add("y", grad(v) * operand(v, "x"));
+}
+
+void real_div_rule(Vjp& v) {
+  const Expr by_x = grad(v) / operand(v, "y");
+  v.add("x", by_x);
+  if (v.wants("y")) v.add("y", -(by_x * result(v)));
+}
+
+// x - y floor(x / y)
+void mod_rule(Vjp& v) {
+  v.add("x", grad(v));
+  if (!v.wants("y")) return;
+  const Expr x = operand(v, "x"), y = operand(v, "y");
+  v.add("y", -(grad(v) * (x / y).op("floor")));
+}
+
+// y x^(y-1), and z log x: zero where x is not positive, where z is 0 or has no derivative in y.
+void pow_rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x"), y = operand(v, "y");
+  if (v.wants("x")) {
+    const Expr lower(v.builder(),
+                     v.builder().op("pow", {{"x", x.value()}, {"y", (y - 1.0).value()}}));
+    v.add("x", g * select(not_equal(y, 0), y * lower, 0.0));
+  }
+  if (v.wants("y")) {
+    const Expr positive = x > 0.0;
+    v.add("y", g * select(positive, result(v) * log(select(positive, x, 1.0)), 0.0));
+  }
+}
+
+// The one that wins gets the gradient; equal ones share it.
+void share(Vjp& v, const Expr& x_wins, const Expr& x_ties_or_wins) {
+  const Expr g = grad(v);
+  const Expr part = (as_number(x_wins, g) + as_number(x_ties_or_wins, g)) * 0.5;
+  const Expr of_x = g * part;
+  v.add("x", of_x);
+  if (v.wants("y")) v.add("y", g - of_x);
+}
+
+void maximum_rule(Vjp& v) {
+  const Expr x = operand(v, "x"), y = operand(v, "y");
+  share(v, x > y, x >= y);
+}
+
+void minimum_rule(Vjp& v) {
+  const Expr x = operand(v, "x"), y = operand(v, "y");
+  share(v, x < y, x <= y);
+}
+
 }  // namespace
 
-#define MW_BINARY(name, formula)                                      \
-  OpDef name##_op() {                                                 \
-    return arithmetic(#name, [](auto x, auto y) { return formula; }); \
+// The value, and what the gradients of x and y are, in terms of g, x, y and the result z.
+#define MW_BINARY(name, formula, rule)                                          \
+  OpDef name##_op() {                                                           \
+    return arithmetic(#name, [](auto x, auto y) { return formula; }).vjp(rule); \
   }
-MW_BINARY(add, wrapping(x, y, [](auto a, auto b) { return a + b; }))
-MW_BINARY(sub, wrapping(x, y, [](auto a, auto b) { return a - b; }))
-MW_BINARY(mul, wrapping(x, y, [](auto a, auto b) { return a * b; }))
-MW_BINARY(real_div, quotient(x, y))
-MW_BINARY(floor_div, floor_quotient(x, y))
-MW_BINARY(mod, modulus(x, y))
-MW_BINARY(pow, power(x, y))
-MW_BINARY(maximum, larger(x, y))
-MW_BINARY(minimum, smaller(x, y))
+MW_BINARY(add, wrapping(x, y, [](auto a, auto b) { return a + b; }), add_rule)
+MW_BINARY(sub, wrapping(x, y, [](auto a, auto b) { return a - b; }), sub_rule)
+MW_BINARY(mul, wrapping(x, y, [](auto a, auto b) { return a * b; }), mul_rule)
+MW_BINARY(real_div, quotient(x, y), real_div_rule)
+MW_BINARY(floor_div, floor_quotient(x, y), flat)
+MW_BINARY(mod, modulus(x, y), mod_rule)
+MW_BINARY(pow, power(x, y), pow_rule)
+MW_BINARY(maximum, larger(x, y), maximum_rule)
+MW_BINARY(minimum, smaller(x, y), minimum_rule)
 #undef MW_BINARY
 
 }  // namespace mw::ops

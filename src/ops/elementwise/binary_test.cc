@@ -70,6 +70,26 @@ void broadcasts(OpCases& cases, double low, double high) {
                "x: expected numbers, got strings");
 }
 
+// In the shapes of broadcasts() too.
+void ties(OpCases& cases) {
+  const auto some = [](const Shape& shape) {
+    Tensor all(DType::kF64, shape);
+    for (int64_t i = 0; i < all.count(); ++i) all.set_number(i, static_cast<double>(i % 3));
+    return all;
+  };
+  cases.add("ties", {{"x", some({4})}, {"y", OpCases::values({0, 2, 2, 1}, {4})}});
+  cases.add("equal scalars", {{"x", OpCases::number(2)}, {"y", OpCases::number(2)}});
+  for (const double y : {1.0, 3.0}) {
+    cases.add("scalars apart", {{"x", OpCases::number(2)}, {"y", OpCases::number(y)}});
+  }
+  cases.add("ties with a scalar", {{"x", some({2, 3})}, {"y", OpCases::number(1)}});
+  cases.add("ties of a scalar", {{"x", OpCases::number(1)}, {"y", some({2, 3})}});
+  cases.add("ties with a row", {{"x", some({2, 3, 4})}, {"y", some({4})}});
+  cases.add("ties with a column", {{"x", some({3, 1})}, {"y", some({2, 3, 4})}});
+  cases.add("ties, outer", {{"x", some({3, 1})}, {"y", some({1, 4})}});
+  cases.add("ties on a middle axis", {{"x", some({2, 3, 1, 5})}, {"y", some({1, 4, 1})}});
+}
+
 }  // namespace
 
 OP_CASES(add) {
@@ -136,6 +156,7 @@ OP_CASES(pow) {
 
 OP_CASES(maximum) {
   broadcasts(*this, -3, 3);
+  ties(*this);
   add("NaN wins", {{"x", values({kNaN, 1}, {2})}, {"y", values({1, kNaN}, {2})}})
       .expect({values({kNaN, kNaN}, {2})});
   add("integers", {{"x", ints({-3, 4})}, {"y", integer(1)}}).expect({ints({1, 4})});
@@ -144,6 +165,7 @@ OP_CASES(maximum) {
 
 OP_CASES(minimum) {
   broadcasts(*this, -3, 3);
+  ties(*this);
   add("NaN wins", {{"x", values({kNaN, 1}, {2})}, {"y", values({1, kNaN}, {2})}})
       .expect({values({kNaN, kNaN}, {2})});
   add("integers", {{"x", ints({-3, 4})}, {"y", integer(1)}}).expect({ints({-3, 1})});

@@ -1,5 +1,6 @@
 // cast: x in the dtype that `dtype` names. Floats become integers by truncation and saturate;
 // anything becomes bool by comparison with zero.
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -27,7 +28,10 @@ OpDef cast() {
              })
       .traits(kElementwise)
       .infer(infer)
-      .eval([](Eval& e) { e.set_out(0, e.in("x").to(e.result_type().dtype())); });
+      .eval([](Eval& e) { e.set_out(0, e.in("x").to(e.result_type().dtype())); })
+      .vjp([](Vjp& v) {
+        v.add("x", grad(v).op(kCastOp, {{"dtype", std::string(name_of(v.dtype("x")))}}));
+      });
 }
 
 }  // namespace mw::ops

@@ -1,6 +1,7 @@
 // Activations with parameters per channel, the second axis of x: prelu and softplus_parametric.
 #include <cmath>
 
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -65,6 +66,29 @@ void evaluate_softplus(Eval& e) {
   });
 }
 
+Expr per_channel(const Vjp& v, std::string_view input, const Expr& x) {
+  return along_axis(operand_as(v, input, x), 1, v.rank("x"));
+}
+
+void prelu_rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x");
+  const Expr positive = x > 0.0;
+  if (v.wants("x")) v.add("x", select(positive, g, g * per_channel(v, "alpha", x)));
+  if (v.wants("alpha")) {
+    contribute(v, "alpha", sum_but(g * select(positive, 0.0, x), 1));
+  }
+}
+
+void softplus_rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x");
+  const Expr beta = per_channel(v, "beta", x), z = beta * x;
+  if (v.wants("alpha")) contribute(v, "alpha", sum_but(g * z.op("softplus"), 1));
+  if (!v.wants("x") && !v.wants("beta")) return;
+  const Expr of_z = g * per_channel(v, "alpha", x) * sigmoid(z);
+  if (v.wants("x")) v.add("x", of_z * beta);
+  if (v.wants("beta")) contribute(v, "beta", sum_but(of_z * x, 1));
+}
+
 }  // namespace
 
 OpDef prelu() {
@@ -74,7 +98,8 @@ OpDef prelu() {
       .input("alpha", "T", kConst)
       .since(Opset::kIos17, [](OpDef& def) { def.types("U", kFloats).retype({"alpha"}, "U"); })
       .infer(infer_prelu)
-      .eval(evaluate_prelu);
+      .eval(evaluate_prelu)
+      .vjp(prelu_rule);
 }
 
 OpDef softplus_parametric() {
@@ -88,7 +113,8 @@ OpDef softplus_parametric() {
                def.types("U", kFloats).retype({"alpha", "beta"}, "U");
              })
       .infer(infer_softplus)
-      .eval(evaluate_softplus);
+      .eval(evaluate_softplus)
+      .vjp(softplus_rule);
 }
 
 }  // namespace mw::ops

@@ -20,7 +20,8 @@ OpDef comparison(const char* name, F f) {
       .eval([f](Eval& e) {
         const Tensor x = computable(e.in("x")), y = computable(e.in("y"));
         dispatch_number(x.dtype(), [&]<class T>(T) { zip<T, bool>(x, y, e.out(), f); });
-      });
+      })
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 // A number counts as true when it is not zero.
@@ -34,7 +35,8 @@ OpDef logic(const char* name, F f) {
       .infer(infer)
       .eval([f](Eval& e) {
         zip<bool, bool>(e.in("x").to(DType::kBool), e.in("y").to(DType::kBool), e.out(), f);
-      });
+      })
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // identity: y = x, for any type.
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -7,7 +8,8 @@ OpDef identity() {
   return OpDef("identity")
       .any_input("x")
       .infer([](const OpView& op) { return op.type("x"); })
-      .eval([](Eval& e) { e.set_datum(0, e.datum("x")); });
+      .eval([](Eval& e) { e.set_datum(0, e.datum("x")); })
+      .vjp([](Vjp& v) { v.add("x", grad(v)); });
 }
 
 }  // namespace mw::ops

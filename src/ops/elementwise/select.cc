@@ -1,4 +1,5 @@
 // select: a where cond holds, else b; the three broadcast together.
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -34,6 +35,12 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Expr flag = operand(v, "cond"), g = grad(v);
+  if (v.wants("a")) v.add("a", select(flag, g, 0.0));
+  if (v.wants("b")) v.add("b", select(flag, 0.0, g));
+}
+
 }  // namespace
 
 OpDef select_op() {
@@ -44,7 +51,8 @@ OpDef select_op() {
       .input("b", "T")
       .traits(kElementwise)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -47,6 +48,13 @@ void evaluate(Eval& e) {
   });
 }
 
+// y (g - sum(g y))
+void rule(Vjp& v) {
+  const Expr g = grad(v), y = result(v);
+  const int64_t axis = v.axis("axis", v.rank("x"));
+  v.add("x", y * (g - reduce_sum(g * y, {axis}, true)));
+}
+
 }  // namespace
 
 OpDef softmax() {
@@ -55,7 +63,8 @@ OpDef softmax() {
       .input("x", "T")
       .input("axis", DType::kI32, kConst | kOptional, -1)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -148,6 +148,8 @@ OP_CASES(inverse) {
   // Of an fp16 program another one, but by less than its tolerance.
   constexpr double kDefault = 1e-4F;
   shapes(*this, 0.5, 3);
+  add("one element", {{"x", values({4}, {1})}, {"epsilon", number(0)}})
+      .expect({values({0.25}, {1})});
   add("epsilon", {{"x", uniform({4}, 0.5, 2)}, {"epsilon", number(0.25)}});
   add("default epsilon", {{"x", values({0}, {1})}})
       .expect({values({1 / kDefault}, {1})})
@@ -166,6 +168,7 @@ OP_CASES(inverse) {
 OP_CASES(log) {
   shapes(*this, 0.1, 9);
   add("epsilon", {{"x", uniform({4}, 0, 2)}, {"epsilon", number(0.25)}});
+  add("one element", {{"x", values({2}, {1})}}).expect({values({std::log(2.0)}, {1})});
   // The default 1e-45 is the smallest fp32 number, and nothing in fp16.
   add("zero", {{"x", values({0}, {1})}})
       .expect({values({std::log(static_cast<double>(1e-45F))}, {1})})
@@ -198,6 +201,7 @@ OP_CASES(round) {
 
 OP_CASES(rsqrt) {
   shapes(*this, 0.25, 4);
+  add("one element", {{"x", values({4}, {1})}}).expect({values({0.5}, {1})});
   add("epsilon", {{"x", uniform({4}, 0, 2)}, {"epsilon", number(0.25)}});
   add("zero", {{"x", values({0}, {1})}})
       .expect({values({1 / std::sqrt(static_cast<double>(1e-12F))}, {1})})

@@ -1,6 +1,7 @@
 // crop: x without some rows and columns at its edges (the last two axes).
 #include <cstring>
 
+#include "ops/shape/rules.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -52,6 +53,14 @@ void evaluate(Eval& e) {
   }
 }
 
+void rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  std::vector<int64_t> begin(x.size(), 0);
+  begin[x.size() - 2] = v.ints("crop_height")[0];
+  begin[x.size() - 1] = v.ints("crop_width")[0];
+  v.add("x", placed(grad(v), begin, x));
+}
+
 }  // namespace
 
 OpDef crop() {
@@ -61,7 +70,8 @@ OpDef crop() {
       .input("crop_height", DType::kI32, kConst)
       .input("crop_width", DType::kI32, kConst)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -4,8 +4,11 @@
 // index comes first; from iOS17 on `boxes` [N, 4] with `box_indices` [N].
 #include <cmath>
 #include <numeric>
+#include <optional>
 
+#include "base/error.h"
 #include "ops/image/grid.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -197,6 +200,133 @@ void evaluate(Eval& e) {
   });
 }
 
+// --- gradient --------------------------------------------------------------------------------
+// A crop is rows^T x columns, where rows [h, target h] and columns hold what each element counts
+// at each sample. Boxes are inputs, so both are computed.
+
+struct Axis {
+  int64_t extent, target;
+  Expr start, end;  // [boxes, 1]
+};
+
+// positions() in MIL ops: [boxes, target].
+Expr sample_positions(Sampling sampling, Axis axis) {
+  Expr start = axis.start, end = axis.end;
+  if (sampling == Sampling::kUnalignCorners) {
+    const Expr forwards = start <= end;
+    start = select(forwards, start, 0.0);
+    end = select(forwards, end, static_cast<double>(axis.extent - 1));
+  }
+  const Expr length =
+      start.op("maximum", {{"y", end.value()}}) - start.op("minimum", {{"y", end.value()}});
+  const bool ends_coincide =
+      sampling == Sampling::kStrictAlignCorners || sampling == Sampling::kAlignCorners;
+  // grid_point() is linear in the length, but for its bound.
+  Tensor slopes(DType::kF64, {1, axis.target}), shifts(DType::kF64, {1, axis.target});
+  for (int64_t i = 0; i < axis.target; ++i) {
+    const double at_two = grid_point(sampling, 2, axis.target, i);
+    const double slope = grid_point(sampling, 3, axis.target, i) - at_two;
+    slopes.set_number(i, slope);
+    shifts.set_number(i, ends_coincide ? 0 : at_two - slope);
+  }
+  Expr distance =
+      (sampling == Sampling::kOffsetCorners ? length.op("maximum", {length.number("y", 1)})
+                                            : length) *
+      constant_like(length, slopes);
+  if (sampling != Sampling::kOffsetCorners) {
+    distance = distance + constant_like(length, shifts);
+    distance = distance.op("maximum", {distance.number("y", 0)});
+    distance = distance.op("minimum", {{"y", length.value()}});
+  }
+  const Expr within = select(start <= end, start + distance, start - distance);
+  return select(equal(distance, length), end, within);
+}
+
+// Flags, [boxes, target].
+Expr inside(const Axis& axis, const Expr& at) {
+  const Expr below = at <= static_cast<double>(axis.extent - 1);
+  return (at >= 0.0).op("logical_and", {{"y", below.value()}});
+}
+
+// [boxes, target, extent]: linear between the elements, nothing outside of them.
+Expr shares(const Axis& axis, const Expr& at) {
+  Tensor before(DType::kF64, {1, 1, axis.extent}), after(DType::kF64, {1, 1, axis.extent});
+  for (int64_t i = 0; i < axis.extent; ++i) {
+    before.set_number(i, static_cast<double>(i - 1));
+    after.set_number(i, static_cast<double>(i + 1));
+  }
+  const Shape column{at.shape()[0], axis.target, 1};
+  const Expr seen = reshape(at, column);
+  const Expr rising = seen - constant_like(at, before), falling = constant_like(at, after) - seen;
+  const Expr share = rising.op("minimum", {{"y", falling.value()}}).op("relu");
+  return select(reshape(inside(axis, at), column), share, 0.0);
+}
+
+Axis axis_of_boxes(const Vjp& v, const Expr& boxes, size_t which) {
+  const CoordinateMode mode = coordinate_mode_of(v);
+  const int64_t extent = v.shape("x")[2 + which], count = boxes.shape()[0];
+  const int64_t first = boxes.shape()[1] - 4 + ((which == 0) == mode.height_first ? 0 : 1);
+  const bool normalized = v.flag("normalized_coordinates");
+  const double unit =
+      v.number("spatial_scale") * (normalized ? static_cast<double>(extent - 1) : 1);
+  const auto edge = [&](int64_t at) {
+    const Expr value = slice(boxes, {0, at}, {count, 1});
+    return unit == 1 ? value : value * unit;
+  };
+  const Expr a = edge(first), b = edge(first + 2);
+  const int64_t target = v.out()->type.shape()[v.out()->type.shape().size() - 2 + which];
+  if (mode.corners) return {extent, target, a, b};
+  return {extent, target, a - b * 0.5, a + b * 0.5};
+}
+
+// Which image each box is of, as int32; nullopt: all of them.
+std::optional<Expr> images_of_boxes(const Vjp& v, const Expr& boxes) {
+  const int64_t count = boxes.shape()[0];
+  if (has_roi(v)) {
+    if (boxes.shape()[1] == 4) return std::nullopt;
+    return as(reshape(slice(boxes, {0, 0}, {count, 1}), {count}), DType::kI32);
+  }
+  if (v.has("box_indices")) return operand(v, "box_indices");
+  std::vector<int64_t> each(static_cast<size_t>(count));
+  std::iota(each.begin(), each.end(), 0);
+  return integers(v.builder(), each, {count});
+}
+
+void rule(Vjp& v) {
+  const char* input = has_roi(v) ? "roi" : "boxes";
+  if (v.wants(input)) {
+    fail(ErrorCode::kUnsupported, "{}: no gradient passes to the boxes; train other parameters",
+         input);
+  }
+  const Expr g = grad(v);
+  if (count_of(g.shape()) == 0) return;
+  const Shape x = v.shape("x"), y = g.shape();
+  const Expr given = as(operand(v, input), g.dtype());
+  const int64_t count = given.shape()[0];
+  const Expr boxes = reshape(given, {count, count_of(given.shape()) / count});
+  const Sampling sampling = sampling_of(v);
+  const Axis height = axis_of_boxes(v, boxes, 0), width = axis_of_boxes(v, boxes, 1);
+  const int64_t planes = count_of(y) / (count * height.target * width.target);
+  const Expr crops = reshape(g, {count, planes, height.target, width.target});
+  const Expr down = sample_positions(sampling, height), across = sample_positions(sampling, width);
+  if (v.wants("pad_value")) {
+    const Expr row = reshape(inside(height, down), {count, 1, height.target, 1});
+    const Expr column = reshape(inside(width, across), {count, 1, 1, width.target});
+    const Expr outside = row.op("logical_and", {{"y", column.value()}}).op("logical_not");
+    v.add("pad_value", sum_for(v, "pad_value", crops * as_number(outside, crops)));
+  }
+  if (!v.wants("x")) return;
+  const Expr rows = reshape(shares(height, down), {count, 1, height.target, height.extent});
+  const Expr columns = reshape(shares(width, across), {count, 1, width.target, width.extent});
+  const Expr wide = crops.op("matmul", {{"y", columns.value()}});
+  const Expr whole = rows.op("matmul", {{"y", wide.value()}, {"transpose_x", true}});
+  if (const auto images = images_of_boxes(v, boxes)) {
+    v.add("x", scattered(whole, *images, 0, x));
+  } else {
+    v.add("x", reshape(reduce_sum(whole, {0}, false), x));
+  }
+}
+
 }  // namespace
 
 OpDef crop_resize() {
@@ -221,7 +351,8 @@ OpDef crop_resize() {
                    .input("box_indices", "BOX_INDEX_T", kOptional);
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

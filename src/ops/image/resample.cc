@@ -4,20 +4,12 @@
 #include <cctype>
 #include <cmath>
 
+#include "ops/image/sampler.h"
+#include "ops/shape/rules.h"
 #include "ops/support.h"
 
 namespace mw::ops {
 namespace {
-
-enum class Padding : uint8_t { kConstant, kBorder, kReflection, kSymmetric };
-enum class Coordinates : uint8_t { kPixels, kMinusOneToOne, kZeroToOne };
-
-struct Sampler {
-  bool bilinear = true, align_corners = true;
-  Padding padding = Padding::kConstant;
-  Coordinates coordinates = Coordinates::kMinusOneToOne;
-  double padding_value = 0;
-};
 
 std::string lower_text(const OpView& op, std::string_view input) {
   std::string text = op.text(input);
@@ -198,21 +190,57 @@ Type infer_affine(const OpView& op) {
   return Type::tensor(x.dtype(), shape);
 }
 
+// Element i of n as a coordinate in [-1, 1].
+double coordinate(const Sampler& s, int64_t i, int64_t n) {
+  const auto at = static_cast<double>(i), count = static_cast<double>(n);
+  if (!s.align_corners) return (2 * at + 1) / count - 1;
+  return n == 1 ? -1 : 2 * at / (count - 1) - 1;
+}
+
 void evaluate_affine(Eval& e) {
   const Sampler s = affine_sampler(e);
   const Tensor matrix = e.in("transform_matrix").to(DType::kF64);
   const Shape to = e.result_type().shape();
-  // Element i of n as a coordinate in [-1, 1].
-  const auto coordinate = [&](int64_t i, int64_t n) {
-    const auto at = static_cast<double>(i), count = static_cast<double>(n);
-    if (!s.align_corners) return (2 * at + 1) / count - 1;
-    return n == 1 ? -1 : 2 * at / (count - 1) - 1;
-  };
   sample(e, s, [&](int64_t b, int64_t h, int64_t w) {
     const double* a = matrix.data<double>() + (matrix.dim(0) == 1 ? 0 : 6 * b);
-    const double x = coordinate(w, to[3]), y = coordinate(h, to[2]);
+    const double x = coordinate(s, w, to[3]), y = coordinate(s, h, to[2]);
     return std::pair(a[0] * x + a[1] * y + a[2], a[3] * x + a[4] * y + a[5]);
   });
+}
+
+// --- gradients -------------------------------------------------------------------------------
+
+void resample_rule(Vjp& v) {
+  if (count_of(grad(v).shape()) == 0) return;
+  const Shape at = v.shape("coordinates");
+  const Expr points = as(operand(v, "coordinates"), v.dtype("x"));
+  const Expr flat = reshape(points, {at[0], at[1] * at[2], 2});
+  if (const auto slope = sampling_rule(v, sampler_of(v), flat, v.wants("coordinates"))) {
+    v.add("coordinates", as(reshape(*slope, at), v.dtype("coordinates")));
+  }
+}
+
+// points = [x, y, 1] of each element of the result, times the matrix [2, 3].
+void affine_rule(Vjp& v) {
+  const Shape y = v.out()->type.shape();
+  if (count_of(y) == 0) return;
+  const Sampler s = affine_sampler(v);
+  const int64_t count = y[2] * y[3];
+  Tensor elements(DType::kF64, {count, 3});
+  for (int64_t i = 0; i < count; ++i) {
+    elements.set_number(3 * i, coordinate(s, i % y[3], y[3]));
+    elements.set_number(3 * i + 1, coordinate(s, i / y[3], y[2]));
+    elements.set_number(3 * i + 2, 1);
+  }
+  const Expr matrix = operand(v, "transform_matrix"), grid = constant_like(grad(v), elements);
+  const int64_t matrices = matrix.shape()[0];
+  Expr points =
+      grid.op("matmul", {{"y", reshape(matrix, {matrices, 2, 3}).value()}, {"transpose_y", true}});
+  if (matrices != y[0]) points = points.op("tile", {{"reps", std::vector<int64_t>{y[0], 1, 1}}});
+  if (const auto slope = sampling_rule(v, s, points, v.wants("transform_matrix"))) {
+    const Expr each = slope->op("matmul", {{"y", grid.value()}, {"transpose_x", true}});
+    v.add("transform_matrix", reshape(each, {y[0], 6}));
+  }
 }
 
 OpDef sampling_op(const char* name) {
@@ -242,7 +270,8 @@ OpDef resample() {
                                DType::kF16, DType::kF32});
              })
       .infer(infer_resample)
-      .eval(evaluate_resample);
+      .eval(evaluate_resample)
+      .vjp(resample_rule);
 }
 
 OpDef affine() {
@@ -251,7 +280,8 @@ OpDef affine() {
       .input("output_height", DType::kI32, kConst)
       .input("output_width", DType::kI32, kConst)
       .infer(infer_affine)
-      .eval(evaluate_affine);
+      .eval(evaluate_affine)
+      .vjp(affine_rule);
 }
 
 }  // namespace mw::ops

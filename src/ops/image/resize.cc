@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ops/image/grid.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -36,37 +37,86 @@ int64_t nearest(Sampling sampling, int64_t in, int64_t out, int64_t i) {
       std::clamp(std::floor(position + 0.5), 0.0, static_cast<double>(in - 1)));
 }
 
-// Resizes the last `count` axes of x to those of the result.
-void pick_nearest(Eval& e, size_t count, std::optional<Sampling> sampling) {
-  const Tensor& x = e.in("x");
-  if (e.out().count() == 0) return;
-  const Shape to = e.result_type().shape();
+// How the last `count` axes of x become those of the result.
+std::vector<AxisPick> picks(const Shape& x, const Shape& to, size_t count,
+                            std::optional<Sampling> sampling) {
   std::vector<AxisPick> axes;
   for (size_t axis = to.size() - count; axis < to.size(); ++axis) {
     axes.push_back({axis, {}});
     for (int64_t i = 0; i < to[axis]; ++i) {
-      const int64_t in = x.shape()[axis];
-      axes.back().elements.push_back(sampling ? nearest(*sampling, in, to[axis], i)
-                                              : nearest_below(in, to[axis], i));
+      axes.back().elements.push_back(sampling ? nearest(*sampling, x[axis], to[axis], i)
+                                              : nearest_below(x[axis], to[axis], i));
     }
   }
-  e.set_out(0, pick_axes(x, axes));
+  return axes;
+}
+
+std::vector<AxisBlend> blends(const Shape& x, const Shape& to, size_t count, Sampling sampling) {
+  std::vector<AxisBlend> axes;
+  for (size_t axis = to.size() - count; axis < to.size(); ++axis) {
+    axes.push_back({axis, {}});
+    for (int64_t i = 0; i < to[axis]; ++i) {
+      const double position = grid_point(sampling, static_cast<double>(x[axis]), to[axis], i);
+      axes.back().elements.push_back(blend_at(position, x[axis]));
+    }
+  }
+  return axes;
+}
+
+void pick_nearest(Eval& e, size_t count, std::optional<Sampling> sampling) {
+  const Tensor& x = e.in("x");
+  if (e.out().count() == 0) return;
+  e.set_out(0, pick_axes(x, picks(x.shape(), e.result_type().shape(), count, sampling)));
 }
 
 void blend_linear(Eval& e, size_t count, Sampling sampling) {
   const Tensor& x = e.in("x");
   if (e.out().count() == 0) return;
-  const Shape to = e.result_type().shape();
-  std::vector<AxisBlend> axes;
-  for (size_t axis = to.size() - count; axis < to.size(); ++axis) {
-    axes.push_back({axis, {}});
-    const int64_t in = x.shape()[axis];
-    for (int64_t i = 0; i < to[axis]; ++i) {
-      axes.back().elements.push_back(
-          blend_at(grid_point(sampling, static_cast<double>(in), to[axis], i), in));
-    }
+  e.set_out(0, blend_axes(x, blends(x.shape(), e.result_type().shape(), count, sampling)));
+}
+
+// Elements picked from an axis are given back by adding them up there.
+void nearest_rule(Vjp& v, size_t count, std::optional<Sampling> sampling) {
+  Expr g = grad(v);
+  if (count_of(g.shape()) == 0) return;
+  const Shape x = v.shape("x");
+  for (const AxisPick& pass : picks(x, g.shape(), count, sampling)) {
+    Shape shape = g.shape();
+    shape[pass.axis] = x[pass.axis];
+    const Expr from =
+        integers(v.builder(), pass.elements, {static_cast<int64_t>(pass.elements.size())});
+    g = scattered(g, from, static_cast<int64_t>(pass.axis), shape);
   }
-  e.set_out(0, blend_axes(x, axes));
+  v.add("x", g);
+}
+
+// A blend of an axis is a product with a matrix [in, out]; its transpose takes g back.
+void linear_rule(Vjp& v, size_t count, Sampling sampling) {
+  Expr g = grad(v);
+  if (count_of(g.shape()) == 0) return;
+  const Shape x = v.shape("x");
+  for (const AxisBlend& pass : blends(x, g.shape(), count, sampling)) {
+    Shape shape = g.shape();
+    const int64_t in = x[pass.axis], out = shape[pass.axis];
+    Tensor matrix(DType::kF64, {in, out});
+    for (int64_t i = 0; i < out; ++i) {
+      const Blend& blend = pass.elements[static_cast<size_t>(i)];
+      for (const auto& [element, share] :
+           {std::pair(blend.low, 1 - blend.weight), std::pair(blend.high, blend.weight)}) {
+        matrix.set_number(element * out + i, matrix.number_at(element * out + i) + share);
+      }
+    }
+    shape[pass.axis] = in;
+    const bool last = pass.axis + 1 == shape.size();
+    const int64_t inner = product(shape, pass.axis + 1, shape.size());
+    const Expr factor = constant_like(g, matrix);
+    const int64_t outer = product(shape, 0, pass.axis);
+    const Expr seen = reshape(g, last ? Shape{outer, out} : Shape{outer, out, inner});
+    const Expr taken = last ? seen.op("matmul", {{"y", factor.value()}, {"transpose_y", true}})
+                            : factor.op("matmul", {{"y", seen.value()}});
+    g = reshape(taken, shape);
+  }
+  v.add("x", g);
 }
 
 void expect_image(const OpView& op) {
@@ -156,6 +206,12 @@ void evaluate_resize(Eval& e) {
   }
 }
 
+void resize_rule(Vjp& v) {
+  const auto count = static_cast<size_t>(v.integer("resized_dims"));
+  if (is_linear(v)) return linear_rule(v, count, sampling_of(v));
+  nearest_rule(v, count, sampling_of(v));
+}
+
 OpDef image_op(const char* name) {
   return std::move(OpDef(name).types("T", {DType::kF16, DType::kF32}).input("x", "T"));
 }
@@ -170,9 +226,10 @@ OpDef upsample(const char* name) {
 }  // namespace
 
 OpDef upsample_nearest_neighbor() {
-  return upsample("upsample_nearest_neighbor").infer(infer_upsample).eval([](Eval& e) {
-    pick_nearest(e, 2, std::nullopt);
-  });
+  return upsample("upsample_nearest_neighbor")
+      .infer(infer_upsample)
+      .eval([](Eval& e) { pick_nearest(e, 2, std::nullopt); })
+      .vjp([](Vjp& v) { nearest_rule(v, 2, std::nullopt); });
 }
 
 OpDef upsample_bilinear() {
@@ -181,7 +238,8 @@ OpDef upsample_bilinear() {
       .since(Opset::kIos16,
              [](OpDef& def) { def.input("half_pixel_centers", DType::kBool, kConst | kOptional); })
       .infer(infer_upsample_bilinear)
-      .eval([](Eval& e) { blend_linear(e, 2, sampling_of_upsample(e)); });
+      .eval([](Eval& e) { blend_linear(e, 2, sampling_of_upsample(e)); })
+      .vjp([](Vjp& v) { linear_rule(v, 2, sampling_of_upsample(v)); });
 }
 
 OpDef resize_nearest_neighbor() {
@@ -189,7 +247,8 @@ OpDef resize_nearest_neighbor() {
       .input("target_size_height", DType::kI32, kConst)
       .input("target_size_width", DType::kI32, kConst)
       .infer(infer_resize_to_target)
-      .eval([](Eval& e) { pick_nearest(e, 2, std::nullopt); });
+      .eval([](Eval& e) { pick_nearest(e, 2, std::nullopt); })
+      .vjp([](Vjp& v) { nearest_rule(v, 2, std::nullopt); });
 }
 
 OpDef resize_bilinear() {
@@ -198,7 +257,8 @@ OpDef resize_bilinear() {
       .input("target_size_width", DType::kI32, kConst | kOptional, 1)
       .input("sampling_mode", DType::kString, kConst | kOptional, "DEFAULT")
       .infer(infer_resize_bilinear)
-      .eval([](Eval& e) { blend_linear(e, 2, sampling_of(e)); });
+      .eval([](Eval& e) { blend_linear(e, 2, sampling_of(e)); })
+      .vjp([](Vjp& v) { linear_rule(v, 2, sampling_of(v)); });
 }
 
 OpDef resize() {
@@ -212,7 +272,8 @@ OpDef resize() {
       .input("interpolation_mode", DType::kString, kConst | kOptional, "LINEAR")
       .input("sampling_mode", DType::kString, kConst | kOptional, "DEFAULT")
       .infer(infer_resize)
-      .eval(evaluate_resize);
+      .eval(evaluate_resize)
+      .vjp(resize_rule);
 }
 
 }  // namespace mw::ops

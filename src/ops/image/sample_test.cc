@@ -5,8 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "ops/op_case.h"
-#include "ops/support.h"
+#include "ops/image/testing.h"
 
 namespace mw::ops {
 namespace {
@@ -104,6 +103,48 @@ OP_CASES(crop_resize) {
   add("a roi of the second image", both)
       .at(Opset::kIos15)
       .expect({values({5, 7}, {1, 1, 2, 1, 1})});
+
+  const Tensor images = normal({2, 2, 5, 6});
+  const std::vector<DType> wide{DType::kF64, DType::kF32};
+  const std::vector<double> three{0.3, 0.7, 3.1, 4.2, 2.9, 3.3, 0.6, 1.1, -0.4, 2.2, 2.7, 6.3};
+  for (const char* sampling :
+       {"STRICT_ALIGN_CORNERS", "ALIGN_CORNERS", "DEFAULT", "OFFSET_CORNERS", "UNALIGN_CORNERS"}) {
+    for (const int64_t height : {1, 4}) {
+      const std::string title = fmt::format(", {}, height {}", sampling, height);
+      const auto some = [&](Inputs more) {
+        Inputs inputs{{"x", images},
+                      {"target_height", integer(height)},
+                      {"target_width", integer(3)},
+                      {"sampling_mode", text(sampling)}};
+        inputs.insert(inputs.end(), more.begin(), more.end());
+        return inputs;
+      };
+      const CaseInput given("boxes", values(three, {3, 4})), which("box_indices", ints({1, 0, 1}));
+      add("boxes anywhere" + title, some({given, which, {"pad_value", number(0.7)}}))
+          .tolerance(kind, 4)
+          .only(wide);
+      add("boxes by their middles" + title,
+          some({given, which, mode("CENTER_SIZE_WIDTH_FIRST"), {"spatial_scale", number(0.75)}}))
+          .tolerance(kind, 4)
+          .only(wide);
+      add("parts of the image" + title,
+          some({{"boxes", values({0.12, 0.2, 0.77, 0.9, 0.81, 0.3, 0.15, 0.66}, {2, 4})},
+                normalized}))
+          .tolerance(kind, 4)
+          .only(wide);
+      add("roi anywhere" + title, some({{"roi", values(three, {3, 1, 4, 1, 1})}}))
+          .at(Opset::kIos15)
+          .tolerance(kind, 4)
+          .only(wide);
+      add("roi of images" + title,
+          some({{"roi", values({1, 0.3, 0.7, 3.1, 4.2, 0, 2.9, 3.3, 0.6, 1.1}, {2, 1, 5, 1, 1})},
+                {"pad_value", number(0.7)}}))
+          .at(Opset::kIos16)
+          .tolerance(kind, 4)
+          .only(wide);
+    }
+  }
+  reference(reference_crop_resize);
 
   reject("roi shape", {{"x", x}, {"roi", normal({1, 1, 3, 1, 1})}},
          "roi: expected 4 or 5 values per box, got shape [1, 1, 3, 1, 1]")
@@ -211,6 +252,27 @@ OP_CASES(resample) {
   add("batches and channels", several).expect({values({1, 3, 6, 8}, {2, 2, 1, 1})});
   add("no points", with(values({}, {1, 0, 2, 2}), "bilinear", "border", 0, "unnormalized", true))
       .expect({values({}, {1, 1, 0, 2})});
+  const Tensor images = normal({2, 2, 3, 4});
+  for (const char* padding : {"constant", "border", "reflection", "symmetric"}) {
+    for (const char* sampling : {"bilinear", "nearest"}) {
+      for (const bool align : {false, true}) {
+        const auto anywhere = [&](double low, double high, const char* mode) {
+          Inputs inputs =
+              with(uniform({2, 2, 3, 2}, low, high), sampling, padding, 0.3, mode, align);
+          inputs[0] = {"x", images};
+          add(fmt::format("points anywhere, {}, {}, {}, corners {}", padding, sampling, mode,
+                          align),
+              inputs)
+              .tolerance(kind, 8)
+              .only({DType::kF64});
+        };
+        anywhere(-3, 6, "unnormalized");
+        anywhere(-1.8, 1.8, "normalized_minus_one_to_one");
+        anywhere(-0.7, 1.7, "normalized_zero_to_one");
+      }
+    }
+  }
+  reference(reference_resample);
   reject("rank of x",
          {{"x", normal({1, 2, 2})},
           {"coordinates", points},
@@ -268,6 +330,17 @@ OP_CASES(affine) {
   add("a matrix per image", several).expect({values({1, 2, 4, 3}, {2, 1, 1, 2})});
   several[1] = {"transform_matrix", same};
   add("one matrix for all", several).expect({values({1, 2, 3, 4}, {2, 1, 1, 2})});
+  for (const bool align : {false, true}) {
+    for (const int64_t matrices : {1, 2}) {
+      Inputs inputs = with(normal({matrices, 6}, 0.1, 0.6), 3, 4, align);
+      inputs[0] = {"x", normal({2, 2, 4, 3})};
+      inputs[6] = {"padding_value", number(0.3)};
+      add(fmt::format("{} matrices, corners {}", matrices, align), inputs)
+          .tolerance(kind, 8)
+          .only({DType::kF64});
+    }
+  }
+  reference(reference_affine);
   reject("matrices", with(normal({3, 6}), 1, 1),
          "transform_matrix: expected 1 or 1 matrices, got 3");
   reject("columns", with(normal({1, 5}), 1, 1),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/index/indices.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -75,6 +76,34 @@ void evaluate_gather(Eval& e) {
   });
 }
 
+// Batch axes and `axis` become one, along which each batch has indices of its own.
+Expr scattered_by_batch(const Vjp& v, const Shape& x, int64_t axis, size_t batch) {
+  const Expr g = grad(v), indices = as(operand(v, "indices"), DType::kI32);
+  const Shape& at = indices.shape();
+  const AxisCut cut = cut_at(x, axis);
+  const int64_t batches = product(x, 0, batch), count = product(at, batch, at.size());
+  const int64_t between = cut.outer / std::max<int64_t>(batches, 1);
+  std::vector<int64_t> starts;
+  for (int64_t b = 0; b < batches; ++b) starts.push_back(b * cut.extent);
+  const Expr within =
+      reshape(indices, {batches, count}).op("mod", {{"y", static_cast<int>(cut.extent)}});
+  const Expr rows =
+      reshape(within + integers(v.builder(), starts, {batches, 1}), {batches * count});
+  const Expr parts = transpose(reshape(g, {batches, between, count, cut.inner}), {0, 2, 1, 3});
+  const Expr sums = scattered(reshape(parts, {batches * count, between, cut.inner}), rows, 0,
+                              {batches * cut.extent, between, cut.inner});
+  const Expr whole = reshape(sums, {batches, cut.extent, between, cut.inner});
+  return reshape(transpose(whole, {0, 2, 1, 3}), x);
+}
+
+void gather_rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  const int64_t axis = v.axis("axis", static_cast<int64_t>(x.size()));
+  const auto batch = static_cast<size_t>(batch_dims(v, axis));
+  v.add("x", batch == 0 ? scattered(grad(v), operand(v, "indices"), axis, x)
+                        : scattered_by_batch(v, x, axis, batch));
+}
+
 // --- gather_along_axis -----------------------------------------------------------------------
 //   y[p.., i, q..] = x[p.., indices[p.., i, q..], q..]
 
@@ -103,6 +132,16 @@ void evaluate_gather_along_axis(Eval& e) {
     const int64_t outer = i / (to.extent * to.inner);
     return (outer * from.extent + at[static_cast<size_t>(i)]) * from.inner + i % to.inner;
   });
+}
+
+void gather_along_axis_rule(Vjp& v) {
+  const Expr g = grad(v), indices = as(operand(v, "indices"), DType::kI32);
+  v.add("x", zeros_like(g, v.shape("x"))
+                 .op_on("data", "scatter_along_axis",
+                        {{"indices", indices.value()},
+                         {"updates", g.value()},
+                         {"axis", v.axis("axis", v.rank("x"))},
+                         {"mode", "add"}}));
 }
 
 // --- gather_nd -------------------------------------------------------------------------------
@@ -152,6 +191,33 @@ void evaluate_gather_nd(Eval& e) {
   });
 }
 
+// Batch axes become one, whose positions are put in front of the indices.
+void gather_nd_rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  const auto batch = static_cast<size_t>(batch_dims(v, static_cast<int64_t>(x.size())));
+  Expr g = grad(v), indices = as(operand(v, "indices"), DType::kI32);
+  Shape data = x;
+  if (batch > 0) {
+    const Shape at = indices.shape();
+    const int64_t batches = product(x, 0, batch), count = product(at, batch, at.size() - 1);
+    std::vector<int64_t> positions;
+    for (int64_t i = 0; i < batches * count; ++i) positions.push_back(i / count);
+    const Expr front = integers(v.builder(), positions, {batches, count, 1});
+    const Expr back = reshape(indices, {batches, count, at.back()});
+    const std::vector<Value*> both{front, back};
+    indices = {v.builder(), v.builder().op("concat", {{"values", both}, {"axis", 2}})};
+    data = {batches};
+    data.insert(data.end(), x.begin() + static_cast<int64_t>(batch), x.end());
+    Shape updates{batches, count};
+    updates.insert(updates.end(), x.begin() + static_cast<int64_t>(batch) + at.back(), x.end());
+    g = reshape(g, updates);
+  }
+  const Expr sums = zeros_like(g, data).op_on(
+      "data", "scatter_nd",
+      {{"indices", indices.value()}, {"updates", g.value()}, {"mode", "add"}});
+  v.add("x", batch > 0 ? reshape(sums, x) : sums);
+}
+
 OpDef gather_def(const char* name) {
   OpDef def(name);
   def.types("T", {DType::kF16, DType::kF32, DType::kI32}).types("I", {DType::kI32});
@@ -178,7 +244,8 @@ OpDef gather() {
       .since(Opset::kIos16, add_batch_dims)
       .since(Opset::kIos17, widen_ios17)
       .infer(infer_gather)
-      .eval(evaluate_gather);
+      .eval(evaluate_gather)
+      .vjp(gather_rule);
 }
 
 OpDef gather_along_axis() {
@@ -187,7 +254,8 @@ OpDef gather_along_axis() {
       .since(Opset::kIos16, widen_ios16)
       .since(Opset::kIos17, widen_ios17)
       .infer(infer_gather_along_axis)
-      .eval(evaluate_gather_along_axis);
+      .eval(evaluate_gather_along_axis)
+      .vjp(gather_along_axis_rule);
 }
 
 OpDef gather_nd() {
@@ -195,7 +263,8 @@ OpDef gather_nd() {
       .since(Opset::kIos16, add_batch_dims)
       .since(Opset::kIos17, widen_ios17)
       .infer(infer_gather_nd)
-      .eval(evaluate_gather_nd);
+      .eval(evaluate_gather_nd)
+      .vjp(gather_nd_rule);
 }
 
 }  // namespace mw::ops

@@ -34,6 +34,12 @@ OP_CASES(gather) {
                                       {"axis", integer(2)},
                                       {"batch_dims", integer(1)}})
       .expect({values({2, 4, 5, 7}, {2, 2, 1})});
+  add("batches with axes between, negative and repeated indices",
+      {{"x", values({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {2, 2, 3})},
+       {"indices", ints({-1, 2, 0, 1, -3, -2}, {2, 3})},
+       {"axis", integer(-1)},
+       {"batch_dims", integer(1)}})
+      .expect({values({3, 3, 1, 6, 6, 4, 8, 7, 8, 11, 10, 11}, {2, 2, 3})});
   add("one index per batch",
       {{"x", x}, {"indices", ints({2, 0})}, {"axis", integer(1)}, {"batch_dims", integer(1)}})
       .expect({values({3, 4}, {2})});
@@ -99,6 +105,10 @@ OP_CASES(gather_nd) {
                   {"indices", ints({1, 0}, {2, 1})},
                   {"batch_dims", integer(1)}})
       .expect({values({3, 4, 5, 6}, {2, 2})});
+  add("batches, negative and repeated indices", {{"x", values({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2})},
+                                                 {"indices", ints({-1, 0, -1, 0, 1, 1}, {2, 3, 1})},
+                                                 {"batch_dims", integer(1)}})
+      .expect({values({3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 7, 8}, {2, 3, 2})});
   add("batches of several",
       {{"x", x}, {"indices", ints({2, 0, 1, 1}, {2, 2, 1})}, {"batch_dims", integer(1)}})
       .expect({values({3, 1, 5, 5}, {2, 2})});

@@ -166,7 +166,8 @@ OpDef non_maximum_suppression() {
       .input("per_class_suppression", DType::kBool, kConst | kOptional, false)
       .since(Opset::kIos17, [](OpDef& def) { def.remove_input("score_threshold"); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .no_vjp(NoGradient::kDataDependent);
 }
 
 }  // namespace mw::ops

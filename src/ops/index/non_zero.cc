@@ -35,7 +35,12 @@ void evaluate(Eval& e) {
 }  // namespace
 
 OpDef non_zero() {
-  return OpDef("non_zero").types("T", moved_dtypes()).input("x", "T").infer(infer).eval(evaluate);
+  return OpDef("non_zero")
+      .types("T", moved_dtypes())
+      .input("x", "T")
+      .infer(infer)
+      .eval(evaluate)
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 }  // namespace mw::ops

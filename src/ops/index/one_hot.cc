@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/index/indices.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -64,6 +65,18 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v);
+  const auto marked = [&](double on, double off) {
+    std::vector<Argument> inputs = same_inputs(v, {"indices", "one_hot_vector_size", "axis"});
+    inputs.push_back(g.number("on_value", on));
+    inputs.push_back(g.number("off_value", off));
+    return Expr(v.builder(), v.builder().op("one_hot", inputs));
+  };
+  if (v.wants("on_value")) v.add("on_value", sum_for(v, "on_value", g * marked(1, 0)));
+  if (v.wants("off_value")) v.add("off_value", sum_for(v, "off_value", g * marked(0, 1)));
+}
+
 }  // namespace
 
 OpDef one_hot() {
@@ -75,7 +88,8 @@ OpDef one_hot() {
       .input("on_value", "T", kConst | kOptional, 1)
       .input("off_value", "T", kConst | kOptional, 0)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

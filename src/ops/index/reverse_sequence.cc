@@ -1,6 +1,7 @@
 // reverse_sequence: y = x, with the first lengths[b] elements along seq_axis turned round in the
 // slice b of batch_axis.
 #include "ops/index/indices.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -39,6 +40,10 @@ void evaluate(Eval& e) {
   e.set_out(0, std::move(y));
 }
 
+void rule(Vjp& v) {
+  v.add("x", grad(v).op("reverse_sequence", same_inputs(v, {"lengths", "seq_axis", "batch_axis"})));
+}
+
 }  // namespace
 
 OpDef reverse_sequence() {
@@ -53,7 +58,8 @@ OpDef reverse_sequence() {
           Opset::kIos17,
           [](OpDef& def) { def.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17()); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

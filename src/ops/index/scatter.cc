@@ -1,9 +1,11 @@
 // The scatters: y = data, with `updates` combined into it by `mode` at the places that the gather
 // of the same name would read. Updates of one place are combined in their order.
 #include <cmath>
+#include <numeric>
 #include <type_traits>
 
 #include "ops/index/indices.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -158,6 +160,129 @@ void evaluate_scatter_nd(Eval& e) {
   });
 }
 
+// --- gradients -------------------------------------------------------------------------------
+// The three ops differ in where a position lies; a rule sees them as pairs of functions.
+
+enum class Family : uint8_t { kAxis, kAlongAxis, kNd };
+
+class Places {
+ public:
+  Places(const Vjp& v, Family family) : v_(v), family_(family) {}
+
+  // What stands in `x`, of data's shape, at the places of the updates.
+  [[nodiscard]] Expr read(const Expr& x) const {
+    static constexpr const char* kOps[] = {"gather", "gather_along_axis", "gather_nd"};
+    return x.op(kOps[static_cast<size_t>(family_)], inputs());
+  }
+  // `data` with `updates` combined into it.
+  [[nodiscard]] Expr write(const Expr& data, const Expr& updates, const char* mode) const {
+    static constexpr const char* kOps[] = {"scatter", "scatter_along_axis", "scatter_nd"};
+    std::vector<Argument> arguments = inputs();
+    arguments.emplace_back("updates", updates);
+    arguments.emplace_back("mode", mode);
+    return data.op_on("data", kOps[static_cast<size_t>(family_)], arguments);
+  }
+  // Numbers by position among the updates: a later update of a place has a higher one.
+  [[nodiscard]] Expr ordinals(const Shape& updates) const {
+    const size_t axis = family_ == Family::kNd ? 0 : axis_of();
+    const size_t rank = v_.shape("indices").size();
+    const size_t end = family_ == Family::kAlongAxis ? axis + 1
+                       : family_ == Family::kNd      ? rank - 1
+                                                     : axis + rank;
+    const int64_t count = product(updates, axis, end);
+    std::vector<int64_t> numbers(static_cast<size_t>(count));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    Shape shape(updates.size(), 1);
+    for (size_t i = axis; i < end; ++i) shape[i] = updates[i];
+    const Expr column = integers(v_.builder(), numbers, shape);
+    return shape == updates ? column : column + zeros_like(column, updates);
+  }
+
+ private:
+  [[nodiscard]] size_t axis_of() const {
+    return static_cast<size_t>(v_.axis("axis", v_.rank("data")));
+  }
+  [[nodiscard]] std::vector<Argument> inputs() const {
+    return same_inputs(v_, {"indices", "axis"});
+  }
+
+  const Vjp& v_;
+  Family family_;
+};
+
+// y = updates where there is one, the last of several, else data.
+void update_rule(Vjp& v, const Places& places) {
+  const Expr g = grad(v);
+  const Shape data = v.shape("data"), updates = v.shape("updates");
+  if (v.wants("data")) v.add("data", places.write(g, zeros_like(g, updates), "update"));
+  if (!v.wants("updates")) return;
+  const Expr order = places.ordinals(updates);
+  const Expr last = places.write(zeros_like(order, data), order, "update");
+  const Expr got = places.read(g);
+  v.add("updates", select(equal(places.read(last), order), got, 0.0));
+}
+
+// y = data times all updates of the place; an update gets data times the others. These are counted
+// apart: the product of those other than 0, and the sum of the zeros, which is the product of a
+// single one and so has its derivative.
+void mul_rule(Vjp& v, const Places& places) {
+  const Expr g = grad(v), data = operand(v, "data"), updates = operand(v, "updates");
+  if (v.wants("data")) v.add("data", places.write(g, updates, "mul"));
+  if (!v.wants("updates")) return;
+  const Expr flag = not_equal(updates, 0.0);
+  const Expr others = select(flag, updates, 1.0), zeros = select(flag, 0.0, updates);
+  const Expr product = places.read(places.write(g * data, others, "mul")) / others;
+  const Expr none = zeros_like(g, data.shape());
+  const auto of_place = [&](const Expr& each) {
+    return places.read(places.write(none, each, "add"));
+  };
+  const Expr is_zero = as_number(flag.op("logical_not"), updates);
+  const Expr count = of_place(is_zero) - is_zero, single = of_place(zeros) - zeros;
+  v.add("updates", product * select(count > 0.5, select(count > 1.5, 0.0, single), 1.0));
+}
+
+// y = data over all updates of the place.
+void div_rule(Vjp& v, const Places& places) {
+  const Expr g = grad(v), updates = operand(v, "updates");
+  if (v.wants("data")) v.add("data", places.write(g, updates, "div"));
+  if (v.wants("updates")) v.add("updates", -(places.read(g * result(v)) / updates));
+}
+
+// The largest (smallest) gets the gradient; equal ones share it.
+void extreme_rule(Vjp& v, const Places& places) {
+  const Expr g = grad(v), y = result(v), updates = operand(v, "updates");
+  const Expr kept = equal(operand(v, "data"), y), won = equal(updates, places.read(y));
+  const Expr share = g / places.write(as_number(kept, g), as_number(won, g), "add");
+  if (v.wants("data")) v.add("data", select(kept, share, 0.0));
+  if (v.wants("updates")) v.add("updates", select(won, places.read(share), 0.0));
+}
+
+void rule(Vjp& v, Family family) {
+  const Places places(v, family);
+  switch (mode_of(v)) {
+    case Mode::kUpdate:
+      return update_rule(v, places);
+    case Mode::kMul:
+      return mul_rule(v, places);
+    case Mode::kDiv:
+      return div_rule(v, places);
+    case Mode::kMax:
+    case Mode::kMin:
+      return extreme_rule(v, places);
+    case Mode::kAdd:
+    case Mode::kSub:
+      break;
+  }
+  v.add("data", grad(v));
+  if (!v.wants("updates")) return;
+  const Expr got = places.read(grad(v));
+  v.add("updates", mode_of(v) == Mode::kAdd ? got : -got);
+}
+
+OpDef::VjpRule rule_of(Family family) {
+  return [family](Vjp& v) { rule(v, family); };
+}
+
 OpDef scatter_def(const char* name, bool has_axis) {
   OpDef def(name);
   def.types("T", {DType::kF16, DType::kF32, DType::kI32})
@@ -173,16 +298,25 @@ OpDef scatter_def(const char* name, bool has_axis) {
 
 }  // namespace
 
-OpDef scatter() { return scatter_def("scatter", true).infer(infer_scatter).eval(evaluate_scatter); }
+OpDef scatter() {
+  return scatter_def("scatter", true)
+      .infer(infer_scatter)
+      .eval(evaluate_scatter)
+      .vjp(rule_of(Family::kAxis));
+}
 
 OpDef scatter_along_axis() {
   return scatter_def("scatter_along_axis", true)
       .infer(infer_scatter_along_axis)
-      .eval(evaluate_scatter_along_axis);
+      .eval(evaluate_scatter_along_axis)
+      .vjp(rule_of(Family::kAlongAxis));
 }
 
 OpDef scatter_nd() {
-  return scatter_def("scatter_nd", false).infer(infer_scatter_nd).eval(evaluate_scatter_nd);
+  return scatter_def("scatter_nd", false)
+      .infer(infer_scatter_nd)
+      .eval(evaluate_scatter_nd)
+      .vjp(rule_of(Family::kNd));
 }
 
 }  // namespace mw::ops

@@ -54,6 +54,38 @@ OP_CASES(scatter) {
                 {"mode", text("update")}})
       .expect({bools({0, 0}, {2})});
   add("nothing", {{"data", x}, {"indices", ints({})}, {"updates", normal({0, 3})}}).expect({x});
+  const Tensor three = values({1, 2, 3}, {3}), often = ints({1, 1, -2, 2});
+  const auto combine = [&](const char* mode, const std::vector<double>& updates) {
+    return std::vector<CaseInput>{{"data", three},
+                                  {"indices", often},
+                                  {"updates", values(updates, {4})},
+                                  {"mode", text(mode)}};
+  };
+  add("update of one place, often", combine("update", {4, 5, 6, 7}))
+      .expect({values({1, 6, 7}, {3})});
+  add("sub from one place, often", combine("sub", {4, 5, 6, 7}))
+      .expect({values({1, -13, -4}, {3})});
+  add("mul of one place, often", combine("mul", {4, 5, 6, 7})).expect({values({1, 240, 21}, {3})});
+  add("mul of one place, twice", {{"data", three},
+                                  {"indices", ints({2, -1})},
+                                  {"updates", values({4, 5}, {2})},
+                                  {"mode", text("mul")}})
+      .expect({values({1, 2, 60}, {3})});
+  add("mul of one place, once by 0", combine("mul", {4, 0, 6, 0})).expect({values({1, 0, 0}, {3})});
+  add("mul of one place, twice by 0", combine("mul", {0, 0, 6, 5}))
+      .expect({values({1, 0, 15}, {3})});
+  add("div of one place, often", combine("div", {4, 0.5, 2, -1.5}))
+      .expect({values({1, 0.5, -2}, {3})});
+  add("max of one place, often", combine("max", {4, 7, 6, 2})).expect({values({1, 7, 3}, {3})});
+  add("max of equal ones", combine("max", {4, 4, 1, 3})).expect({values({1, 4, 3}, {3})});
+  add("min of one place, often", combine("min", {1, -4, 3, 5})).expect({values({1, -4, 3}, {3})});
+  add("a matrix of indices along the last axis",
+      {{"data", x},
+       {"indices", ints({2, 0, 1, 2}, {2, 2})},
+       {"updates", values({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2})},
+       {"axis", integer(1)},
+       {"mode", text("update")}})
+      .expect({values({2, 3, 4, 6, 7, 8}, {2, 3})});
   reject("index", {{"data", x}, {"indices", ints({2})}, {"updates", row}},
          "indices: expected values in [-2, 1], got 2");
   reject("negative although validated",
@@ -89,6 +121,16 @@ OP_CASES(scatter_along_axis) {
                         {"updates", values({10, 20, 30, 40}, {2, 1, 2})},
                         {"axis", integer(-2)}})
       .expect({values({1, 22, 13, 4, 35, 6, 7, 48}, {2, 2, 2})});
+  const auto twice = [&](const char* mode) {
+    return std::vector<CaseInput>{{"data", x},
+                                  {"indices", ints({2, 2, 0, -2}, {2, 2})},
+                                  {"updates", values({10, 20, 30, 40}, {2, 2})},
+                                  {"axis", integer(1)},
+                                  {"mode", text(mode)}};
+  };
+  add("update, twice the same", twice("update")).expect({values({1, 2, 20, 30, 40, 6}, {2, 3})});
+  add("mul, twice the same", twice("mul")).expect({values({1, 2, 600, 120, 200, 6}, {2, 3})});
+  add("max, twice the same", twice("max")).expect({values({1, 2, 20, 30, 40, 6}, {2, 3})});
   reject("index",
          {{"data", x},
           {"indices", ints({3, 0}, {2, 1})},
@@ -122,6 +164,15 @@ OP_CASES(scatter_nd) {
                  {"updates", values({7, 8, 9}, {1, 3})},
                  {"mode", text("update")}})
       .expect({values({1, 2, 3, 7, 8, 9}, {2, 3})});
+  const auto twice = [&](const char* mode) {
+    return std::vector<CaseInput>{{"data", x},
+                                  {"indices", ints({1, -1}, {2, 1})},
+                                  {"updates", values({7, 8, 9, 10, 2, 12}, {2, 3})},
+                                  {"mode", text(mode)}};
+  };
+  add("update, twice the same", twice("update")).expect({values({1, 2, 3, 10, 2, 12}, {2, 3})});
+  add("mul, twice the same", twice("mul")).expect({values({1, 2, 3, 280, 80, 648}, {2, 3})});
+  add("min, twice the same", twice("min")).expect({values({1, 2, 3, 4, 2, 6}, {2, 3})});
   add("one element",
       {{"data", x}, {"indices", ints({0, 1})}, {"updates", number(9)}, {"mode", text("max")}})
       .expect({values({1, 9, 3, 4, 5, 6}, {2, 3})});

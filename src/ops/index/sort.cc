@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "ops/index/indices.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -136,6 +137,22 @@ void evaluate_topk(Eval& e) {
   });
 }
 
+void topk_rule(Vjp& v) {
+  const Expr g = grad(v);
+  Value* found = v.operation().outputs.size() > 1 ? v.out(1) : nullptr;
+  if (found == nullptr) {
+    std::vector<Argument> inputs = same_inputs(v, {"x", "k", "axis", "ascending"});
+    found = v.builder().op_results("topk", inputs)[1];
+  }
+  const Expr indices = as({v.builder(), found}, DType::kI32);
+  v.add("x", zeros_like(g, v.shape("x"))
+                 .op_on("data", "scatter_along_axis",
+                        {{"indices", indices.value()},
+                         {"updates", g.value()},
+                         {"axis", v.axis("axis", v.rank("x"))},
+                         {"mode", "add"}}));
+}
+
 }  // namespace
 
 OpDef argsort() {
@@ -145,7 +162,8 @@ OpDef argsort() {
       .input("axis", DType::kI32, kConst | kOptional, -1)
       .input("ascending", DType::kBool, kConst | kOptional, false)
       .infer(infer_argsort)
-      .eval(evaluate_argsort);
+      .eval(evaluate_argsort)
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 OpDef topk() {
@@ -169,7 +187,8 @@ OpDef topk() {
                    .input("output_indices_dtype", DType::kString, kConst | kOptional, "int32");
              })
       .infer(infer_topk)
-      .eval(evaluate_topk);
+      .eval(evaluate_topk)
+      .vjp(topk_rule);
 }
 
 }  // namespace mw::ops

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "ops/expr.h"
 #include "ops/matmul/contract.h"
 
 namespace mw::ops {
@@ -194,6 +195,59 @@ void evaluate(Eval& e) {
   multiply(extents_of(e, equation), x, w, y);
 }
 
+// 1 where the indices along two axes are equal.
+Expr diagonal(const Expr& like, size_t first, size_t second) {
+  const Shape& shape = like.shape();
+  Shape mask(shape.size(), 1);
+  mask[first] = mask[second] = shape[first];
+  const Type square = Type::tensor(like.dtype(), {shape[first], shape[first]});
+  const Expr ones = filled(like.builder(), square, 1);
+  return reshape(ones.op("band_part", {{"lower", 0}, {"upper", 0}}), mask);
+}
+
+// The gradient of one operand: the result's times the other operand, summed over the labels that
+// the operand lacks or has one element of, repeated along those that only it has. A label that
+// stands twice gets it along its diagonal.
+void operand_rule(Vjp& v, const Equation& equation, const Extents& extents, size_t index) {
+  const std::string& term = equation.terms[index];
+  const Shape shape = v.shape("values", index);
+  std::vector<Value*> factors{v.grad()};
+  std::string from = equation.result, labels;
+  if (equation.terms.size() == 2) {
+    factors.push_back(v.in("values", 1 - index));
+    from += "," + equation.terms[1 - index];
+  }
+  Shape meeting(shape.size(), 1);
+  for (size_t i = 0; i < term.size(); ++i) {
+    const bool reached = from.find(term[i]) != std::string::npos;
+    const bool whole = shape[i] == extents.at(term[i]);
+    if (!reached || !whole || labels.find(term[i]) != std::string::npos) continue;
+    labels += term[i];
+    meeting[i] = -1;
+  }
+  Builder& b = v.builder();
+  const Expr product(b, b.op("einsum", {{"values", factors}, {"equation", from + "->" + labels}}));
+  for (size_t i = 0, k = 0; i < meeting.size(); ++i) {
+    if (meeting[i] == -1) meeting[i] = product.shape()[k++];
+  }
+  Expr gradient = repeat_to(reshape(product, meeting), shape);
+  for (size_t i = 0; i < term.size(); ++i) {
+    for (size_t j = i + 1; j < term.size(); ++j) {
+      const bool twice = term[i] == term[j] && shape[i] == shape[j] && shape[i] != 1;
+      if (twice) gradient = gradient * diagonal(gradient, i, j);
+    }
+  }
+  v.add("values", gradient, index);
+}
+
+void rule(Vjp& v) {
+  const Equation equation = parse(v);
+  const Extents extents = extents_of(v, equation);
+  for (size_t i = 0; i < equation.terms.size(); ++i) {
+    if (v.wants("values", i)) operand_rule(v, equation, extents, i);
+  }
+}
+
 }  // namespace
 
 OpDef einsum() {
@@ -202,7 +256,8 @@ OpDef einsum() {
       .input("values", "T", kVariadic)
       .input("equation", DType::kString, kConst)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

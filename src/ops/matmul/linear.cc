@@ -1,5 +1,6 @@
 // linear: y = x * transposed(weight) + bias over the last axis of x. Weight and bias of another
 // dtype are converted to that of x.
+#include "ops/expr.h"
 #include "ops/matmul/contract.h"
 
 namespace mw::ops {
@@ -56,6 +57,18 @@ void evaluate(Eval& e) {
   }
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x");
+  if (v.wants("x")) v.add("x", matmul(g, operand_as(v, "weight", g)));
+  if (v.wants("weight")) {
+    const int64_t depth = x.shape().back(), width = g.shape().back();
+    const int64_t rows = count_of({x.shape().begin(), x.shape().end() - 1});
+    const Expr g_rows = reshape(g, {rows, width}), x_rows = reshape(x, {rows, depth});
+    contribute(v, "weight", matmul(g_rows, x_rows, true, false));
+  }
+  contribute(v, "bias", g);
+}
+
 }  // namespace
 
 OpDef linear() {
@@ -70,7 +83,8 @@ OpDef linear() {
             def.types("U", {DType::kF16, DType::kF32, DType::kI32}).retype({"weight", "bias"}, "U");
           })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

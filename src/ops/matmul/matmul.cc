@@ -1,4 +1,5 @@
 // matmul: batched matrix product with NumPy's broadcasting and rank-1 operands.
+#include "ops/expr.h"
 #include "ops/matmul/contract.h"
 
 namespace mw::ops {
@@ -83,6 +84,40 @@ void evaluate(Eval& e) {
   contract(c, x, y, out);
 }
 
+// Where y is one matrix for all batches of x, its gradient is a single product.
+Expr gradient_of_shared_y(const Factors& f, const Expr& g, const Expr& x, const Shape& y) {
+  const int64_t rows = count_of(f.x_batch) * f.m;
+  const Expr g_rows = reshape(g, {rows, f.n}), x_rows = reshape(x, {rows, f.x_k});
+  return reshape(f.transpose_y || f.y_is_vector ? matmul(g_rows, x_rows, true, false)
+                                                : matmul(x_rows, g_rows, true, false),
+                 y);
+}
+
+// A vector counts as one row: of x, or of a transposed y.
+void rule(Vjp& v) {
+  const Factors f = factors_of(v);
+  Shape full = broadcast(v, "y", f.x_batch, f.y_batch);
+  const bool y_is_shared = count_of(f.y_batch) == 1 && count_of(f.x_batch) == count_of(full);
+  full.insert(full.end(), {f.m, f.n});
+  const Expr g = reshape(grad(v), full);
+  const bool transpose_y = f.transpose_y || f.y_is_vector;
+  Expr x = operand_as(v, "x", g), y = operand_as(v, "y", g);
+  if (f.x_is_vector) x = reshape(x, {1, f.x_k});
+  if (f.y_is_vector) y = reshape(y, {1, f.y_k});
+  if (v.wants("x")) {
+    contribute(v, "x",
+               f.transpose_x ? matmul(y, g, transpose_y, true) : matmul(g, y, false, !transpose_y));
+  }
+  if (!v.wants("y")) return;
+  if (y_is_shared && !f.transpose_x) {
+    contribute(v, "y", gradient_of_shared_y(f, g, x, v.shape("y")));
+  } else {
+    contribute(
+        v, "y",
+        transpose_y ? matmul(g, x, true, f.transpose_x) : matmul(x, g, !f.transpose_x, false));
+  }
+}
+
 }  // namespace
 
 OpDef matmul() {
@@ -97,7 +132,8 @@ OpDef matmul() {
                def.types("U", {DType::kF16, DType::kF32, DType::kI32}).retype({"y"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

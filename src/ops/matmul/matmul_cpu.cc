@@ -27,6 +27,33 @@ bool read_bias(Claim& claim, std::optional<Tensor>& bias) {
   return bias->dtype() == DType::kF32;
 }
 
+bool is_zero(const Tensor& tensor) {
+  for (int64_t i = 0; i < tensor.count(); ++i) {
+    if (tensor.number_at(i) != 0) return false;
+  }
+  return true;
+}
+
+// A weight that changes between runs is read where it lies.
+std::unique_ptr<Kernel> make_trained(Claim& claim, const cpu::WeightGemm& shape) {
+  const OpView& op = claim.op();
+  if (op.dtype("weight") != DType::kF32) return nullptr;
+  cpu::BatchGemm gemm;
+  gemm.m = shape.m;
+  gemm.n = shape.n;
+  gemm.k = shape.k;
+  if (op.has("bias") && !(claim.frozen("bias") && is_zero(claim.constant("bias")))) {
+    if (op.dtype("bias") != DType::kF32) return nullptr;
+    gemm.bias = claim.dense("bias").ref;
+  }
+  gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
+  gemm.w = claim.dense("weight");
+  std::swap(gemm.w.shape[0], gemm.w.shape[1]);
+  std::swap(gemm.w.strides[0], gemm.w.strides[1]);
+  gemm.activation = claim.take_activation(cpu::can_activate);
+  return cpu::make_gemm(claim, gemm);
+}
+
 std::unique_ptr<Kernel> make_linear(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x");
@@ -37,7 +64,9 @@ std::unique_ptr<Kernel> make_linear(Claim& claim) {
   gemm.k = x.back();
   gemm.m = count_of({x.begin(), x.end() - 1});
   gemm.n = op.operation().outputs[0]->type.shape().back();
-  if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0 || !read_bias(claim, gemm.bias)) return nullptr;
+  if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0) return nullptr;
+  if (!claim.frozen("weight")) return make_trained(claim, gemm);
+  if (!read_bias(claim, gemm.bias)) return nullptr;
   std::optional<plan::Weight> weight = claim.weight("weight");
   if (!weight) return nullptr;
   gemm.weight = std::move(*weight);

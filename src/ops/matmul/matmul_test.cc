@@ -135,6 +135,9 @@ OP_CASES(matmul) {
   pair({17, 33}, {33, 35});
   pair({2, 3, 4}, {2, 4, 5});
   pair({10, 4, 3}, {5, 10, 3, 2});
+  pair({2, 3, 2, 4}, {4, 5});
+  pair({2, 3, 4}, {1, 4, 5});
+  pair({3, 4}, {2, 4, 5});
   pair({5, 1, 4, 3}, {1, 2, 3, 2});
   pair({1, 1}, {1, 1});
   pair({4}, {4});
@@ -148,6 +151,15 @@ OP_CASES(matmul) {
   add("transposed x", {{"x", normal({2, 4, 3})}, {"y", normal({4, 5})}, {"transpose_x", yes}})
       .tolerance(Kind::kReduction);
   add("transposed y", {{"x", normal({3, 4})}, {"y", normal({2, 5, 4})}, {"transpose_y", yes}})
+      .tolerance(Kind::kReduction);
+  add("one matrix for all batches, transposed",
+      {{"x", normal({2, 3, 4})}, {"y", normal({5, 4})}, {"transpose_y", yes}})
+      .tolerance(Kind::kReduction);
+  add("a vector by transposed matrices",
+      {{"x", normal({4})}, {"y", normal({2, 5, 4})}, {"transpose_y", yes}})
+      .tolerance(Kind::kReduction);
+  add("transposed matrices by a vector",
+      {{"x", normal({2, 4, 3})}, {"y", normal({4})}, {"transpose_x", yes}})
       .tolerance(Kind::kReduction);
   add("both transposed", {{"x", normal({2, 1, 4, 3})},
                           {"y", normal({3, 5, 4})},
@@ -207,6 +219,11 @@ OP_CASES(einsum) {
   rows("i,i->", {5}, {5});
   rows("ij,kl->jl", {3, 4}, {5, 6});
   rows("iij,jk->ik", {3, 3, 4}, {4, 5});
+  rows("iij,jk->ik", {3, 1, 4}, {4, 5});
+  rows("ij,jk->ik", {3, 1}, {4, 5});
+  rows("ij,jk->ik", {3, 4}, {1, 5});
+  rows("ij,jk->k", {3, 4}, {4, 5});
+  rows("iia,aj->aj", {3, 3, 2}, {2, 4});
   rows("bi,bi->b", {0, 4}, {0, 4});
   rows("ij,jk->ik", {3, 0}, {0, 5});
   add("one operand: a trace",

@@ -40,6 +40,26 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x");
+  if (count_of(x.shape()) == 0) return;
+  const int64_t rank = v.rank("x");
+  const Expr rstd =
+      operand_as(v, "variance", x).op("rsqrt", {x.number("epsilon", v.number("epsilon"))});
+  const Expr scale = v.has("gamma") ? operand_as(v, "gamma", x) * rstd : rstd;
+  if (v.wants("x")) v.add("x", g * along_axis(scale, 1, rank));
+  if (v.wants("mean") || v.wants("beta")) {
+    const Expr sum = sum_but(g, 1);
+    contribute(v, "beta", sum);
+    if (v.wants("mean")) contribute(v, "mean", -(sum * scale));
+  }
+  if (!v.wants("gamma") && !v.wants("variance")) return;
+  const Expr centred = x - along_axis(operand_as(v, "mean", x), 1, rank);
+  const Expr of_gamma = sum_but(g * centred, 1) * rstd;
+  contribute(v, "gamma", of_gamma);
+  if (v.wants("variance")) contribute(v, "variance", of_gamma * (scale * rstd) * -0.5);
+}
+
 }  // namespace
 
 OpDef batch_norm() {
@@ -57,7 +77,8 @@ OpDef batch_norm() {
                    .retype({"mean", "variance", "gamma", "beta", "epsilon"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

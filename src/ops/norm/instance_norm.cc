@@ -50,6 +50,15 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  std::vector<int64_t> axes;
+  for (size_t i = 2; i < x.size(); ++i) axes.push_back(static_cast<int64_t>(i));
+  Shape affine(x.size(), 1);
+  affine[1] = x[1];
+  standardised_rule(v, axes, affine);
+}
+
 }  // namespace
 
 OpDef instance_norm() {
@@ -64,7 +73,8 @@ OpDef instance_norm() {
                def.types("U", {DType::kF16, DType::kF32}).retype({"gamma", "beta", "epsilon"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,6 +1,7 @@
 // l2_norm: y = x / sqrt(sum(x * x) + epsilon) over the last three axes.
 #include <cmath>
 
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -36,6 +37,15 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v), x = operand(v, "x"), y = result(v);
+  const int64_t rank = v.rank("x");
+  const std::vector<int64_t> axes{rank - 3, rank - 2, rank - 1};
+  const Expr scale =
+      reduce_sum(square(x), axes, true).op("rsqrt", {x.number("epsilon", v.number("epsilon"))});
+  v.add("x", scale * (g - y * reduce_sum(g * y, axes, true)));
+}
+
 }  // namespace
 
 OpDef l2_norm() {
@@ -48,7 +58,8 @@ OpDef l2_norm() {
                def.types("U", {DType::kF16, DType::kF32}).retype({"epsilon"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -79,6 +79,19 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  const std::vector<bool> selected = normalised_axes(v, v.rank("x"));
+  std::vector<int64_t> axes;
+  Shape affine(x.size(), 1);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (!selected[i]) continue;
+    axes.push_back(static_cast<int64_t>(i));
+    affine[i] = x[i];
+  }
+  standardised_rule(v, axes, affine);
+}
+
 }  // namespace
 
 OpDef layer_norm() {
@@ -94,7 +107,8 @@ OpDef layer_norm() {
                def.types("U", {DType::kF16, DType::kF32}).retype({"gamma", "beta", "epsilon"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

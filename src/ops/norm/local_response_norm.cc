@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -48,6 +49,30 @@ void evaluate(Eval& e) {
   });
 }
 
+// x as [instances, channels, inner].
+Shape folded(const Shape& x) {
+  const size_t channel = x.size() == 3 ? 0 : 1;
+  return {product(x, 0, channel), x[channel], product(x, channel + 1, x.size())};
+}
+
+// With s = k + alpha / size * sum(x * x), y = x s^-beta:
+// dx = g s^-beta - 2 x beta alpha / size * sum(g y / s) over the windows that hold it.
+void rule(Vjp& v) {
+  if (count_of(v.shape("x")) == 0) return;
+  const Shape shape = folded(v.shape("x"));
+  const Expr g = reshape(grad(v), shape), x = reshape(operand(v, "x"), shape);
+  const Expr y = reshape(result(v), shape);
+  const int64_t size = std::min(v.integer("size"), 2 * shape[1]);
+  const Expr window = filled(v.builder(), Type::tensor(x.dtype(), {shape[1], shape[1]}), 1)
+                          .op("band_part", {{"lower", size / 2}, {"upper", (size - 1) / 2}});
+  const double scale = v.number("alpha") / static_cast<double>(v.integer("size"));
+  const double beta = v.number("beta");
+  const Expr sums = matmul(window, square(x)) * scale + v.number("k");
+  const Expr direct = g * pow(sums, -beta);
+  const Expr shared = matmul(window, g * y / sums, true) * (2 * beta * scale);
+  v.add("x", reshape(direct - x * shared, v.shape("x")));
+}
+
 }  // namespace
 
 OpDef local_response_norm() {
@@ -63,7 +88,8 @@ OpDef local_response_norm() {
                def.types("U", {DType::kF16, DType::kF32}).retype({"alpha", "beta", "k"}, "U");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ops/expr.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -13,5 +14,9 @@ void expect_parameters(const OpView& op, std::initializer_list<std::string_view>
                        const Shape& shape);
 // The elements of `input`, or `count` times `fallback` when it is absent.
 std::vector<double> parameter(Eval& e, std::string_view input, int64_t count, double fallback);
+
+// Rule of y = gamma * n + beta, n being x with mean 0 and variance 1 over `axes`; gamma and beta
+// meet x in the shape `affine`.
+void standardised_rule(Vjp& v, const std::vector<int64_t>& axes, const Shape& affine);
 
 }  // namespace mw::ops

@@ -59,6 +59,12 @@ OP_CASES(layer_norm) {
       {{"x", x}, {"axes", ints({2, 0})}, {"gamma", normal({2, 5})}, {"beta", normal({2, 5})}})
       .tolerance(kind);
   add("all axes, no affine", {{"x", x}}).tolerance(kind);
+  add("rows without variance", {{"x", values({1, 2, 4, 3, 3, 3}, {2, 3})},
+                                {"axes", ints({1})},
+                                {"gamma", values({1, -2, 3}, {3})},
+                                {"beta", values({1, 2, 3}, {3})},
+                                {"epsilon", number(0.25)}})
+      .tolerance(kind);
   add("offset alone", {{"x", x}, {"axes", ints({1})}, {"beta", normal({3})}}).tolerance(kind);
   add("one element per row", {{"x", normal({4, 1})}, {"axes", ints({1})}, {"beta", normal({1})}})
       .tolerance(kind);
@@ -119,6 +125,7 @@ OP_CASES(batch_norm) {
     inputs.push_back({"beta", normal({channels})});
     return inputs;
   };
+  add("rank 2, affine", affine(with({4, 3}, 3), 3)).tolerance(kind);
   add("rank 3", with({2, 3, 4}, 3)).tolerance(kind);
   add("rank 4, affine", affine(with({2, 3, 2, 2}, 3), 3)).tolerance(kind);
   add("rank 5, affine", affine(with({1, 2, 2, 2, 3}, 2), 2)).tolerance(kind);
@@ -203,6 +210,9 @@ OP_CASES(local_response_norm) {
   const auto kind = Kind::kReduction;
   const auto size = [&](int64_t n) { return CaseInput("size", integer(n)); };
   add("odd size", {{"x", normal({2, 6, 3, 1})}, size(3)}).tolerance(kind);
+  add("a steep slope",
+      {{"x", normal({2, 5, 2, 1})}, size(3), {"alpha", number(2)}, {"beta", number(1.5)}})
+      .tolerance(kind);
   add("even size reaches further back",
       {{"x", normal({1, 6, 2, 2})}, size(4), {"alpha", number(2)}})
       .tolerance(kind);

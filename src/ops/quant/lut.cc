@@ -295,7 +295,8 @@ OpDef constexpr_lut_to_dense() {
              })
       .traits(kConstexpr)
       .infer(infer)
-      .eval(evaluate_decoded);
+      .eval(evaluate_decoded)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

@@ -108,7 +108,8 @@ OpDef quantize() {
       .dtype_input("output_dtype")
       .first(Opset::kIos17)
       .infer(infer_quantize)
-      .eval(evaluate_quantize);
+      .eval(evaluate_quantize)
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 OpDef dequantize() {
@@ -121,7 +122,8 @@ OpDef dequantize() {
       .input("axis", DType::kI32, kConst | kOptional)
       .first(Opset::kIos17)
       .infer(infer_dequantize)
-      .eval(evaluate_dequantize);
+      .eval(evaluate_dequantize)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

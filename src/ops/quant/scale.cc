@@ -159,7 +159,8 @@ OpDef constexpr_affine_dequantize() {
       .first(Opset::kIos16)
       .traits(kConstexpr)
       .infer(infer_affine)
-      .eval(evaluate_decoded);
+      .eval(evaluate_decoded)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef constexpr_blockwise_shift_scale() {
@@ -173,7 +174,8 @@ OpDef constexpr_blockwise_shift_scale() {
       .first(Opset::kIos18)
       .traits(kConstexpr)
       .infer(infer_blockwise)
-      .eval(evaluate_decoded);
+      .eval(evaluate_decoded)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef constexpr_cast() {
@@ -184,7 +186,8 @@ OpDef constexpr_cast() {
       .first(Opset::kIos16)
       .traits(kConstexpr)
       .infer(infer_cast)
-      .eval(evaluate_decoded);
+      .eval(evaluate_decoded)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

@@ -271,7 +271,8 @@ OpDef constexpr_sparse_to_dense() {
              })
       .traits(kConstexpr)
       .infer(infer_dense)
-      .eval(evaluate_decoded);
+      .eval(evaluate_decoded)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef constexpr_lut_to_sparse() {
@@ -285,7 +286,8 @@ OpDef constexpr_lut_to_sparse() {
       .first(Opset::kIos18)
       .traits(kConstexpr)
       .infer(infer_lut)
-      .eval(evaluate_sparse);
+      .eval(evaluate_sparse)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 OpDef constexpr_sparse_blockwise_shift_scale() {
@@ -300,7 +302,8 @@ OpDef constexpr_sparse_blockwise_shift_scale() {
       .first(Opset::kIos18)
       .traits(kConstexpr)
       .infer(infer_blockwise)
-      .eval(evaluate_sparse);
+      .eval(evaluate_sparse)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

@@ -76,7 +76,8 @@ OpDef random_categorical() {
       .input("seed", DType::kI32, kConst | kOptional, -1)
       .traits(kRandom)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .no_vjp(NoGradient::kRandom);
 }
 
 }  // namespace mw::ops

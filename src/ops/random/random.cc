@@ -112,7 +112,8 @@ OpDef random_uniform() {
       .infer([](const OpView& op) {
         return infer(op, {"low", "high"});
       })
-      .eval(evaluate_uniform);
+      .eval(evaluate_uniform)
+      .no_vjp(NoGradient::kRandom);
 }
 
 OpDef random_normal() {
@@ -122,14 +123,16 @@ OpDef random_normal() {
       .infer([](const OpView& op) {
         return infer(op, {"mean", "stddev"});
       })
-      .eval(evaluate_normal);
+      .eval(evaluate_normal)
+      .no_vjp(NoGradient::kRandom);
 }
 
 OpDef random_bernoulli() {
   return distribution("random_bernoulli")
       .input("prob", "T", kConst | kOptional, 0.5)
       .infer([](const OpView& op) { return infer(op, {"prob"}); })
-      .eval(evaluate_bernoulli);
+      .eval(evaluate_bernoulli)
+      .no_vjp(NoGradient::kRandom);
 }
 
 }  // namespace mw::ops

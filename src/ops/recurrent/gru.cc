@@ -6,7 +6,10 @@
 //
 // With direction 'reverse' the output sequence is in the order of processing: the last step of x
 // comes first.
+#include <algorithm>
+
 #include "ops/recurrent/layer.h"
+#include "ops/recurrent/unrolled.h"
 
 namespace mw::ops {
 namespace {
@@ -111,6 +114,111 @@ void evaluate(Eval& e) {
   e.set_out(1, Tensor::from(h, {layer.batch, layer.hidden}).to(dtype));
 }
 
+// --- gradients -------------------------------------------------------------------------------
+
+// One step: the state before it, its gates, and with reset_after what the reset scales, R_o h +
+// b_o.
+struct Step {
+  Expr h, r, o, z, scaled;
+  [[nodiscard]] Expr next_h() const { return o + z * (h - o); }
+};
+
+struct GruPass : Pass {
+  bool reset_after = false;
+  std::vector<Expr> weights;  // R_r, R_o, R_z
+  Part bias;                  // with reset_after
+
+  [[nodiscard]] Step forward(const Vjp& v, const Expr& from_input, const Expr& h) const;
+  // Replaces the gradient of the state after a step by that before it; adds those of W x + b and of
+  // R h, [1, batch, 3 * hidden] both, to the lists.
+  void backward(const Vjp& v, const Step& step, Expr& of_h, std::vector<Expr>& of_input,
+                std::vector<Expr>& of_hidden) const;
+  void add_weights(Vjp& v, const std::vector<Step>& steps, const Expr& of_hidden) const;
+};
+
+Step GruPass::forward(const Vjp& v, const Expr& from_input, const Expr& h) const {
+  const std::vector<Expr> input = split(from_input, 2, kGates);
+  const auto share = [&](const Expr& state, size_t gate) {
+    return matmul(state, weights[gate], false, true);
+  };
+  if (reset_after) {
+    const Expr whole = concat({share(h, 0), share(h, 1), share(h, 2)}, 2);
+    const std::vector<Expr> hidden = split(bias ? whole + *bias : whole, 2, kGates);
+    const Expr r = activate(v, "recurrent_activation", input[0] + hidden[0]);
+    const Expr o = activate(v, "activation", input[1] + r * hidden[1]);
+    return {h, r, o, activate(v, "recurrent_activation", input[2] + hidden[2]), hidden[1]};
+  }
+  const Expr r = activate(v, "recurrent_activation", input[0] + share(h, 0));
+  const Expr z = activate(v, "recurrent_activation", input[2] + share(h, 2));
+  return {h, r, activate(v, "activation", input[1] + share(r * h, 1)), z, h};
+}
+
+void GruPass::backward(const Vjp& v, const Step& s, Expr& of_h, std::vector<Expr>& of_input,
+                       std::vector<Expr>& of_hidden) const {
+  const auto through = [&](const char* activation, const Expr& y, const Expr& g) {
+    return through_activation(v, activation, y, g);
+  };
+  const Expr of_z = through("recurrent_activation", s.z, of_h * (s.h - s.o));
+  const Expr of_o = through("activation", s.o, of_h * (1.0 - s.z));
+  // Without reset_after R_o multiplies r h, and what reaches r h reaches both.
+  const Expr of_product = reset_after ? of_o : matmul(of_o, weights[1]);
+  const Expr of_r = through("recurrent_activation", s.r, of_product * s.scaled);
+  const Expr inside = of_product * s.r;
+  of_h = of_h * s.z + matmul(of_r, weights[0]) + matmul(of_z, weights[2]) +
+         (reset_after ? matmul(inside, weights[1]) : inside);
+  of_input.push_back(concat({of_r, of_o, of_z}, 2));
+  of_hidden.push_back(reset_after ? concat({of_r, inside, of_z}, 2) : of_input.back());
+}
+
+void GruPass::add_weights(Vjp& v, const std::vector<Step>& steps, const Expr& of_hidden) const {
+  if (!v.wants("weight_hh")) return;
+  std::vector<Expr> states, reset;
+  for (const Step& step : steps) states.push_back(step.h);
+  const Expr h = gathered(states);
+  if (reset_after) return v.add("weight_hh", gradient_of_weight(of_hidden, h));
+  for (const Step& step : steps) reset.push_back(step.r * step.h);
+  const std::vector<Expr> gates = split(of_hidden, 2, kGates);
+  v.add("weight_hh",
+        concat({gradient_of_weight(gates[0], h), gradient_of_weight(gates[1], gathered(reset)),
+                gradient_of_weight(gates[2], h)},
+               0));
+}
+
+void rule(Vjp& v) {
+  GruPass pass;
+  pass.layer = layer_of(v, kGates);
+  if (pass.layer.batch * pass.layer.hidden == 0) return;
+  const Part last = pass.last_seed(v);
+  if (pass.layer.steps == 0) return add_state(v, "initial_h", {last});
+  pass.backwards = direction_of(v, false) == Direction::kReverse;
+  pass.reset_after = resets_after(v);
+  pass.weights = split(operand(v, "weight_hh"), 0, kGates);
+  if (pass.reset_after && v.has("bias")) pass.bias = operand(v, "bias");
+  std::vector<std::string> biases;
+  if (v.def().find_input("input_bias") != nullptr) biases.emplace_back("input_bias");
+  if (!pass.reset_after) biases.emplace_back("bias");
+  std::vector<Step> steps;
+  for (const Expr& from_input : pass.from_input(v, biases)) {
+    const Expr h = steps.empty() ? pass.columns(operand(v, "initial_h")) : steps.back().next_h();
+    steps.push_back(pass.forward(v, from_input, h));
+  }
+  const std::vector<Part> seeds = pass.seeds(v);
+  Part of_h = last;
+  std::vector<Expr> of_input, of_hidden;
+  for (size_t step = steps.size(); step-- > 0;) {
+    Expr g = *sum(of_h, seeds[step]);
+    pass.backward(v, steps[step], g, of_input, of_hidden);
+    of_h = g;
+  }
+  add_state(v, "initial_h", {of_h});
+  std::reverse(of_input.begin(), of_input.end());
+  std::reverse(of_hidden.begin(), of_hidden.end());
+  const Expr all = pass.gathered(of_hidden);
+  pass.add_input(v, biases, pass.reset_after ? pass.gathered(of_input) : all);
+  if (pass.bias) v.add("bias", all);
+  pass.add_weights(v, steps, all);
+}
+
 }  // namespace
 
 OpDef gru() {
@@ -135,7 +243,8 @@ OpDef gru() {
                    .input("input_bias", "T", kConst | kOptional);
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

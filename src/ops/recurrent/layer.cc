@@ -55,9 +55,14 @@ std::vector<Type> result_types(const OpView& op, const Layer& layer, int64_t dir
   return types;
 }
 
-Activation activation_of(const OpView& op, std::string_view input) {
+std::string activation_name(const OpView& op, std::string_view input) {
   std::string name = op.text(input);
   for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+Activation activation_of(const OpView& op, std::string_view input) {
+  const std::string name = activation_name(op, input);
   if (name == "tanh" || name == "scaled_tanh") return [](double v) { return std::tanh(v); };
   if (name == "sigmoid") return [](double v) { return 1 / (1 + std::exp(-v)); };
   if (name == "hard_sigmoid" || name == "sigmoid_hard") {

@@ -3,6 +3,7 @@
 // The arithmetic is in double throughout; results are rounded to their dtype at the end.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ops/support.h"
@@ -29,6 +30,8 @@ Direction direction_of(const OpView& op, bool may_be_bidirectional);
 std::vector<Type> result_types(const OpView& op, const Layer& layer, int64_t directions,
                                size_t states);
 
+// The activation that `input` names, in lower case.
+std::string activation_name(const OpView& op, std::string_view input);
 using Activation = double (*)(double);
 // By MIL's name; scaled_tanh has its default scales of 1 here, hard_sigmoid 0.2 and 0.5.
 Activation activation_of(const OpView& op, std::string_view input);

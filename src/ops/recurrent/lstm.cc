@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "ops/recurrent/layer.h"
+#include "ops/recurrent/unrolled.h"
 
 namespace mw::ops {
 namespace {
@@ -135,6 +136,132 @@ void evaluate(Eval& e) {
   e.set_out(2, results.c.to(dtype));
 }
 
+// --- gradients -------------------------------------------------------------------------------
+
+// One step: the states before it, its gates, the cell before and after clipping, activation(c').
+struct Step {
+  Expr h, c, i, f, o, z, unclipped, next_c, active;
+  [[nodiscard]] Expr next_h() const { return o * active; }
+};
+
+struct LstmPass : Pass {
+  std::vector<Expr> peepholes;  // none, or i, f, o
+  std::optional<double> clip;
+
+  [[nodiscard]] Expr peeped(const Expr& gate, size_t which, const Expr& cell) const {
+    return peepholes.empty() ? gate : gate + peepholes[which] * cell;
+  }
+  [[nodiscard]] Step forward(const Vjp& v, const Expr& from_input, const Expr& h,
+                             const Expr& c) const;
+  // Replaces the gradients of the states after a step by those before it; returns that of the
+  // gates.
+  Expr backward(const Vjp& v, const Step& step, const Expr& weight, Part& of_h, Part& of_c) const;
+  void add_peepholes(Vjp& v, const std::vector<Step>& steps, const Expr& of_gates) const;
+};
+
+Step LstmPass::forward(const Vjp& v, const Expr& from_input, const Expr& h, const Expr& c) const {
+  const Expr sums = from_input + matmul(h, operand(v, named("weight_hh")), false, true);
+  const std::vector<Expr> gates = split(sums, 2, kGates);
+  const Expr i = activate(v, "recurrent_activation", peeped(gates[0], 0, c));
+  const Expr f = activate(v, "recurrent_activation", peeped(gates[1], 1, c));
+  const Expr z = activate(v, "cell_activation", gates[3]);
+  const Expr unclipped = f * c + i * z;
+  Expr next_c = unclipped;
+  if (clip) {
+    next_c = next_c.op("minimum", {next_c.number("y", *clip)});
+    next_c = next_c.op("maximum", {next_c.number("y", -*clip)});
+  }
+  const Expr o = activate(v, "recurrent_activation", peeped(gates[2], 2, next_c));
+  return {h, c, i, f, o, z, unclipped, next_c, activate(v, "activation", next_c)};
+}
+
+Expr LstmPass::backward(const Vjp& v, const Step& s, const Expr& weight, Part& of_h,
+                        Part& of_c) const {
+  const auto through = [&](const char* activation, const Expr& y, const Expr& g) {
+    return through_activation(v, activation, y, g);
+  };
+  const Expr g = of_h ? *of_h : filled(v.builder(), s.h.value()->type, 0);
+  const Expr of_o = through("recurrent_activation", s.o, g * s.active);
+  Expr cell = *sum(of_c, through("activation", s.active, g * s.o));
+  if (!peepholes.empty()) cell = cell + of_o * peepholes[2];
+  if (clip) cell = select(s.unclipped.op("abs") < *clip, cell, 0.0);
+  const Expr of_i = through("recurrent_activation", s.i, cell * s.z);
+  const Expr of_f = through("recurrent_activation", s.f, cell * s.c);
+  const Expr of_z = through("cell_activation", s.z, cell * s.i);
+  cell = cell * s.f;
+  if (!peepholes.empty()) cell = cell + of_i * peepholes[0] + of_f * peepholes[1];
+  const Expr of_gates = concat({of_i, of_f, of_o, of_z}, 2);
+  of_c = cell;
+  of_h = matmul(of_gates, weight);
+  return of_gates;
+}
+
+void LstmPass::add_peepholes(Vjp& v, const std::vector<Step>& steps, const Expr& of_gates) const {
+  if (!v.wants(named("peephole"))) return;
+  std::vector<Expr> before, after;
+  for (const Step& step : steps) {
+    before.push_back(step.c);
+    after.push_back(step.next_c);
+  }
+  const std::vector<Expr> gates = split(of_gates, 2, kGates);
+  const Expr cells = gathered(before), next_cells = gathered(after);
+  v.add(named("peephole"), concat({sum_but(gates[0] * cells, 2), sum_but(gates[1] * cells, 2),
+                                   sum_but(gates[2] * next_cells, 2)},
+                                  0));
+}
+
+// Adds the gradients of the weights; returns those of the initial states.
+std::pair<Part, Part> differentiate(Vjp& v, LstmPass& pass) {
+  Part of_h = pass.last_seed(v), of_c = pass.last_state_seed(v, 2);
+  if (pass.layer.steps == 0) return {of_h, of_c};
+  const std::string bias = pass.named("bias"), weight_name = pass.named("weight_hh");
+  const std::string peephole = pass.named("peephole");
+  if (v.has(peephole)) pass.peepholes = split(operand(v, peephole), 0, 3);
+  if (v.has("clip")) pass.clip = v.number("clip");
+  std::vector<Step> steps;
+  for (const Expr& from_input : pass.from_input(v, {bias})) {
+    const bool first = steps.empty();
+    const Expr h = first ? pass.columns(operand(v, "initial_h")) : steps.back().next_h();
+    const Expr c = first ? pass.columns(operand(v, "initial_c")) : steps.back().next_c;
+    steps.push_back(pass.forward(v, from_input, h, c));
+  }
+  const std::vector<Part> seeds = pass.seeds(v);
+  const Expr weight = operand(v, weight_name);
+  std::vector<Expr> of_gates, states;
+  for (size_t step = steps.size(); step-- > 0;) {
+    of_h = sum(of_h, seeds[step]);
+    of_gates.push_back(pass.backward(v, steps[step], weight, of_h, of_c));
+  }
+  std::reverse(of_gates.begin(), of_gates.end());
+  for (const Step& step : steps) states.push_back(step.h);
+  const Expr all = pass.gathered(of_gates);
+  pass.add_input(v, {bias}, all);
+  if (v.wants(weight_name)) v.add(weight_name, gradient_of_weight(all, pass.gathered(states)));
+  pass.add_peepholes(v, steps, all);
+  return {of_h, of_c};
+}
+
+void rule(Vjp& v) {
+  const Layer layer = layer_of(v, kGates);
+  if (layer.batch * layer.hidden == 0) return;
+  const Direction direction = direction_of(v, true);
+  const int64_t halves = direction == Direction::kBidirectional ? 2 : 1;
+  std::vector<Part> of_h, of_c;
+  for (int64_t half = 0; half < halves; ++half) {
+    LstmPass pass;
+    pass.layer = layer;
+    pass.suffix = half == 1 ? "_back" : "";
+    pass.half = half, pass.halves = halves;
+    pass.backwards = half == 1 || direction == Direction::kReverse;
+    pass.in_order_of_x = halves == 2;
+    const auto [h, c] = differentiate(v, pass);
+    of_h.push_back(h);
+    of_c.push_back(c);
+  }
+  add_state(v, "initial_h", of_h);
+  add_state(v, "initial_c", of_c);
+}
+
 }  // namespace
 
 OpDef lstm() {
@@ -162,7 +289,8 @@ OpDef lstm() {
                def.types("T", {DType::kF16, DType::kF32});
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

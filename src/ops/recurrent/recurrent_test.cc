@@ -250,6 +250,13 @@ OP_CASES(gru) {
       .tolerance(kind);
   add("reset after without biases", layer(*this, 3, {3, 2, 3}, 4, {{"reset_after", yes}}))
       .tolerance(kind);
+  add("reset after, reversed, all steps", layer(*this, 3, {3, 2, 3}, 2,
+                                                {{"bias", normal({6})},
+                                                 {"reset_after", yes},
+                                                 {"output_sequence", yes},
+                                                 {"direction", text("reverse")}}))
+      .tolerance(kind);
+  add("one step", layer(*this, 3, {1, 2, 3}, 2)).tolerance(kind);
   add("other activations",
       layer(*this, 3, {3, 1, 3}, 2,
             {{"activation", text("relu")}, {"recurrent_activation", text("hard_sigmoid")}}))
@@ -306,6 +313,25 @@ OP_CASES(lstm) {
       .tolerance(kind);
   add("peephole and clip", one({{"peephole", normal({15})}, {"clip", number(0.25)}}))
       .tolerance(kind);
+  add("both directions, all steps, all inputs", both({{"output_sequence", yes},
+                                                      {"bias", normal({20})},
+                                                      {"bias_back", normal({20})},
+                                                      {"peephole", normal({15})},
+                                                      {"peephole_back", normal({15})},
+                                                      {"clip", number(0.5)}}))
+      .tolerance(kind);
+  add("one step", one({{"output_sequence", yes}, {"peephole", normal({6})}}, {1, 2, 3}, 2))
+      .tolerance(kind);
+  for (const double clip : {0.0, 0.1, 0.5, 5.0}) {
+    add("a cell clipped", one({{"clip", number(clip)}}, {2, 1, 2}, 2)).tolerance(kind);
+  }
+  for (const char* name : {"sigmoid", "linear", "relu", "sigmoid_hard"}) {
+    add(std::string("activations: ") + name, one({{"activation", text(name)},
+                                                  {"cell_activation", text(name)},
+                                                  {"recurrent_activation", text(name)}},
+                                                 {2, 4, 3}, 4))
+        .tolerance(kind);
+  }
   add("other activations", one({{"activation", text("relu")},
                                 {"cell_activation", text("scaled_tanh")},
                                 {"recurrent_activation", text("hard_sigmoid")}}))

@@ -2,7 +2,10 @@
 //
 // With direction 'reverse' the output sequence is in the order of processing: the last step of x
 // comes first.
+#include <algorithm>
+
 #include "ops/recurrent/layer.h"
+#include "ops/recurrent/unrolled.h"
 
 namespace mw::ops {
 namespace {
@@ -43,6 +46,50 @@ void evaluate(Eval& e) {
   e.set_out(1, Tensor::from(h, {layer.batch, layer.hidden}).to(dtype));
 }
 
+// The state before the first step and after each: those that the results hold are not computed.
+std::vector<Expr> states_of(const Vjp& v, const Pass& pass) {
+  std::vector<Expr> states{pass.columns(operand(v, "initial_h"))};
+  if (v.flag("output_sequence")) {
+    const std::vector<Expr> rows = split(result(v), 0, pass.layer.steps);
+    states.insert(states.end(), rows.begin(), rows.end());
+    return states;
+  }
+  const Expr weight = operand(v, "weight_hh");
+  const auto last = static_cast<size_t>(pass.layer.steps);
+  if (last > 1) {
+    for (const Expr& from_input : pass.from_input(v, {"bias"})) {
+      if (states.size() == last) break;
+      states.push_back(
+          activate(v, "activation", from_input + matmul(states.back(), weight, false, true)));
+    }
+  }
+  states.push_back(result(v));
+  return states;
+}
+
+void rule(Vjp& v) {
+  const Pass pass{.layer = layer_of(v, 1),
+                  .backwards = direction_of(v, false) == Direction::kReverse};
+  if (pass.layer.batch * pass.layer.hidden == 0) return;
+  Part of_h = pass.last_seed(v);
+  if (pass.layer.steps == 0) return add_state(v, "initial_h", {of_h});
+  const Expr weight = operand(v, "weight_hh");
+  const std::vector<Expr> states = states_of(v, pass);
+  const std::vector<Part> seeds = pass.seeds(v);
+  std::vector<Expr> of_sums;
+  for (size_t step = seeds.size(); step-- > 0;) {
+    of_h = sum(of_h, seeds[step]);
+    of_sums.push_back(through_activation(v, "activation", states[step + 1], *of_h));
+    of_h = matmul(of_sums.back(), weight);
+  }
+  add_state(v, "initial_h", {of_h});
+  std::reverse(of_sums.begin(), of_sums.end());
+  const std::vector<Expr> before(states.begin(), states.end() - 1);
+  const Expr all = pass.gathered(of_sums);
+  pass.add_input(v, {"bias"}, all);
+  if (v.wants("weight_hh")) v.add("weight_hh", gradient_of_weight(all, pass.gathered(before)));
+}
+
 }  // namespace
 
 OpDef rnn() {
@@ -61,7 +108,8 @@ OpDef rnn() {
                def.types("T", {DType::kF16, DType::kF32});
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

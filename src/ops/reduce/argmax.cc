@@ -71,7 +71,8 @@ OpDef extreme(const char* name, Better better) {
                    .dtype_input("output_dtype");
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .no_vjp(NoGradient::kIntegerOutput);
 }
 
 }  // namespace

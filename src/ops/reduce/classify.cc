@@ -70,7 +70,8 @@ OpDef classify() {
       .input("probabilities", DType::kF32)
       .any_input("classes", kConst)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .no_vjp(NoGradient::kOpaque);
 }
 
 }  // namespace mw::ops

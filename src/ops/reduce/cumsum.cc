@@ -1,6 +1,7 @@
 // cumsum: running sums along `axis`; exclusive ones leave the element itself out, reverse ones run
 // from the end.
 #include "ops/elementwise/elementwise.h"
+#include "ops/expr.h"
 
 namespace mw::ops {
 namespace {
@@ -46,6 +47,13 @@ void evaluate(Eval& e) {
   set_narrowed(e, std::move(y));
 }
 
+// Running sums from the other end.
+void rule(Vjp& v) {
+  v.add("x", grad(v).op("cumsum", {{"axis", v.axis("axis", v.rank("x"))},
+                                   {"exclusive", v.flag("exclusive")},
+                                   {"reverse", !v.flag("reverse")}}));
+}
+
 }  // namespace
 
 OpDef cumsum() {
@@ -56,7 +64,8 @@ OpDef cumsum() {
       .input("exclusive", DType::kBool, kConst | kOptional, false)
       .input("reverse", DType::kBool, kConst | kOptional, false)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,9 +1,11 @@
 // Reductions over axes: an accumulator per row of the table. Floats accumulate in fp64, integers in
 // int64.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "ops/elementwise/elementwise.h"
+#include "ops/expr.h"
 
 namespace mw::ops {
 namespace {
@@ -142,28 +144,139 @@ void evaluate(Eval& e) {
   });
 }
 
+// --- gradients -------------------------------------------------------------------------------
+
+// The shape of the result if every reduced axis were kept as one of extent 1.
+Shape kept_shape(const OpView& op) {
+  const std::vector<bool> reduced = reduced_axes(op);
+  Shape shape = op.shape("x");
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (reduced[axis]) shape[axis] = 1;
+  }
+  return shape;
+}
+
+std::vector<int64_t> axis_list(const OpView& op) {
+  const std::vector<bool> reduced = reduced_axes(op);
+  std::vector<int64_t> axes;
+  for (size_t axis = 0; axis < reduced.size(); ++axis) {
+    if (reduced[axis]) axes.push_back(static_cast<int64_t>(axis));
+  }
+  return axes;
+}
+
+Expr kept(const Vjp& v, const Expr& y) {
+  const Shape shape = kept_shape(v);
+  return y.shape() == shape ? y : reshape(y, shape);
+}
+
+// Rule of a reduction: the formula gives the gradient of x, or what repeats to it, from that of the
+// result with the reduced axes kept.
+OpDef::VjpRule reduced(
+    const std::function<Expr(const Vjp&, const Expr& g, const Expr& x)>& formula) {
+  return [formula](Vjp& v) {
+    const Shape x = v.shape("x");
+    if (count_of(x) == 0) return;
+    v.add("x", repeat_to(formula(v, kept(v, grad(v)), operand(v, "x")), x));
+  };
+}
+
+Expr from_sum(const Vjp& /*v*/, const Expr& g, const Expr& /*x*/) { return g; }
+Expr from_mean(const Vjp& /*v*/, const Expr& g, const Expr& x) {
+  const auto count = static_cast<double>(count_of(x.shape()) / count_of(g.shape()));
+  return g * (1 / count);
+}
+// Equal extremes share the gradient.
+Expr from_extreme(const Vjp& v, const Expr& g, const Expr& x) {
+  const Expr wins = equal(x, kept(v, result(v)));
+  return select(wins, g / reduce_sum(as_number(wins, x), axis_list(v), true), 0.0);
+}
+Expr from_l1_norm(const Vjp& /*v*/, const Expr& g, const Expr& x) { return g * x.op("sign"); }
+// Zero where the norm is.
+Expr from_l2_norm(const Vjp& v, const Expr& g, const Expr& x) {
+  const Expr y = kept(v, result(v));
+  return g / select(y > 0.0, y, 1.0) * x;
+}
+Expr from_log_sum(const Vjp& v, const Expr& g, const Expr& x) {
+  return g / reduce_sum(x, axis_list(v), true);
+}
+Expr from_log_sum_exp(const Vjp& v, const Expr& g, const Expr& x) {
+  return g * exp(x - kept(v, result(v)));
+}
+Expr from_sum_square(const Vjp& /*v*/, const Expr& g, const Expr& x) { return g * 2.0 * x; }
+
+// rows [n, count] moved by `distance` columns, ones moving in.
+Expr moved_in_ones(const Expr& rows, int64_t distance) {
+  const int64_t count = rows.shape()[1], keep = count - std::abs(distance);
+  const Expr part =
+      rows.op("slice_by_size", {{"begin", std::vector<int64_t>{0, distance < 0 ? -distance : 0}},
+                                {"size", std::vector<int64_t>{rows.shape()[0], keep}}});
+  const std::vector<int64_t> around{0, 0, std::max<int64_t>(distance, 0),
+                                    std::max<int64_t>(-distance, 0)};
+  return part.op("pad", {{"pad", around}, rows.number("constant_val", 1)});
+}
+
+// Column i: the product of all columns before it (sign 1) or after it (sign -1), by doubling.
+Expr product_of_others(const Expr& rows, int64_t sign) {
+  const int64_t count = rows.shape()[1];
+  Expr product = moved_in_ones(rows, sign);
+  for (int64_t covered = 1; covered < count - 1; covered *= 2) {
+    product = product * moved_in_ones(product, sign * covered);
+  }
+  return product;
+}
+
+// The product of all other elements: of those before times of those after. Zeros divide nothing.
+void product_rule(Vjp& v) {
+  const Expr x = operand(v, "x");
+  if (count_of(x.shape()) == 0) return;
+  const std::vector<bool> reduced = reduced_axes(v);
+  std::vector<int64_t> perm, back(reduced.size());
+  for (const bool wanted : {false, true}) {
+    for (size_t axis = 0; axis < reduced.size(); ++axis) {
+      if (reduced[axis] == wanted) perm.push_back(static_cast<int64_t>(axis));
+    }
+  }
+  for (size_t i = 0; i < perm.size(); ++i)
+    back[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  const bool moves = !std::is_sorted(perm.begin(), perm.end());
+  const int64_t groups = count_of(kept_shape(v)), count = count_of(x.shape()) / groups;
+  const Expr g = kept(v, grad(v));
+  if (count == 1) return v.add("x", g);
+  const Expr moved = moves ? transpose(x, perm) : x;
+  const Expr rows = reshape(moved, {groups, count});
+  const Expr others = product_of_others(rows, 1) * product_of_others(rows, -1);
+  const Expr shaped = reshape(others, moved.shape());
+  v.add("x", g * (moves ? transpose(shaped, back) : shaped));
+}
+
 template <template <class> class Accumulator>
-OpDef reduction(const char* name) {
+OpDef reduction(const char* name, OpDef::VjpRule rule) {
   return OpDef(name)
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
       .input("x", "T")
       .input("axes", DType::kI32, kConst | kOptional)
       .input("keep_dims", DType::kBool, kConst | kOptional, false)
       .infer(infer)
-      .eval(evaluate<Accumulator>);
+      .eval(evaluate<Accumulator>)
+      .vjp(std::move(rule));
 }
 
 }  // namespace
 
-OpDef reduce_l1_norm() { return reduction<L1Norm>("reduce_l1_norm"); }
-OpDef reduce_l2_norm() { return reduction<L2Norm>("reduce_l2_norm"); }
-OpDef reduce_log_sum() { return reduction<LogSum>("reduce_log_sum"); }
-OpDef reduce_log_sum_exp() { return reduction<LogSumExp>("reduce_log_sum_exp"); }
-OpDef reduce_max() { return reduction<Max>("reduce_max"); }
-OpDef reduce_mean() { return reduction<Mean>("reduce_mean"); }
-OpDef reduce_min() { return reduction<Min>("reduce_min"); }
-OpDef reduce_prod() { return reduction<Product>("reduce_prod"); }
-OpDef reduce_sum() { return reduction<Sum>("reduce_sum"); }
-OpDef reduce_sum_square() { return reduction<SumSquare>("reduce_sum_square"); }
+OpDef reduce_l1_norm() { return reduction<L1Norm>("reduce_l1_norm", reduced(from_l1_norm)); }
+OpDef reduce_l2_norm() { return reduction<L2Norm>("reduce_l2_norm", reduced(from_l2_norm)); }
+OpDef reduce_log_sum() { return reduction<LogSum>("reduce_log_sum", reduced(from_log_sum)); }
+OpDef reduce_log_sum_exp() {
+  return reduction<LogSumExp>("reduce_log_sum_exp", reduced(from_log_sum_exp));
+}
+OpDef reduce_max() { return reduction<Max>("reduce_max", reduced(from_extreme)); }
+OpDef reduce_mean() { return reduction<Mean>("reduce_mean", reduced(from_mean)); }
+OpDef reduce_min() { return reduction<Min>("reduce_min", reduced(from_extreme)); }
+OpDef reduce_prod() { return reduction<Product>("reduce_prod", product_rule); }
+OpDef reduce_sum() { return reduction<Sum>("reduce_sum", reduced(from_sum)); }
+OpDef reduce_sum_square() {
+  return reduction<SumSquare>("reduce_sum_square", reduced(from_sum_square));
+}
 
 }  // namespace mw::ops

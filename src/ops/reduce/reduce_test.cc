@@ -101,6 +101,8 @@ OP_CASES(reduce_mean) {
 
 OP_CASES(reduce_max) {
   axes(*this, -2, 2);
+  add("ties", {{"x", values({3, 1, 3, 2, 2, 2}, {2, 3})}, {"axes", ints({-1})}})
+      .expect({values({3, 2}, {2})});
   add("NaN wins", {{"x", values({1, kNaN, 3}, {3})}}).expect({number(kNaN)});
   add("of nothing", {{"x", values({}, {0})}}).expect({number(-kInf)});
   add("integers", {{"x", ints({-5, -2, -9})}}).expect({integer(-2)});
@@ -113,6 +115,8 @@ OP_CASES(reduce_max) {
 
 OP_CASES(reduce_min) {
   axes(*this, -2, 2);
+  add("ties", {{"x", values({1, 3, 1, 2, 2, 2}, {2, 3})}, {"axes", ints({-1})}})
+      .expect({values({1, 2}, {2})});
   add("NaN wins", {{"x", values({1, kNaN, 3}, {3})}}).expect({number(kNaN)});
   add("integers", {{"x", ints({5, 2, 9})}}).expect({integer(2)});
   reference(over_axes([](const Numbers& x) {
@@ -126,6 +130,17 @@ OP_CASES(reduce_prod) {
   const Tensor x = values({1, 2, 3, 4, 5, -6}, {2, 3});
   add("rows", {{"x", x}, {"axes", ints({1})}}).expect({values({6, -120}, {2})});
   add("all", {{"x", x}}).expect({number(-720)});
+  add("longer rows", {{"x", values({2, 3, -1, 4, 5, 1, 2, -3}, {2, 4})}, {"axes", ints({1})}})
+      .expect({values({-24, -30}, {2})});
+  add("columns kept", {{"x", x}, {"axes", ints({0})}, {"keep_dims", flag(true)}})
+      .expect({values({4, 10, -18}, {1, 3})});
+  add("axes apart", {{"x", values({1, 2, 3, 4, 5, 6, 7, 8}, {2, 2, 2})}, {"axes", ints({2, 0})}})
+      .expect({values({60, 672}, {2})});
+  add("one element", {{"x", values({3, 4}, {2, 1})}, {"axes", ints({1})}})
+      .expect({values({3, 4}, {2})});
+  add("a pair", {{"x", values({3, 4}, {1, 2})}, {"axes", ints({1})}}).expect({values({12}, {1})});
+  add("zeros", {{"x", values({2, 0, 3, 4, 0, 5, 0, 6, 0, 0, 0, 7}, {3, 4})}, {"axes", ints({1})}})
+      .expect({values({0, 0, 0}, {3})});
   add("of nothing", {{"x", values({}, {0})}}).expect({number(1)});
   add("integers", {{"x", ints({2, -3, 7})}}).expect({integer(-42)});
   reject("axis too small", {{"x", x}, {"axes", ints({-3})}}, "axes: expected values in [-2, 1]");
@@ -153,6 +168,8 @@ OP_CASES(reduce_l1_norm) {
 
 OP_CASES(reduce_l2_norm) {
   axes(*this, -2, 2);
+  add("of zeros", {{"x", values({0, 0, 3, -4}, {2, 2})}, {"axes", ints({1})}})
+      .expect({values({0, 5}, {2})});
   add("integers are truncated", {{"x", ints({2, -3})}}).expect({integer(3)});
   reference(over_axes([](const Numbers& x) {
     double norm = 0;

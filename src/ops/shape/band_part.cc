@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -36,6 +37,8 @@ void evaluate(Eval& e) {
   });
 }
 
+void rule(Vjp& v) { v.add("x", grad(v).op("band_part", same_inputs(v, {"lower", "upper"}))); }
+
 }  // namespace
 
 OpDef band_part() {
@@ -45,7 +48,8 @@ OpDef band_part() {
       .input("lower", DType::kI32, kConst | kOptional, -1)
       .input("upper", DType::kI32, kConst | kOptional, -1)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -8,6 +8,7 @@
 //   batch_to_space   [(bh bw n), c, h, w]   -> [n, c, (h bh), (w bw)], cropped
 //   space_to_batch   [n, c, (h bh), (w bw)], padded -> [(bh bw n), c, h, w]
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -160,6 +161,28 @@ void evaluate_space_to_batch(Eval& e) {
   rearrange(padded, cut_space(padded, s.bh, s.bw), {3, 5, 0, 1, 2, 4}, e.out());
 }
 
+// --- gradients -------------------------------------------------------------------------------
+
+// g through the op that undoes this one; its inputs are called otherwise, but say the same.
+void undo(Vjp& v, const char* inverse, const char* input, const char* as) {
+  std::vector<Argument> arguments = same_inputs(v, {"block_shape"});
+  arguments.emplace_back(as, v.in(input));
+  v.add("x", grad(v).op(inverse, arguments));
+}
+
+// From channels (b b c) to (c b b).
+void pixel_shuffle_rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  const int64_t b = v.integer("upscale_factor");
+  const Expr cut = grad(v).op("space_to_depth", {{"block_size", b}});
+  const Expr seen = reshape(cut, {x[0], b * b, x[1] / (b * b), x[2] * x[3]});
+  v.add("x", reshape(transpose(seen, {0, 2, 1, 3}), x));
+}
+
+void pixel_unshuffle_rule(Vjp& v) {
+  v.add("x", grad(v).op("pixel_shuffle", {{"upscale_factor", v.integer("downscale_factor")}}));
+}
+
 OpDef with_block(const char* name, const char* block_input, DType block_dtype) {
   OpDef def(name);
   def.types("T", {DType::kF16, DType::kF32})
@@ -179,38 +202,44 @@ OpDef with_borders(const char* name, const char* borders_input) {
 OpDef depth_to_space() {
   return with_block("depth_to_space", "block_size", DType::kI32)
       .infer([](const OpView& op) { return channels_to_space(op, "block_size"); })
-      .eval(evaluate_depth_to_space);
+      .eval(evaluate_depth_to_space)
+      .vjp([](Vjp& v) { undo(v, "space_to_depth", "block_size", "block_size"); });
 }
 
 OpDef space_to_depth() {
   return with_block("space_to_depth", "block_size", DType::kI32)
       .infer([](const OpView& op) { return space_to_channels(op, "block_size"); })
-      .eval(evaluate_space_to_depth);
+      .eval(evaluate_space_to_depth)
+      .vjp([](Vjp& v) { undo(v, "depth_to_space", "block_size", "block_size"); });
 }
 
 OpDef pixel_shuffle() {
   return with_block("pixel_shuffle", "upscale_factor", DType::kI32)
       .infer([](const OpView& op) { return channels_to_space(op, "upscale_factor"); })
-      .eval(evaluate_pixel_shuffle);
+      .eval(evaluate_pixel_shuffle)
+      .vjp(pixel_shuffle_rule);
 }
 
 OpDef pixel_unshuffle() {
   return with_block("pixel_unshuffle", "downscale_factor", DType::kU32)
       .first(Opset::kIos16)
       .infer([](const OpView& op) { return space_to_channels(op, "downscale_factor"); })
-      .eval(evaluate_pixel_unshuffle);
+      .eval(evaluate_pixel_unshuffle)
+      .vjp(pixel_unshuffle_rule);
 }
 
 OpDef batch_to_space() {
   return with_borders("batch_to_space", "crops")
       .infer(infer_batch_to_space)
-      .eval(evaluate_batch_to_space);
+      .eval(evaluate_batch_to_space)
+      .vjp([](Vjp& v) { undo(v, "space_to_batch", "crops", "paddings"); });
 }
 
 OpDef space_to_batch() {
   return with_borders("space_to_batch", "paddings")
       .infer(infer_space_to_batch)
-      .eval(evaluate_space_to_batch);
+      .eval(evaluate_space_to_batch)
+      .vjp([](Vjp& v) { undo(v, "batch_to_space", "paddings", "crops"); });
 }
 
 }  // namespace mw::ops

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -71,6 +72,27 @@ void evaluate(Eval& e) {
   }
 }
 
+// Each value gets its part of g: a slice, or every n-th one.
+void rule(Vjp& v) {
+  const Expr g = grad(v);
+  const auto axis = static_cast<size_t>(v.axis("axis", v.out()->type.rank()));
+  const bool interleave = v.flag("interleave");
+  const size_t count = v.operand_count("values");
+  std::vector<int64_t> begin(g.shape().size(), 0), stride(begin.size(), 1);
+  const std::vector<int64_t> end = g.shape();
+  if (interleave) stride[axis] = static_cast<int64_t>(count);
+  for (size_t i = 0; i < count; ++i) {
+    const Shape shape = shape_of(v, i);
+    if (v.wants("values", i)) {
+      const Expr part =
+          interleave ? g.op("slice_by_index", {{"begin", begin}, {"end", end}, {"stride", stride}})
+                     : slice(g, begin, shape);
+      v.add("values", v.shape("values", i).empty() ? reshape(part, {}) : part, i);
+    }
+    begin[axis] += interleave ? 1 : shape[axis];
+  }
+}
+
 }  // namespace
 
 OpDef concat() {
@@ -79,7 +101,8 @@ OpDef concat() {
       .input("axis", DType::kI32, kConst)
       .input("interleave", DType::kBool, kConst | kOptional, false)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -185,6 +185,9 @@ OP_CASES(range_1d) {
   add("constants", {{"start", integer(0)}, {"end", integer(3)}, {"step", integer(1)}})
       .constant({"start", "end", "step"})
       .expect({ints({0, 1, 2})});
+  add("constant floats", {{"start", number(0.5)}, {"end", number(2.25)}, {"step", number(0.5)}})
+      .constant({"start", "end", "step"})
+      .expect({values({0.5, 1, 1.5, 2}, {4})});
   add("the ends of int32", {{"start", integer(-2147483648)},
                             {"end", integer(2147483647)},
                             {"step", integer(2147483647)}})

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -48,6 +49,10 @@ void fill_from(Eval& e, const Shape& shape) {
   e.set_out(0, std::move(y));
 }
 
+void rule(Vjp& v) {
+  if (v.wants("value")) v.add("value", sum_for(v, "value", grad(v)));
+}
+
 }  // namespace
 
 OpDef fill() {
@@ -56,7 +61,8 @@ OpDef fill() {
       .input("shape", DType::kI32)
       .input("value", "T", kConst | kOptional, 0.0)
       .infer(infer_fill)
-      .eval([](Eval& e) { fill_from(e, e.result_type().shape()); });
+      .eval([](Eval& e) { fill_from(e, e.result_type().shape()); })
+      .vjp(rule);
 }
 
 OpDef fill_like() {
@@ -70,7 +76,8 @@ OpDef fill_like() {
       .eval([](Eval& e) {
         const Type& type = e.result_type();
         fill_from(e, type.is_static() ? type.shape() : e.in("ref_tensor").shape());
-      });
+      })
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // flatten2d: y = x as a matrix, axes before `axis` as its rows and the others as its columns.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -21,7 +22,8 @@ OpDef flatten2d() {
       .input("x", "T")
       .input("axis", DType::kI32, kConst | kOptional, 1)
       .infer(infer)
-      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); });
+      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
+      .vjp(reshape_back);
 }
 
 }  // namespace mw::ops

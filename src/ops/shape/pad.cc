@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -110,6 +111,35 @@ void evaluate(Eval& e) {
   e.set_out(0, std::move(padded));
 }
 
+void rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  const auto pads = paddings(v.ints("pad"), x.size());
+  const std::string mode = v.text("mode");
+  Expr g = grad(v);
+  if (mode == "constant") {
+    std::vector<int64_t> begin;
+    for (const auto& [before, after] : pads) begin.push_back(before);
+    const Expr inside = slice(g, begin, x);
+    v.add("x", inside);
+    if (v.wants("constant_val")) {
+      v.add("constant_val", sum_for(v, "constant_val", g) - sum_for(v, "constant_val", inside));
+    }
+    return;
+  }
+  for (size_t i = x.size(); i-- > 0;) {
+    if (pads[i].first + pads[i].second == 0) continue;
+    std::vector<int64_t> from;
+    for (int64_t k = 0; k < g.shape()[i]; ++k) {
+      from.push_back(source(k, pads[i].first, x[i], mode == "reflect"));
+    }
+    Shape shape = g.shape();
+    shape[i] = x[i];
+    const Expr indices = integers(v.builder(), from, {static_cast<int64_t>(from.size())});
+    g = scattered(g, indices, static_cast<int64_t>(i), shape);
+  }
+  v.add("x", g);
+}
+
 }  // namespace
 
 OpDef pad() {
@@ -120,7 +150,8 @@ OpDef pad() {
       .input("mode", DType::kString, kConst | kOptional, "constant")
       .input("constant_val", "T", kConst | kOptional, 0.0)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

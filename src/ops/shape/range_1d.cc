@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -72,6 +73,15 @@ void evaluate(Eval& e) {
   }
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v);
+  if (v.wants("start")) v.add("start", sum_for(v, "start", g));
+  if (!v.wants("step")) return;
+  Tensor positions(DType::kF64, g.shape());
+  for (int64_t i = 0; i < positions.count(); ++i) positions.set_number(i, static_cast<double>(i));
+  v.add("step", sum_for(v, "step", g * constant_like(g, positions)));
+}
+
 }  // namespace
 
 OpDef range_1d() {
@@ -81,7 +91,8 @@ OpDef range_1d() {
       .input("start", "T")
       .input("step", "T")
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

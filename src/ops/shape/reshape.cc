@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -98,7 +99,8 @@ OpDef reshape() {
                def.retype({"shape"}, "U");
              })
       .infer(infer)
-      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); });
+      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
+      .vjp(reshape_back);
 }
 
 }  // namespace mw::ops

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -70,7 +71,8 @@ OpDef reshape_like() {
       .input("end_masks", DType::kBool, kConst | kVariadic)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
       .infer(infer)
-      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); });
+      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
+      .vjp(reshape_back);
 }
 
 }  // namespace mw::ops

@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -31,6 +32,8 @@ void evaluate(Eval& e) {
   copy_elements(x.shape(), x, from, e.out(), {strides});
 }
 
+void rule(Vjp& v) { v.add("x", grad(v).op("reverse", same_inputs(v, {"axes"}))); }
+
 }  // namespace
 
 OpDef reverse() {
@@ -40,7 +43,8 @@ OpDef reverse() {
       .input("axes", DType::kI32, kConst | kOptional)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

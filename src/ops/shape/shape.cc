@@ -28,7 +28,8 @@ void evaluate(Eval& e) {
 }  // namespace
 
 OpDef shape() {
-  return OpDef("shape").any_input("x").traits(kTypeOnly).infer(infer).eval(evaluate);
+  return OpDef("shape").any_input("x").traits(kTypeOnly).infer(infer).eval(evaluate).no_vjp(
+      NoGradient::kIntegerOutput);
 }
 
 }  // namespace mw::ops

@@ -17,6 +17,12 @@ void evaluate(Eval& e) {
                 {strides_of(y.shape())});
 }
 
+void rule(Vjp& v) {
+  if (v.out()->type.is_static() && count_of(v.out()->type.shape()) == 0) return;
+  const Shape x = v.shape("x");
+  v.add("x", unsliced(v, slices_of(v, x), x, grad(v)));
+}
+
 }  // namespace
 
 OpDef slice_by_index() {
@@ -29,7 +35,8 @@ OpDef slice_by_index() {
                later.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17());
              })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

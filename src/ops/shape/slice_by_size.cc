@@ -1,5 +1,6 @@
 // slice_by_size: y = x[begin : begin + size] on every axis; a size of -1 reaches to the end.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -52,6 +53,23 @@ void evaluate(Eval& e) {
   copy_elements(y.shape(), x, from, y, {strides_of(y.shape())});
 }
 
+void rule(Vjp& v) {
+  const Shape x = v.shape("x");
+  Expr g = grad(v);
+  if (const auto begins = v.known_ints("begin")) {
+    std::vector<int64_t> first;
+    for (size_t i = 0; i < x.size(); ++i) first.push_back(first_of(v, x[i], (*begins)[i], i));
+    v.add("x", placed(g, first, x));
+    return;
+  }
+  const Expr begin = operand(v, "begin");
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto axis = static_cast<int64_t>(i);
+    if (g.shape()[i] != x[i]) g = placed_at(g, element(begin, axis), axis, x[i]);
+  }
+  v.add("x", g);
+}
+
 }  // namespace
 
 OpDef slice_by_size() {
@@ -65,7 +83,8 @@ OpDef slice_by_size() {
           Opset::kIos17,
           [](OpDef& def) { def.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17()); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

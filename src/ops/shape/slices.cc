@@ -3,6 +3,9 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+#include "ops/shape/rules.h"
+
 namespace mw::ops {
 namespace {
 
@@ -118,6 +121,60 @@ Layout sliced_layout(const std::vector<Slice>& slices, const Shape& x) {
     if (!slices[i].squeezed) layout.strides.push_back(slices[i].stride * strides[i]);
   }
   return layout;
+}
+
+namespace {
+
+// Elements of x `stride` apart, zeros between them and, as far as x reaches, after them.
+Expr spread(const Expr& g, const std::vector<Slice>& slices, const Shape& x) {
+  Shape cut, wide;
+  std::vector<int64_t> pad;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const int64_t step = slices[i].count > 1 ? std::abs(slices[i].stride) : 1;
+    cut.push_back(slices[i].count);
+    pad.insert(pad.end(), {0, 0});
+    if (step > 1) {
+      cut.push_back(1);
+      pad.insert(pad.end(), {0, step - 1});
+    }
+    wide.push_back(slices[i].count * step);
+  }
+  if (cut.size() == wide.size()) return g.shape() == cut ? g : reshape(g, cut);
+  const Expr padded = reshape(g, cut).op(
+      "pad", {{"pad", pad}, {"mode", "constant"}, {"constant_val", Builder::number_like(g, 0)}});
+  Shape held = wide;
+  for (size_t i = 0; i < held.size(); ++i) {
+    if (slices[i].begin == kAny) continue;
+    const Slice& s = slices[i];
+    const int64_t lowest = s.stride > 0 ? s.begin : s.begin + (s.count - 1) * s.stride;
+    held[i] = std::min(held[i], x[i] - lowest);
+  }
+  return slice(reshape(padded, wide), std::vector<int64_t>(x.size(), 0), held);
+}
+
+}  // namespace
+
+Expr unsliced(const Vjp& v, const std::vector<Slice>& slices, const Shape& x, Expr g) {
+  Shape full, target = x;
+  std::vector<int64_t> lowest, backwards;
+  for (size_t i = 0; i < slices.size(); ++i) {
+    const Slice& s = slices[i];
+    if (s.begin == kAny && !s.squeezed) {
+      fail(ErrorCode::kUnsupported, "begin: expected known bounds of a slice that has a gradient");
+    }
+    full.push_back(s.count);
+    if (s.begin == kAny) target[i] = 1;
+    if (s.stride < 0 && s.count > 1) backwards.push_back(static_cast<int64_t>(i));
+    lowest.push_back(s.begin == kAny ? 0 : std::min(s.begin, s.begin + (s.count - 1) * s.stride));
+  }
+  if (!backwards.empty()) g = reshape(g, full).op("reverse", {{"axes", backwards}});
+  g = placed(spread(g, slices, x), lowest, target);
+  for (size_t i = 0; i < slices.size(); ++i) {
+    if (slices[i].begin != kAny) continue;
+    const auto axis = static_cast<int64_t>(i);
+    g = placed_at(g, element(operand(v, "begin"), axis), axis, x[i]);
+  }
+  return g;
 }
 
 void declare_slice_inputs(OpDef& def, std::vector<DType> index_dtypes) {

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "ops/expr.h"
 #include "ops/shape/move.h"
 
 namespace mw::ops {
@@ -21,6 +22,10 @@ std::vector<Slice> slices_of(const OpView& op, const Shape& x);
 Shape sliced_shape(const std::vector<Slice>& slices);
 // Where the elements of the slice lie within x, for a walk over sliced_shape().
 Layout sliced_layout(const std::vector<Slice>& slices, const Shape& x);
+
+// Zeros of shape x, but for the slice, which holds g. A squeezed axis may be indexed by an element
+// of `begin` that only a run knows.
+Expr unsliced(const Vjp& v, const std::vector<Slice>& slices, const Shape& x, Expr g);
 
 // The slice inputs of an op whose index vectors are of domain U from iOS17 on.
 void declare_slice_inputs(OpDef& def, std::vector<DType> index_dtypes);

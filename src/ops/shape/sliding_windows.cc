@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -39,6 +40,19 @@ void evaluate(Eval& e) {
   copy_elements(y.shape(), x, from, y, {strides_of(y.shape())});
 }
 
+void rule(Vjp& v) {
+  const int64_t axis = v.axis("axis", v.rank("x"));
+  const int64_t size = v.integer("size"), stride = v.integer("stride");
+  Shape flat = grad(v).shape();
+  const int64_t windows = flat[static_cast<size_t>(axis)];
+  flat.erase(flat.begin() + axis);
+  flat[static_cast<size_t>(axis)] = windows * size;
+  std::vector<int64_t> from;
+  for (int64_t i = 0; i < windows * size; ++i) from.push_back(i / size * stride + i % size);
+  const Expr indices = integers(v.builder(), from, {windows * size});
+  v.add("x", scattered(reshape(grad(v), flat), indices, axis, v.shape("x")));
+}
+
 }  // namespace
 
 OpDef sliding_windows() {
@@ -50,7 +64,8 @@ OpDef sliding_windows() {
       .input("stride", DType::kI32, kConst | kOptional, 1)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // split: cuts x along `axis` into `num_splits` equal parts, or into parts of `split_sizes`.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -62,6 +63,13 @@ void evaluate(Eval& e) {
   }
 }
 
+void rule(Vjp& v) {
+  std::vector<Value*> parts;
+  for (size_t i = 0; i < v.operation().outputs.size(); ++i) parts.push_back(grad_or_zeros(v, i));
+  Builder& b = v.builder();
+  v.add("x", b.op("concat", {{"values", parts}, {"axis", v.axis("axis", v.rank("x"))}}));
+}
+
 }  // namespace
 
 OpDef split() {
@@ -72,7 +80,8 @@ OpDef split() {
       .input("split_sizes", DType::kI32, kConst | kOptional)
       .input("axis", DType::kI32, kConst)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -29,7 +30,8 @@ OpDef squeeze() {
       .input("axes", DType::kI32, kConst | kOptional)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
       .infer(infer)
-      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); });
+      .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
+      .vjp(reshape_back);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // stack: y = `values` side by side along an axis that is added at `axis`.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -38,6 +39,19 @@ void evaluate(Eval& e) {
   }
 }
 
+void rule(Vjp& v) {
+  const Expr g = grad(v);
+  const auto axis = static_cast<size_t>(stack_axis(v, g.value()->type.rank() - 1));
+  std::vector<int64_t> begin(g.shape().size(), 0);
+  Shape size = g.shape();
+  size[axis] = 1;
+  for (size_t i = 0; i < v.operand_count("values"); ++i, ++begin[axis]) {
+    if (v.wants("values", i)) {
+      v.add("values", reshape(slice(g, begin, size), v.shape("values", i)), i);
+    }
+  }
+}
+
 }  // namespace
 
 OpDef stack() {
@@ -45,7 +59,8 @@ OpDef stack() {
       .any_input("values", kVariadic)
       .input("axis", DType::kI32, kConst)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // tile: y repeats x reps[i] times along axis i.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -29,6 +30,22 @@ void evaluate(Eval& e) {
   copy_elements(walk, x, from, e.out(), {strides_of(walk)});
 }
 
+// The sum over the repetitions, each an axis of its own.
+void rule(Vjp& v) {
+  const std::vector<int64_t> reps = v.ints("reps");
+  const Shape x = v.shape("x");
+  Shape cut;
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (reps[i] != 1) {
+      axes.push_back(static_cast<int64_t>(cut.size()));
+      cut.push_back(reps[i]);
+    }
+    cut.push_back(x[i]);
+  }
+  v.add("x", axes.empty() ? grad(v) : reduce_sum(reshape(grad(v), cut), axes, false));
+}
+
 }  // namespace
 
 OpDef tile() {
@@ -37,7 +54,8 @@ OpDef tile() {
       .input("x", "T")
       .input("reps", DType::kI32)
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // transpose: y[i] = x[j] where j[perm[k]] = i[k]: axis k of y is axis perm[k] of x.
 #include "ops/shape/move.h"
+#include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
@@ -32,6 +33,15 @@ void evaluate(Eval& e) {
   copy_elements(y.shape(), x, from, y, {strides_of(y.shape())});
 }
 
+void rule(Vjp& v) {
+  const std::vector<int64_t> perm = permutation(v, v.rank("x"));
+  std::vector<int64_t> inverse(perm.size());
+  for (size_t i = 0; i < perm.size(); ++i) {
+    inverse[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  }
+  v.add("x", transpose(grad(v), inverse));
+}
+
 }  // namespace
 
 OpDef transpose() {
@@ -41,7 +51,8 @@ OpDef transpose() {
       .input("perm", DType::kI32, kConst)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
       .infer(infer)
-      .eval(evaluate);
+      .eval(evaluate)
+      .vjp(rule);
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,6 @@
 // read_state and write_state: a state is a tensor that outlives a run; both copy, so that a value
 // read stays what it was when the state is written later.
+#include "ir/builder.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -33,25 +34,43 @@ void evaluate_write_state(Eval& e) {
   cell.value = data.dtype() == dtype ? data.clone() : data.to(dtype);
 }
 
-}  // namespace
-
-OpDef read_state() {
-  return OpDef("read_state")
-      .first(Opset::kIos18)
+OpDef reading(const char* name, Opset first) {
+  return OpDef(name)
+      .first(first)
       .any_input("input")
       .traits(kReadsState)
       .infer([](const OpView& op) { return wrapped(op); })
-      .eval([](Eval& e) { e.set_out(0, e.state("input").value.clone()); });
+      .eval([](Eval& e) { e.set_out(0, e.state("input").value.clone()); })
+      .no_vjp(NoGradient::kOpaque);
 }
 
-OpDef write_state() {
-  return OpDef("write_state")
-      .first(Opset::kIos18)
+OpDef writing(const char* name, Opset first) {
+  return OpDef(name)
+      .first(first)
       .any_input("input")
       .any_input("data")
       .traits(kWritesState)
       .infer(infer_write_state)
-      .eval(evaluate_write_state);
+      .eval(evaluate_write_state)
+      .no_vjp(NoGradient::kOpaque);
+}
+
+}  // namespace
+
+OpDef read_state() { return reading("read_state", Opset::kIos18); }
+OpDef write_state() { return writing("write_state", Opset::kIos18); }
+
+// For the parameters of programs in training, whatever their opset.
+OpDef mw_read_state() {
+  return reading("mw.read_state", Opset::kIos15).expand([](Builder& b, const OpView& op) {
+    return b.op_results("read_state", {{"input", op.operand("input").value}});
+  });
+}
+OpDef mw_write_state() {
+  return writing("mw.write_state", Opset::kIos15).expand([](Builder& b, const OpView& op) {
+    return b.op_results("write_state",
+                        {{"input", op.operand("input").value}, {"data", op.operand("data").value}});
+  });
 }
 
 }  // namespace mw::ops

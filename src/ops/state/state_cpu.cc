@@ -4,9 +4,11 @@
 namespace mw::ops {
 
 void add_state_rules(RuleTable& table) {
-  table["read_state"].reads = "input";
-  table["write_state"].writes = "input";
-  table["write_state"].data = "data";
+  for (const char* read : {"read_state", "mw.read_state"}) table[read].reads = "input";
+  for (const char* write : {"write_state", "mw.write_state"}) {
+    table[write].writes = "input";
+    table[write].data = "data";
+  }
 }
 
 }  // namespace mw::ops

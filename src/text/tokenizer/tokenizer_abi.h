@@ -57,4 +57,9 @@ int32_t mw_tok_stream_push(MwTokStream* stream, int32_t id, MwTokBytes* out, MwT
 int32_t mw_tok_stream_flush(MwTokStream* stream, MwTokBytes* out, MwTokBytes* error);
 void mw_tok_stream_free(MwTokStream* stream);
 
+// A Jinja template as Hugging Face's chat templates are; `variables` is a JSON object.
+int32_t mw_tok_render_chat(const uint8_t* chat_template, size_t template_size,
+                           const uint8_t* variables, size_t variables_size, MwTokBytes* out,
+                           MwTokBytes* error);
+
 }  // extern "C"

@@ -2,6 +2,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
+mod chat;
 mod growth;
 mod loaded;
 mod screen;
@@ -321,4 +322,25 @@ pub unsafe extern "C" fn mw_tok_stream_flush(
 #[no_mangle]
 pub unsafe extern "C" fn mw_tok_stream_free(stream: *mut Stream) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(stream) })));
+}
+
+/// # Safety
+/// See `tokenizer_abi.h`.
+#[no_mangle]
+pub unsafe extern "C" fn mw_tok_render_chat(
+    template: *const u8,
+    template_size: usize,
+    variables: *const u8,
+    variables_size: usize,
+    out: *mut MwTokBytes,
+    error: *mut MwTokBytes,
+) -> i32 {
+    unsafe {
+        call(error, || {
+            let text =
+                chat::render(view(template, template_size), view(variables, variables_size))?;
+            out.write(MwTokBytes::owned(text));
+            Ok(())
+        })
+    }
 }

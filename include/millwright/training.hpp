@@ -1,0 +1,149 @@
+// StudentModel: trains a loaded model on its own weights, alone or distilled from a teacher.
+//
+//   mw::StudentModel student(model, {.optimizer = mw::AdamW{.learning_rate = 1e-3f}});
+//   student.set_teacher(mw::CoreMLModelWrapper::load("teacher.mlpackage"), {.temperature = 2.0f});
+//   mw::StepResult r = student.training_step({ids, labels});      // forward, backward, update
+//   student.save("student-trained.mlpackage");
+#pragma once
+
+#include <functional>
+#include <variant>
+
+#include "millwright/millwright.hpp"
+
+namespace mw {
+
+// Stochastic gradient descent: v = momentum v + g + weight_decay p; p -= lr v, or, with nesterov,
+// p -= lr (g + weight_decay p + momentum v).
+struct Sgd {
+  float learning_rate = 1e-2f;
+  float momentum = 0;
+  float weight_decay = 0;
+  bool nesterov = false;
+};
+// Kingma and Ba 2014, with weight decay added to the gradient.
+struct Adam {
+  float learning_rate = 1e-3f;
+  float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0;
+};
+// Loshchilov and Hutter 2017: weight decay apart from the gradient.
+struct AdamW {
+  float learning_rate = 1e-3f;
+  float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0.01f;
+};
+using Optimizer = std::variant<AdamW, Adam, Sgd>;
+
+// Factor on the optimiser's learning rate, by step.
+struct Schedule {
+  enum class Kind : uint8_t { kConstant, kLinear, kCosine };
+  Kind kind = Kind::kConstant;
+  int64_t warmup_steps = 0;  // linear from 0
+  int64_t total_steps = 0;   // where the factor reaches `final_factor`; not needed for kConstant
+  float final_factor = 0;
+  // Of step 0, 1, ...
+  [[nodiscard]] MW_API float factor(int64_t step) const;
+};
+
+enum class Loss : uint8_t {
+  kCrossEntropy,  // of logits and integer labels; label -100 is ignored
+  kMeanSquaredError,
+  kOutput,  // the target output is a scalar and is the loss itself
+};
+
+// Settings for the parameters whose names match a glob; the last match counts.
+struct ParameterGroup {
+  std::string glob;
+  float learning_rate_factor = 1;
+  std::optional<float> weight_decay;  // instead of the optimiser's
+};
+
+struct StudentOptions {
+  Optimizer optimizer = AdamW{};
+  Schedule schedule;
+  // Globs over parameter names. "*" takes the default set; a name taken in by a glob other than "*"
+  // may also be one that is out by default (a table, a mask).
+  std::vector<std::string> trainable = {"*"};
+  std::vector<ParameterGroup> groups;
+  Loss loss = Loss::kCrossEntropy;
+  std::string target;                   // the output; empty: the one that DESIGN calls logits
+  float label_smoothing = 0;            // cross entropy only
+  float clip_norm = 0;                  // of all gradients together; 0: no clipping
+  std::vector<std::string> wrt_inputs;  // inputs that backward() differentiates by, too
+  bool naive = false;                   // run op by op with the reference implementations
+};
+
+struct DistillOptions {
+  float temperature = 2;
+  float alpha =
+      0.5f;  // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
+  std::string target;  // the teacher's output
+};
+
+// Inputs by name, with the labels as `labels`. {ids, labels}: int32 [batch, time] each, labels at
+// the positions they are predicted from.
+struct Batch {
+  TensorMap tensors;
+  Batch(Tensor input_ids, Tensor labels)
+      : tensors{{"input_ids", std::move(input_ids)}, {"labels", std::move(labels)}} {}
+  explicit Batch(TensorMap tensors) : tensors(std::move(tensors)) {}
+};
+
+struct StepResult {
+  int64_t step = 0;      // 1 for the first
+  double loss = 0;       // mean over the labels that count
+  double grad_norm = 0;  // of all gradients together, before clipping
+  float learning_rate = 0;
+  int64_t tokens = 0;  // labels that count
+};
+
+struct Parameter {
+  std::string name;  // as in the program
+  Shape shape;
+  DType stored = DType::kF32;  // in the package
+  bool trained = false;
+  std::string reason;  // why it is in or out
+};
+
+// A model in training. Not thread-safe. The wrapped model and its file stay as they are.
+class MW_API StudentModel {
+ public:
+  explicit StudentModel(const CoreMLModelWrapper& model, const StudentOptions& options = {});
+  ~StudentModel();
+  StudentModel(StudentModel&&) noexcept;
+  StudentModel& operator=(StudentModel&&) noexcept;
+
+  // Its vocabulary and tokens must be the student's. Called before the first step.
+  void set_teacher(const CoreMLModelWrapper& teacher, const DistillOptions& options = {});
+
+  // Forward, backward and update; several batches are one step, weighted by their labels.
+  StepResult training_step(const Batch& batch);
+  StepResult training_step(const std::vector<Batch>& batches);
+  // Gradients of the mean loss by parameter name, as "input.NAME" by input; nothing is updated.
+  TensorMap backward(const Batch& batch, StepResult* result = nullptr);
+  // The loss of a batch, without the teacher.
+  StepResult evaluate(const Batch& batch);
+  // Outputs with the weights as they are now.
+  TensorMap predict(const TensorMap& inputs);
+
+  [[nodiscard]] std::vector<Parameter> parameters() const;
+  [[nodiscard]] Tensor get_parameter(const std::string& name) const;  // a copy, in fp32
+  void set_parameter(const std::string& name, const Tensor& value);
+  // Everything that training changes (masters, moments, step), by name; and back again.
+  [[nodiscard]] TensorMap state() const;
+  void load_state(const TensorMap& state);
+
+  // The package the model came from, with the trained weights; .mlpackage or .mlmodelc by the name.
+  // Returns sentences about weights that the stored dtype could not hold.
+  std::vector<std::string> save(const std::filesystem::path& path) const;
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mw

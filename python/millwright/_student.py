@@ -1,0 +1,283 @@
+"""StudentModel: trains a Core ML model on its own weights, alone or distilled from a teacher."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from millwright import _core
+from millwright._model import MLModel, _array, _invalid
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2017)."""
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma and Ba 2014, with weight decay added to the gradient."""
+
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, with momentum v = momentum v + g and p -= learning_rate v."""
+
+    learning_rate: float = 1e-2
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor on the learning rate, by step.
+
+    It rises linearly over `warmup_steps`; then it stays at 1 ("constant"), or falls ("linear",
+    "cosine") to `final_factor` at step `total_steps`.
+    """
+
+    kind: str = "constant"
+    warmup_steps: int = 0
+    total_steps: int = 0
+    final_factor: float = 0.0
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Settings for the parameters whose names match `glob`; the last group that matches counts.
+
+    `weight_decay` None leaves the optimiser's.
+    """
+
+    glob: str
+    learning_rate_factor: float = 1.0
+    weight_decay: float | None = None
+
+
+Optimizer: TypeAlias = AdamW | Adam | SGD
+#: Arrays by name with the labels as `labels`, or a tuple (input_ids, labels).
+Batch: TypeAlias = Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
+
+
+class Gradients(dict[str, NDArray[Any]]):
+    """Gradients of the mean loss: NumPy arrays by parameter name, as "input.NAME" by input."""
+
+    #: The loss, the norm and the number of labels of the same batch.
+    result: _core.StepResult
+
+
+class StudentModel:
+    """A model in training. The file it came from stays as it is.
+
+    `model` is a path, or an MLModel, whose function, compute mode and threads are then used.
+    `trainable` are globs over parameter names; "*" is the default set, and any other glob also
+    takes in what is out by default (parameters() says what and why). `loss` is "cross_entropy" of
+    logits and integer labels (-100 is ignored), "mse", or "output" for a model whose output is
+    the loss itself; `target` names the output it is of. `clip_norm` 0 means no clipping.
+    `wrt_inputs` are inputs that backward() differentiates by as well.
+
+    Calls release the GIL and run one after the other. Ctrl-C takes effect between two steps.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | MLModel,
+        optimizer: Optimizer | None = None,
+        *,
+        trainable: Sequence[str] = ("*",),
+        schedule: Schedule | None = None,
+        groups: Sequence[ParameterGroup] = (),
+        loss: str = "cross_entropy",
+        target: str = "",
+        label_smoothing: float = 0.0,
+        clip_norm: float = 0.0,
+        wrt_inputs: Sequence[str] = (),
+        compute: str | None = None,
+        function_name: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        given = {"compute": compute, "threads": threads}
+        self._options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+        if isinstance(model, MLModel):
+            if self._options or function_name is not None:
+                raise _invalid(
+                    "compute, threads and function_name: expected with a path only; an MLModel has"
+                    " its own"
+                )
+            self.model = model
+        else:
+            self.model = MLModel(model, function_name=function_name, **self._options)
+        schedule = schedule or Schedule()
+        self._core = _core.Student(
+            self.model._core,
+            *_optimizer(optimizer or AdamW()),
+            schedule.kind,
+            {
+                "warmup_steps": float(schedule.warmup_steps),
+                "total_steps": float(schedule.total_steps),
+                "final_factor": float(schedule.final_factor),
+            },
+            _names("trainable", trainable),
+            [(g.glob, float(g.learning_rate_factor), g.weight_decay) for g in groups],
+            loss,
+            target,
+            float(label_smoothing),
+            float(clip_norm),
+            _names("wrt_inputs", wrt_inputs),
+        )
+
+    def set_teacher(
+        self,
+        teacher: str | os.PathLike[str] | MLModel,
+        temperature: float = 2.0,
+        alpha: float = 0.5,
+        target: str = "",
+    ) -> None:
+        """Learns from the teacher's logits as well; to be called before the first step.
+
+        The loss becomes (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student),
+        both softened by the temperature. Vocabulary and tokens must be the student's. `target` names
+        the teacher's output.
+        """
+        if not isinstance(teacher, MLModel):
+            teacher = MLModel(teacher, **self._options)
+        self._core.set_teacher(teacher._core, float(temperature), float(alpha), target)
+
+    def training_step(
+        self, batch: ArrayLike | Batch | list[Batch], labels: ArrayLike | None = None
+    ) -> _core.StepResult:
+        """Forward, backward and one update of the weights.
+
+        training_step(input_ids, labels) takes token ids and, at each position, the id that is to
+        follow, [time] or [batch, time]; training_step({"x": x, "labels": y}) any model's inputs. A
+        list of dicts or of (input_ids, labels) tuples is one step over all of them, weighted by
+        their labels.
+        """
+        if labels is None and isinstance(batch, list):
+            return self._core.training_step([_batch(one) for one in batch])
+        return self._core.training_step([_batch(batch, labels)])
+
+    def backward(self, batch: ArrayLike | Batch, labels: ArrayLike | None = None) -> Gradients:
+        """Gradients of the mean loss by parameter name; nothing is updated.
+
+        `gradients.result` has the loss. Inputs named in `wrt_inputs` are there as "input.NAME".
+        """
+        arrays, result = self._core.backward(_batch(batch, labels))
+        gradients = Gradients(arrays)
+        gradients.result = result
+        return gradients
+
+    def evaluate(
+        self, batch: ArrayLike | Batch, labels: ArrayLike | None = None
+    ) -> _core.StepResult:
+        """The loss of a batch, without the teacher; nothing is updated."""
+        return self._core.evaluate(_batch(batch, labels))
+
+    def predict(self, data: Mapping[str, ArrayLike]) -> dict[str, Any]:
+        """All outputs with the weights as they are; as MLModel.predict."""
+        return self.model._plain_all(self._core.predict(_arrays(data)))
+
+    def parameters(self) -> list[_core.Parameter]:
+        """The model's parameters in its order: name, shape, dtype in the file, trained, reason."""
+        return self._core.parameters()
+
+    def get_parameter(self, name: str) -> NDArray[np.float32]:
+        """A copy of a trained parameter."""
+        return self._core.get_parameter(name)
+
+    def set_parameter(self, name: str, value: ArrayLike) -> None:
+        """Replaces a trained parameter by floats of the same shape."""
+        self._core.set_parameter(name, _array(f"parameter '{name}'", value))
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all that training changes: weights, the optimiser's moments, the step."""
+        return self._core.state()
+
+    def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
+        """Goes on from what state_dict() gave, of a student with the same options."""
+        self._core.load_state(
+            {name: _array(f"training state '{name}'", value) for name, value in state.items()}
+        )
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """The trained parameters by name, in float32, as a .safetensors file."""
+        self._core.save_weights(os.fspath(path))
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Replaces the trained parameters that a .safetensors file names."""
+        self._core.load_weights(os.fspath(path))
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        """Writes the package the model came from, with the trained weights.
+
+        An .mlpackage or .mlmodelc, by the name. Weights keep their dtypes; the sentences that come
+        back tell where one could not hold the value.
+        """
+        return self._core.save(os.fspath(path))
+
+    def __repr__(self) -> str:
+        trained = [p for p in self.parameters() if p.trained]
+        numbers = sum(int(np.prod(p.shape)) for p in trained)
+        return f"StudentModel('{self.model.path}', {len(trained)} parameters, {numbers} numbers)"
+
+
+def _optimizer(optimizer: Optimizer) -> tuple[str, dict[str, float]]:
+    if isinstance(optimizer, SGD):
+        return "SGD", {
+            "learning_rate": float(optimizer.learning_rate),
+            "momentum": float(optimizer.momentum),
+            "weight_decay": float(optimizer.weight_decay),
+            "nesterov": float(optimizer.nesterov),
+        }
+    if isinstance(optimizer, (Adam, AdamW)):
+        beta1, beta2 = optimizer.betas
+        return type(optimizer).__name__, {
+            "learning_rate": float(optimizer.learning_rate),
+            "beta1": float(beta1),
+            "beta2": float(beta2),
+            "epsilon": float(optimizer.epsilon),
+            "weight_decay": float(optimizer.weight_decay),
+        }
+    raise TypeError(f"optimizer: expected AdamW, Adam or SGD, got {type(optimizer).__name__}")
+
+
+def _names(what: str, names: Iterable[str]) -> list[str]:
+    """A lone string is a sequence of its letters, which nobody means."""
+    if isinstance(names, str):
+        raise TypeError(f"{what}: expected a list of strings, got the string {names!r}")
+    return [str(name) for name in names]
+
+
+def _arrays(data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    return {name: _array(f"input '{name}'", value) for name, value in data.items()}
+
+
+def _batch(batch: ArrayLike | Batch, labels: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
+    if labels is not None:
+        if isinstance(batch, Mapping):
+            raise TypeError("labels: expected in the dict of inputs, under the name 'labels'")
+        return _arrays({"input_ids": batch, "labels": labels})
+    if isinstance(batch, Mapping):
+        return _arrays(batch)
+    if isinstance(batch, tuple) and len(batch) == 2:
+        return _arrays({"input_ids": batch[0], "labels": batch[1]})
+    raise TypeError(
+        "a batch: expected a dict of arrays, or input_ids and labels, got"
+        f" {type(batch).__name__} without labels"
+    )

@@ -1,0 +1,254 @@
+// millwright._core.Student: StudentModel as a Python class; millwright/_student.py gives it its
+// manners.
+#include "student.h"
+
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/map.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "arrays.h"
+#include "base/error.h"
+#include "base/tensor_file.h"
+#include "millwright/training.hpp"
+
+namespace nb = nanobind;
+
+namespace mw::python {
+namespace {
+
+using Arrays = std::map<std::string, Array>;
+using Numbers = std::map<std::string, double>;
+using Group = std::tuple<std::string, double, std::optional<double>>;
+
+// A StudentModel is not thread-safe and its calls run without the GIL: one call after the other.
+struct Student {
+  StudentModel model;
+  std::mutex mutex;
+
+  Student(const CoreMLModelWrapper& from, const StudentOptions& options) : model(from, options) {}
+
+  template <class F>
+  auto alone(const F& f) {
+    const nb::gil_scoped_release free;
+    const std::lock_guard lock(mutex);
+    return f(model);
+  }
+};
+
+float number(const Numbers& numbers, const char* name) {
+  return static_cast<float>(numbers.at(name));
+}
+
+Optimizer optimizer_of(const std::string& kind, const Numbers& n) {
+  const float rate = number(n, "learning_rate"), decay = number(n, "weight_decay");
+  if (kind == "SGD") return Sgd{rate, number(n, "momentum"), decay, number(n, "nesterov") != 0};
+  const float beta1 = number(n, "beta1"), beta2 = number(n, "beta2");
+  const float epsilon = number(n, "epsilon");
+  if (kind == "Adam") return Adam{rate, beta1, beta2, epsilon, decay};
+  return AdamW{rate, beta1, beta2, epsilon, decay};
+}
+
+Schedule schedule_of(const std::string& kind, const Numbers& n) {
+  Schedule schedule;
+  if (kind == "linear") {
+    schedule.kind = Schedule::Kind::kLinear;
+  } else if (kind == "cosine") {
+    schedule.kind = Schedule::Kind::kCosine;
+  } else if (kind != "constant") {
+    fail(ErrorCode::kInvalidArgument, "schedule: expected constant, linear or cosine, got '{}'",
+         kind);
+  }
+  schedule.warmup_steps = static_cast<int64_t>(n.at("warmup_steps"));
+  schedule.total_steps = static_cast<int64_t>(n.at("total_steps"));
+  schedule.final_factor = number(n, "final_factor");
+  return schedule;
+}
+
+Loss loss_named(const std::string& name) {
+  if (name == "cross_entropy") return Loss::kCrossEntropy;
+  if (name == "mse") return Loss::kMeanSquaredError;
+  if (name == "output") return Loss::kOutput;
+  fail(ErrorCode::kInvalidArgument, "loss: expected cross_entropy, mse or output, got '{}'", name);
+}
+
+void make_student(Student* place, const CoreMLModelWrapper& model, const std::string& optimizer,
+                  const Numbers& settings, const std::string& schedule,
+                  const Numbers& schedule_settings, const std::vector<std::string>& trainable,
+                  const std::vector<Group>& groups, const std::string& loss,
+                  const std::string& target, double label_smoothing, double clip_norm,
+                  const std::vector<std::string>& wrt_inputs) {
+  StudentOptions options;
+  options.optimizer = optimizer_of(optimizer, settings);
+  options.schedule = schedule_of(schedule, schedule_settings);
+  options.trainable = trainable;
+  for (const auto& [glob, factor, decay] : groups) {
+    options.groups.push_back({glob, static_cast<float>(factor), std::nullopt});
+    if (decay) options.groups.back().weight_decay = static_cast<float>(*decay);
+  }
+  options.loss = loss_named(loss);
+  options.target = target;
+  options.label_smoothing = static_cast<float>(label_smoothing);
+  options.clip_norm = static_cast<float>(clip_norm);
+  options.wrt_inputs = wrt_inputs;
+  const nb::gil_scoped_release free;
+  new (place) Student(model, options);
+}
+
+TensorMap tensors_of(const Arrays& arrays, const char* what) {
+  TensorMap tensors;
+  for (const auto& [name, array] : arrays) {
+    tensors[name] = tensor_of(array, fmt::format("{} '{}'", what, name));
+  }
+  return tensors;
+}
+
+nb::dict arrays_of(const TensorMap& tensors) {
+  nb::dict arrays;
+  for (const auto& [name, tensor] : tensors) arrays[name.c_str()] = array_of(tensor);
+  return arrays;
+}
+
+StepResult training_step(Student& student, const std::vector<Arrays>& given) {
+  std::vector<Batch> batches;
+  for (const Arrays& arrays : given) batches.emplace_back(tensors_of(arrays, "input"));
+  return student.alone([&](StudentModel& model) { return model.training_step(batches); });
+}
+
+nb::tuple backward(Student& student, const Arrays& arrays) {
+  const Batch batch(tensors_of(arrays, "input"));
+  StepResult result;
+  const TensorMap gradients =
+      student.alone([&](StudentModel& model) { return model.backward(batch, &result); });
+  return nb::make_tuple(arrays_of(gradients), result);
+}
+
+StepResult evaluate(Student& student, const Arrays& arrays) {
+  const Batch batch(tensors_of(arrays, "input"));
+  return student.alone([&](StudentModel& model) { return model.evaluate(batch); });
+}
+
+nb::dict predict(Student& student, const Arrays& arrays) {
+  const TensorMap inputs = tensors_of(arrays, "input");
+  return arrays_of(student.alone([&](StudentModel& model) { return model.predict(inputs); }));
+}
+
+// The weights that are trained, by name, in fp32.
+TensorMap weights_of(const StudentModel& model) {
+  TensorMap weights;
+  for (const Parameter& parameter : model.parameters()) {
+    if (parameter.trained) weights[parameter.name] = model.get_parameter(parameter.name);
+  }
+  return weights;
+}
+
+// All are checked before any is changed.
+void set_weights(StudentModel& model, const TensorMap& weights) {
+  const std::vector<Parameter> parameters = model.parameters();
+  for (const auto& [name, tensor] : weights) {
+    const auto found = std::find_if(parameters.begin(), parameters.end(),
+                                    [&](const Parameter& p) { return p.name == name; });
+    if (found == parameters.end() || !found->trained) {
+      fail(ErrorCode::kInvalidArgument, "parameter '{}': expected one that is trained", name);
+    }
+    if (tensor.shape() != found->shape) {
+      fail(ErrorCode::kInvalidArgument, "parameter '{}': expected shape {}, got {}", name,
+           to_string(found->shape), to_string(tensor.shape()));
+    }
+  }
+  for (const auto& [name, tensor] : weights) model.set_parameter(name, tensor);
+}
+
+void require_safetensors(const std::filesystem::path& path) {
+  if (path.extension() == ".safetensors") return;
+  fail(ErrorCode::kInvalidArgument, "{}: expected a name that ends in .safetensors", path.string());
+}
+
+void bind_results(nb::module_& m) {
+  nb::class_<StepResult>(m, "StepResult")
+      .def_ro("step", &StepResult::step)
+      .def_ro("loss", &StepResult::loss)
+      .def_ro("grad_norm", &StepResult::grad_norm)
+      .def_ro("learning_rate", &StepResult::learning_rate)
+      .def_ro("tokens", &StepResult::tokens)
+      .def("__repr__", [](const StepResult& r) {
+        return fmt::format("StepResult(step={}, loss={:.6g}, grad_norm={:.6g}, tokens={})", r.step,
+                           r.loss, r.grad_norm, r.tokens);
+      });
+  nb::class_<Parameter>(m, "Parameter")
+      .def_ro("name", &Parameter::name)
+      .def_ro("shape", &Parameter::shape)
+      .def_prop_ro("dtype", [](const Parameter& p) { return std::string(name_of(p.stored)); })
+      .def_ro("trained", &Parameter::trained)
+      .def_ro("reason", &Parameter::reason)
+      .def("__repr__", [](const Parameter& p) {
+        return fmt::format("Parameter('{}', {} {}, {}: {})", p.name, name_of(p.stored),
+                           to_string(p.shape), p.trained ? "trained" : "not trained", p.reason);
+      });
+}
+
+}  // namespace
+
+void bind_student(nb::module_& m) {
+  bind_results(m);
+  nb::class_<Student>(m, "Student")
+      .def("__init__", &make_student)
+      .def("set_teacher",
+           [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
+              const std::string& target) {
+             s.alone([&](StudentModel& model) {
+               model.set_teacher(
+                   teacher, {static_cast<float>(temperature), static_cast<float>(alpha), target});
+             });
+           })
+      .def("training_step", &training_step)
+      .def("backward", &backward)
+      .def("evaluate", &evaluate)
+      .def("predict", &predict)
+      .def("parameters",
+           [](Student& s) {
+             return s.alone([](StudentModel& model) { return model.parameters(); });
+           })
+      .def("get_parameter",
+           [](Student& s, const std::string& name) {
+             return array_of(
+                 s.alone([&](StudentModel& model) { return model.get_parameter(name); }));
+           })
+      .def("set_parameter",
+           [](Student& s, const std::string& name, const Array& value) {
+             const Tensor given = tensor_of(value, fmt::format("parameter '{}'", name));
+             s.alone([&](StudentModel& model) { model.set_parameter(name, given); });
+           })
+      .def("state",
+           [](Student& s) {
+             return arrays_of(s.alone([](StudentModel& model) { return model.state(); }));
+           })
+      .def("load_state",
+           [](Student& s, const Arrays& state) {
+             const TensorMap tensors = tensors_of(state, "training state");
+             s.alone([&](StudentModel& model) { model.load_state(tensors); });
+           })
+      .def("save_weights",
+           [](Student& s, const std::filesystem::path& path) {
+             require_safetensors(path);
+             s.alone([&](StudentModel& model) { write_safetensors(path, weights_of(model)); });
+           })
+      .def("load_weights",
+           [](Student& s, const std::filesystem::path& path) {
+             require_safetensors(path);
+             s.alone([&](StudentModel& model) {
+               const TensorMap weights = read_tensors(path);
+               in_context([&] { return path.string(); }, [&] { set_weights(model, weights); });
+             });
+           })
+      .def("save", [](Student& s, const std::filesystem::path& path) {
+        return s.alone([&](StudentModel& model) { return model.save(path); });
+      });
+}
+
+}  // namespace mw::python

@@ -1,0 +1,208 @@
+// Which files hold what, and how many examples of them a model takes at once.
+#include "api/training_data.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "api/language_model.h"
+#include "base/error.h"
+#include "base/tensor_file.h"
+#include "text/chat_template.h"
+#include "train/data_text.h"
+
+namespace mw {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
+constexpr int64_t kTextBatch = 8, kArrayBatch = 32, kTextLength = 256, kPromptTokens = 24;
+
+bool is_arrays(const fs::path& path) {
+  return path.extension() == ".npz" || path.extension() == ".safetensors" ||
+         path.extension() == ".npy";
+}
+
+struct Files {
+  fs::path train, valid, test;
+};
+
+fs::path part_of(const fs::path& folder, const std::string& stem) {
+  for (const char* extension : {".jsonl", ".txt"}) {
+    const fs::path path = folder / (stem + extension);
+    if (fs::exists(path)) return path;
+  }
+  return {};
+}
+
+Files files_of(const TrainingDataOptions& options) {
+  Files files;
+  if (!fs::exists(options.data)) {
+    fail(ErrorCode::kIo, "{}: no such file or folder", options.data.string());
+  }
+  if (fs::is_directory(options.data)) {
+    files = {part_of(options.data, "train"), part_of(options.data, "valid"),
+             part_of(options.data, "test")};
+    if (files.train.empty()) {
+      fail(ErrorCode::kIo, "{}: expected train.jsonl or train.txt in this folder, found neither",
+           options.data.string());
+    }
+  } else {
+    files.train = options.data;
+  }
+  if (!options.eval_data.empty()) files.valid = options.eval_data;
+  return files;
+}
+
+// How many examples a call can take along the first axis of an input.
+struct Extent {
+  int64_t most = kUnbounded;
+  bool fixed = false;
+
+  void limit(const FeatureDescription& input, size_t axis) {
+    if (!input.enumerated.empty()) {
+      int64_t largest = 1;
+      for (const Shape& shape : input.enumerated) {
+        if (axis < shape.size()) largest = std::max(largest, shape[axis]);
+      }
+      most = std::min(most, largest);
+    } else if (axis < input.ranges.size()) {
+      if (input.ranges[axis].second > 0) most = std::min(most, input.ranges[axis].second);
+    } else if (axis < input.shape.size() && input.shape[axis] > 0) {
+      most = std::min(most, input.shape[axis]);
+      fixed = true;
+    }
+  }
+};
+
+void choose_batch(TrainingData& data, const Extent& extent, int64_t wanted, int64_t usual) {
+  const int64_t most = std::max<int64_t>(extent.most, 1);
+  data.fixed_calls = extent.fixed;
+  data.batch_size = wanted;
+  if (wanted == 0) data.batch_size = extent.fixed ? most : std::min(most, usual);
+  if (extent.fixed && data.batch_size % most != 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "--batch-size {}: expected a multiple of {}, which the model takes at a time",
+         data.batch_size, most);
+  }
+  data.call_size = std::min(most, data.batch_size);
+  while (data.batch_size % data.call_size != 0) --data.call_size;
+}
+
+void choose_seq_len(TrainingData& data, const Extent& time, int64_t wanted) {
+  data.seq_len = wanted > 0 ? wanted : (time.fixed ? time.most : std::min(time.most, kTextLength));
+  if (data.seq_len > time.most) {
+    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens",
+         data.seq_len, time.most);
+  }
+  if (time.fixed && data.seq_len != time.most) {
+    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes exactly {} tokens",
+         data.seq_len, time.most);
+  }
+}
+
+FeatureDescription ids_input(const CoreMLModelWrapper& model) {
+  const auto inputs = model.inputs();
+  for (const FeatureDescription& input : inputs) {
+    if (input.name == "input_ids") return input;
+  }
+  return inputs.at(0);  // a language model without input_ids has one input
+}
+
+void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper& model,
+                const TrainingDataOptions& options) {
+  const Tokenizer& tokenizer = model.tokenizer();
+  const LanguageModel checked(model, options.target, tokenizer.vocab_size());
+  for (const FeatureDescription& output : model.outputs()) {
+    const bool is_target =
+        options.target.empty() ? output.name == "logits" : output.name == options.target;
+    if (is_target && !output.shape.empty() && output.shape.back() > 0) {
+      tokenizer.check_fits(output.shape.back());
+    }
+  }
+  const FeatureDescription input = ids_input(model);
+  const size_t rank = std::max(input.shape.size(), input.ranges.size());
+  Extent batch, time;
+  time.limit(input, rank - 1);
+  time.most = std::min(time.most, checked.max_time());
+  if (rank > 1) {
+    batch.limit(input, 0);
+  } else {
+    batch = {1, true};
+  }
+  choose_batch(data, batch, options.batch_size, kTextBatch);
+  choose_seq_len(data, time, options.seq_len);
+
+  const auto chat = text::ChatTemplate::find(fs::path(tokenizer.path()).parent_path());
+  const auto read = [&](const fs::path& path, bool prompts) -> std::unique_ptr<train::Dataset> {
+    if (path.empty()) return nullptr;
+    train::TextReader reader{&tokenizer, chat ? &*chat : nullptr};
+    if (options.progress) {
+      reader.progress = [&](int64_t done, int64_t all) {
+        options.progress(path.filename().string(), done, all);
+      };
+    }
+    train::TokenStream stream = train::read_tokens(path, reader);
+    if (prompts) data.prompt = stream.prompt(kPromptTokens);
+    return train::windows_of(std::move(stream), data.seq_len, path.string());
+  };
+  data.train = read(files.train, true);
+  data.valid = read(files.valid, true);
+  data.test = read(files.test, false);
+}
+
+std::unique_ptr<train::Dataset> read_arrays(const fs::path& path, const CoreMLModelWrapper& model,
+                                            bool needs_labels) {
+  if (path.empty()) return nullptr;
+  TensorMap tensors = read_tensors(path);
+  if (needs_labels && !tensors.contains("labels")) {
+    fail(ErrorCode::kInvalidArgument, "{}: expected a tensor named labels, got none",
+         path.string());
+  }
+  const auto inputs = model.inputs();
+  for (const auto& [name, tensor] : tensors) {
+    const bool known = name == "labels" || std::any_of(inputs.begin(), inputs.end(),
+                                                       [&, &key = name](const auto& input) {
+                                                         return input.name == key;
+                                                       });
+    if (!known) {
+      fail(ErrorCode::kInvalidArgument, "{}: '{}' is no input of the model", path.string(), name);
+    }
+  }
+  for (const FeatureDescription& input : inputs) {
+    if (input.optional || tensors.contains(input.name)) continue;
+    fail(ErrorCode::kInvalidArgument, "{}: expected a tensor for input '{}', got none",
+         path.string(), input.name);
+  }
+  return train::arrays_of(std::move(tensors), path.string());
+}
+
+}  // namespace
+
+TrainingData load_training_data(const CoreMLModelWrapper& model,
+                                const TrainingDataOptions& options) {
+  const Files files = files_of(options);
+  TrainingData data;
+  if (!is_arrays(files.train)) {
+    load_texts(data, files, model, options);
+    return data;
+  }
+  if (options.seq_len > 0) {
+    fail(ErrorCode::kInvalidArgument, "--seq-len: {} holds no text", files.train.string());
+  }
+  data.train = read_arrays(files.train, model, options.needs_labels);
+  data.valid = read_arrays(files.valid, model, options.needs_labels);
+  Extent batch;
+  for (const FeatureDescription& input : model.inputs()) {
+    if (!input.optional) batch.limit(input, 0);
+  }
+  choose_batch(data, batch, options.batch_size, kArrayBatch);
+  if (data.fixed_calls && data.train->size() < data.call_size) {
+    fail(ErrorCode::kInvalidArgument, "{}: expected at least {} examples, got {}",
+         files.train.string(), data.call_size, data.train->size());
+  }
+  return data;
+}
+
+}  // namespace mw

@@ -1,0 +1,340 @@
+// The training loop: steps, validation, checkpoints, metrics, the report.
+#include "api/training_run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "api/nonfinite.h"
+#include "api/sample_text.h"
+#include "base/error.h"
+#include "base/tensor_file.h"
+
+namespace mw {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kCheckpointsKept = 2;
+constexpr int64_t kMostReplayed = 500;  // steps that looking for an op that failed may cost
+constexpr const char* kMetrics = "metrics.jsonl";
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+int64_t resident_bytes() {
+  int64_t pages = 0;
+  if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%*s %ld", &pages) != 1) pages = 0;
+    std::fclose(file);
+  }
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+std::string loss_text(const std::optional<double>& loss) {
+  return loss ? fmt::format("{:.4f}", *loss) : "–";
+}
+
+std::string seconds_text(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds);
+  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{:.1f} s", seconds);
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const CoreMLModelWrapper& model, MakeStudent make_student,
+                         TrainingData data, TrainingSettings settings, TrainingObserver& observer)
+    : model_(model),
+      make_student_(std::move(make_student)),
+      data_(std::move(data)),
+      settings_(std::move(settings)),
+      observer_(observer),
+      student_(make_student_()) {
+  if (data_.train != nullptr) shuffle_.emplace(data_.train->size(), settings_.seed);
+  position_.fixed = fixed();
+}
+
+std::map<std::string, std::string> TrainingRun::fixed() const {
+  if (data_.train == nullptr) return {};
+  return {{"--accumulate", std::to_string(settings_.accumulate)},
+          {"--batch-size", std::to_string(data_.batch_size)},
+          {"--data", fmt::format("{:016x}", data_.train->fingerprint())},
+          {"--seed", std::to_string(settings_.seed)},
+          {"--seq-len", std::to_string(data_.seq_len)}};
+}
+
+void TrainingRun::check_fixed(const train::RunPosition& position, const fs::path& path) const {
+  for (const auto& [name, value] : fixed()) {
+    const auto found = position.fixed.find(name);
+    if (found == position.fixed.end() || found->second == value) continue;
+    if (name == "--data") {
+      fail(ErrorCode::kInvalidArgument, "{}: expected the data of this checkpoint, got other data",
+           path.string());
+    }
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} {} as in this checkpoint, got {}",
+         path.string(), name, found->second, value);
+  }
+}
+
+void TrainingRun::resume() {
+  const auto files = train::checkpoints_in(settings_.folder);
+  fs::path path = settings_.resume_from;
+  if (path.empty() && settings_.resume && !files.empty()) path = files.back().path;
+  if (path.empty()) {
+    if (settings_.resume) {
+      observer_.note(fmt::format("{}: no checkpoint yet; starting from the beginning",
+                                 settings_.folder.string()));
+    }
+    return;
+  }
+  train::Checkpoint checkpoint;
+  try {
+    checkpoint = train::read_checkpoint(path);
+  } catch (const Error& e) {
+    const auto before = std::find_if(files.rbegin(), files.rend(), [&](const auto& file) {
+      return file.path.filename() < path.filename();
+    });
+    fail(e.code(), "{}; {}", e.what(),
+         before == files.rend() ? "there is none before it, start again without --resume"
+                                : fmt::format("--resume-from {} goes on from the one before it",
+                                              before->path.string()));
+  }
+  check_fixed(checkpoint.position, path);
+  in_context([&] { return path.string(); }, [&] { student_.load_state(checkpoint.state); });
+  const auto now_fixed = position_.fixed;
+  position_ = checkpoint.position;
+  if (!now_fixed.empty()) position_.fixed = now_fixed;
+  outcome_.checkpoint = path;
+  observer_.note(fmt::format("going on after step {} of {}", position_.step, path.string()));
+}
+
+// Those of a run that took another way from here would be taken for its later ones.
+void TrainingRun::clear_later_checkpoints() const {
+  const bool goes_on = settings_.resume || !settings_.resume_from.empty();
+  for (const auto& file : train::checkpoints_in(settings_.folder)) {
+    if (goes_on && file.step <= position_.step) continue;
+    if (!goes_on && !settings_.overwrite) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: holds checkpoints of an earlier run; --resume goes on with it, --overwrite starts "
+           "anew",
+           settings_.folder.string());
+    }
+    fs::remove(file.path);
+  }
+}
+
+TrainingOutcome TrainingRun::finish() {
+  const bool goes_on = settings_.resume || !settings_.resume_from.empty();
+  const bool trains = settings_.steps > 0 || goes_on;
+  if (trains) {
+    fs::create_directories(settings_.folder);
+    train::tidy_checkpoints(settings_.folder, SIZE_MAX);
+    resume();
+    if (data_.train == nullptr && settings_.steps > position_.step) {
+      fail(ErrorCode::kInvalidArgument, "--data: expected a file to train on, got none");
+    }
+  }
+  const bool steps_left = settings_.steps > position_.step;
+  if (steps_left) {
+    clear_later_checkpoints();
+    metrics_.emplace(settings_.folder / kMetrics, goes_on ? position_.step : -1);
+    if (!data_.prompt.empty()) sample("Before", model_);
+    loop();
+  }
+  outcome_.step = position_.step;
+  outcome_.tokens = position_.tokens;
+  outcome_.seconds = position_.seconds;
+  outcome_.best_loss = position_.best_loss;
+  outcome_.best_step = position_.best_step;
+  if (outcome_.interrupted) {
+    write_report(fmt::format("interrupted after step {} of {}", position_.step, settings_.steps));
+    return outcome_;
+  }
+  if (steps_left && data_.test != nullptr) outcome_.test_loss = evaluate(*data_.test);
+  outcome_.warnings = student_.save(settings_.output);
+  if (steps_left) {
+    if (!data_.prompt.empty()) {
+      LoadOptions options;
+      options.function = model_.function();
+      options.tokenizer = model_.tokenizer().path();
+      sample("After", CoreMLModelWrapper::load(settings_.output, options));
+    }
+    write_report(fmt::format("finished after {} steps", position_.step));
+  }
+  return outcome_;
+}
+
+void TrainingRun::loop() {
+  for (const train::StepRecord& record : metrics_->records()) {
+    if (record.valid_loss) outcome_.valid_loss = record.valid_loss;
+  }
+  if (evaluation_is_due() &&
+      (metrics_->records().empty() || !metrics_->records().back().valid_loss.has_value())) {
+    train::StepRecord record;
+    record.step = position_.step;
+    take_valid_loss(record);
+    if (record.valid_loss) metrics_->append(record);
+  }
+  while (position_.step < settings_.steps && !observer_.should_stop()) step();
+  outcome_.interrupted = position_.step < settings_.steps;
+  if (outcome_.checkpoint.filename() != train::checkpoint_name(position_.step)) write_checkpoint();
+}
+
+std::vector<Batch> TrainingRun::batches(int64_t cursor) {
+  const std::vector<int64_t> examples = shuffle_->take(cursor, examples_per_step());
+  std::vector<Batch> calls;
+  const auto size = static_cast<size_t>(data_.call_size);
+  for (size_t at = 0; at < examples.size(); at += size) {
+    calls.emplace_back(data_.train->batch(std::span(examples).subspan(at, size)));
+  }
+  return calls;
+}
+
+void TrainingRun::step() {
+  const double started = now();
+  const std::vector<Batch> calls = batches(position_.cursor);
+  const StepResult result = student_.training_step(calls);
+  check_finite(result, calls);
+  ++position_.step;
+  position_.cursor += examples_per_step();
+  position_.tokens += result.tokens;
+  train::StepRecord record;
+  record.step = position_.step;
+  record.loss = result.loss;
+  record.grad_norm = result.grad_norm;
+  // The shortest text of the float, so that metrics say 0.003 and not 0.00300000002.
+  record.learning_rate = std::stod(fmt::format("{}", result.learning_rate));
+  record.tokens = result.tokens;
+  record.seconds = now() - started;
+  record.memory = resident_bytes();
+  position_.seconds += record.seconds;
+  outcome_.loss = result.loss;
+  rate_ = rate_ == 0 ? record.seconds : 0.95 * rate_ + 0.05 * record.seconds;
+  if (evaluation_is_due()) take_valid_loss(record);
+  metrics_->append(record);
+  const bool due =
+      settings_.checkpoint_every > 0 && position_.step % settings_.checkpoint_every == 0;
+  if (due) write_checkpoint();
+  const double amount = data_.seq_len > 0 ? static_cast<double>(examples_per_step() * data_.seq_len)
+                                          : static_cast<double>(examples_per_step());
+  observer_.stepped({&record, settings_.steps, outcome_.valid_loss, amount / rate_,
+                     rate_ * static_cast<double>(settings_.steps - position_.step)});
+}
+
+void TrainingRun::check_finite(const StepResult& result, const std::vector<Batch>& calls) {
+  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
+  const int64_t failed = position_.step + 1;
+  std::string what = std::isfinite(result.loss) ? "the gradients are" : "the loss is";
+  write_report(fmt::format("stopped at step {}: {} not finite", failed, what));
+  if (!std::isfinite(result.loss)) {
+    const std::string op = culprit(calls);
+    if (!op.empty()) what = fmt::format("{} gives the first number that is", op);
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "step {}: {} not finite; lower --lr or set --clip, and start again{}", failed, what,
+       outcome_.checkpoint.empty() ? ""
+                                   : fmt::format(" (or go on with --resume: {} is from before)",
+                                                 outcome_.checkpoint.string()));
+}
+
+// The update has spoilt the weights already, so the steps since the last checkpoint run once more.
+std::string TrainingRun::culprit(const std::vector<Batch>& calls) {
+  train::RunPosition from;
+  StudentModel student = make_student_();
+  if (!outcome_.checkpoint.empty()) {
+    const train::Checkpoint last = train::read_checkpoint(outcome_.checkpoint);
+    student.load_state(last.state);
+    from = last.position;
+  }
+  if (position_.step - from.step > kMostReplayed) return "";
+  observer_.note("looking for the op that failed first");
+  for (; from.step < position_.step; ++from.step, from.cursor += examples_per_step()) {
+    (void)student.training_step(batches(from.cursor));
+  }
+  for (const Batch& call : calls) {
+    const std::string op = first_nonfinite(model_, student, settings_.target, call.tensors);
+    if (!op.empty()) return op;
+  }
+  return "";
+}
+
+bool TrainingRun::evaluation_is_due() const {
+  if (data_.valid == nullptr) return false;
+  return position_.step == settings_.steps ||
+         (settings_.eval_every > 0 && position_.step % settings_.eval_every == 0);
+}
+
+std::optional<double> TrainingRun::evaluate(const train::Dataset& dataset) {
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t at = 0; at < dataset.size(); at += data_.call_size) {
+    if (observer_.should_stop()) return std::nullopt;
+    std::vector<int64_t> examples;
+    for (int64_t i = at; i < std::min(at + data_.call_size, dataset.size()); ++i) {
+      examples.push_back(i);
+    }
+    if (dataset.can_pad()) examples.resize(static_cast<size_t>(data_.call_size), -1);
+    if (data_.fixed_calls && static_cast<int64_t>(examples.size()) < data_.call_size) break;
+    const StepResult result = student_.evaluate(Batch(dataset.batch(examples)));
+    sum += result.loss * static_cast<double>(result.tokens);
+    count += result.tokens;
+    observer_.evaluated(std::min(at + data_.call_size, dataset.size()), dataset.size());
+  }
+  return sum / static_cast<double>(std::max<int64_t>(count, 1));
+}
+
+void TrainingRun::take_valid_loss(train::StepRecord& record) {
+  const std::optional<double> loss = evaluate(*data_.valid);
+  if (!loss) return;
+  record.valid_loss = outcome_.valid_loss = loss;
+  if (position_.best_loss && *loss >= *position_.best_loss) return;
+  position_.best_loss = loss;
+  position_.best_step = position_.step;
+  train::write_checkpoint(settings_.folder / train::kBestCheckpoint, {student_.state(), position_});
+}
+
+void TrainingRun::write_checkpoint() {
+  const fs::path path = settings_.folder / train::checkpoint_name(position_.step);
+  train::write_checkpoint(path, {student_.state(), position_});
+  outcome_.checkpoint = path;
+  train::tidy_checkpoints(settings_.folder, kCheckpointsKept);
+}
+
+void TrainingRun::sample(const std::string& heading, const CoreMLModelWrapper& model) {
+  const std::string text = sample_text(model, settings_.target, data_.prompt);
+  samples_.push_back({heading, model_.tokenizer().decode(data_.prompt), text});
+}
+
+void TrainingRun::write_report(const std::string& subtitle) {
+  train::Report report;
+  report.title = fmt::format("{} → {}", model_.path().filename().string(),
+                             settings_.output.filename().string());
+  report.subtitle = subtitle;
+  const double per_second =
+      position_.seconds > 0 ? static_cast<double>(position_.tokens) / position_.seconds : 0;
+  report.facts = {
+      {"training loss", loss_text(outcome_.loss)},
+      {"validation loss", loss_text(outcome_.valid_loss)},
+      {"best validation loss",
+       position_.best_loss
+           ? fmt::format("{} at step {}", loss_text(position_.best_loss), position_.best_step)
+           : "–"},
+      {"time", seconds_text(position_.seconds)},
+      {data_.seq_len > 0 ? "tokens/s" : "labels/s", fmt::format("{:.0f}", per_second)}};
+  if (outcome_.test_loss) report.facts.emplace_back("test loss", loss_text(outcome_.test_loss));
+  report.settings = settings_.shown;
+  report.records = metrics_->records();
+  report.samples = samples_;
+  const fs::path path = settings_.folder / "report.html";
+  write_file_atomically(path, train::html_of(report));
+  outcome_.report = path;
+}
+
+}  // namespace mw

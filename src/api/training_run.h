@@ -1,0 +1,109 @@
+// TrainingRun: the loop around a StudentModel, from the first step to the written package.
+//
+//   TrainingRun run(model, [&] { return StudentModel(model, options); }, data, settings, observer);
+//   TrainingOutcome outcome = run.finish();
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/training_data.h"
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/report.h"
+
+namespace mw {
+
+struct TrainingSettings {
+  std::filesystem::path output;  // the package to write
+  std::filesystem::path folder;  // for checkpoints, metrics.jsonl and report.html
+  std::string target;            // as in StudentOptions
+  int64_t steps = 0, accumulate = 1;
+  int64_t checkpoint_every = 100, eval_every = 100;
+  uint64_t seed = 0;
+  bool resume = false;                // from the last checkpoint of the folder, if there is one
+  std::filesystem::path resume_from;  // from this one
+  bool overwrite = false;             // start anew although the folder holds checkpoints
+  std::vector<std::pair<std::string, std::string>> shown;  // in the report
+};
+
+struct TrainingStatus {
+  const train::StepRecord* record;
+  int64_t steps;
+  std::optional<double> valid_loss;  // the last one taken
+  double per_second;                 // tokens, or examples where there are no tokens
+  double seconds_left;
+};
+
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  virtual void stepped(const TrainingStatus& status) = 0;
+  virtual void evaluated(int64_t done, int64_t all) = 0;  // examples of a validation under way
+  virtual void note(const std::string& sentence) = 0;
+  virtual bool should_stop() = 0;
+};
+
+struct TrainingOutcome {
+  bool interrupted = false;
+  int64_t step = 0;
+  std::optional<double> loss, valid_loss, best_loss, test_loss;
+  int64_t best_step = 0;
+  int64_t tokens = 0;  // labels that counted, all steps together
+  double seconds = 0;
+  std::filesystem::path checkpoint;   // the last one; empty: none was written
+  std::filesystem::path report;       // empty: none was written
+  std::vector<std::string> warnings;  // of StudentModel::save()
+};
+
+class TrainingRun {
+ public:
+  using MakeStudent = std::function<StudentModel()>;
+
+  // `data` may hold nothing when there are no steps to do. Model and observer outlive the run.
+  TrainingRun(const CoreMLModelWrapper& model, MakeStudent make_student, TrainingData data,
+              TrainingSettings settings, TrainingObserver& observer);
+
+  // Trains, writes the package (unless it was interrupted) and the report. Throws invalid_argument
+  // with the step and the op when the loss is no longer finite.
+  TrainingOutcome finish();
+
+ private:
+  void resume();
+  void clear_later_checkpoints() const;
+  void check_fixed(const train::RunPosition& position, const std::filesystem::path& path) const;
+  [[nodiscard]] std::map<std::string, std::string> fixed() const;
+  void loop();
+  void step();
+  [[nodiscard]] std::vector<Batch> batches(int64_t cursor);
+  void check_finite(const StepResult& result, const std::vector<Batch>& batches);
+  [[nodiscard]] std::string culprit(const std::vector<Batch>& batches);
+  [[nodiscard]] bool evaluation_is_due() const;
+  // Nothing when it was interrupted.
+  std::optional<double> evaluate(const train::Dataset& dataset);
+  void take_valid_loss(train::StepRecord& record);
+  void write_checkpoint();
+  void write_report(const std::string& subtitle);
+  void sample(const std::string& heading, const CoreMLModelWrapper& model);
+  [[nodiscard]] int64_t examples_per_step() const {
+    return data_.batch_size * settings_.accumulate;
+  }
+
+  const CoreMLModelWrapper& model_;
+  MakeStudent make_student_;
+  TrainingData data_;
+  TrainingSettings settings_;
+  TrainingObserver& observer_;
+  StudentModel student_;
+  std::optional<train::Shuffle> shuffle_;
+  std::optional<train::MetricsFile> metrics_;
+  train::RunPosition position_;
+  TrainingOutcome outcome_;
+  double rate_ = 0;  // seconds of a step, a running mean
+  std::vector<train::Report::Sample> samples_;
+};
+
+}  // namespace mw

@@ -1,0 +1,67 @@
+// Reads the YAML file and hands each key to the option of its name.
+#include "cli/config_file.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace mw::cli {
+namespace {
+
+YAML::Node parse(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) fail(ErrorCode::kIo, "{}: no such file", path);
+  try {
+    return YAML::LoadFile(path);
+  } catch (const YAML::ParserException& e) {
+    fail(ErrorCode::kInvalidArgument, "{}:{}: {}", path, e.mark.line + 1, e.msg);
+  } catch (const YAML::Exception& e) {
+    fail(ErrorCode::kIo, "{}: cannot be read: {}", path, e.what());
+  }
+}
+
+CLI::Option* option_named(CLI::App& command, std::string key) {
+  std::replace(key.begin(), key.end(), '_', '-');
+  CLI::Option* option = command.get_option_no_throw("--" + key);
+  return option != nullptr ? option : command.get_option_no_throw(key);
+}
+
+void add_value(CLI::Option& option, const YAML::Node& value) {
+  if (value.IsScalar()) {
+    option.add_result(value.Scalar());
+  } else if (value.IsSequence()) {
+    for (const YAML::Node& item : value) {
+      if (!item.IsScalar()) fail(ErrorCode::kInvalidArgument, "expected plain values in the list");
+      option.add_result(item.Scalar());
+    }
+  } else {
+    fail(ErrorCode::kInvalidArgument, "expected a value or a list of values");
+  }
+}
+
+}  // namespace
+
+void apply_config(CLI::App& command, const std::string& path) {
+  const YAML::Node root = parse(path);
+  if (!root.IsMap()) fail(ErrorCode::kInvalidArgument, "{}: expected keys and values", path);
+  for (const auto& row : root) {
+    const std::string key = row.first.IsScalar() ? row.first.Scalar() : "";
+    const std::string where = fmt::format("{}:{}", path, row.first.Mark().line + 1);
+    CLI::Option* option = option_named(command, key);
+    if (option == nullptr || key == "config" || key == "help") {
+      fail(ErrorCode::kInvalidArgument, "{}: '{}' is no option of {}; see {} --help", where, key,
+           command.get_name(), command.get_name());
+    }
+    if (option->count() > 0 || row.second.IsNull()) continue;
+    try {
+      in_context([&] { return where + ": " + key; }, [&] { add_value(*option, row.second); });
+      option->run_callback();
+    } catch (const CLI::Error& e) {
+      fail(ErrorCode::kInvalidArgument, "{}: {}", where, e.what());
+    }
+  }
+}
+
+}  // namespace mw::cli

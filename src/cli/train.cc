@@ -1,0 +1,309 @@
+// millwright train MODEL --data FILE --output OUT: trains a model and writes its package back.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "api/training_run.h"
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/config_file.h"
+#include "cli/training_options.h"
+#include "package/package.h"
+
+namespace mw::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole >= 3600)
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+// A line redrawn in place on a terminal; elsewhere one every ten seconds and per validation.
+class Watcher : public TrainingObserver {
+ public:
+  explicit Watcher(bool text) : unit_(text ? "tokens/s" : "examples/s") {}
+  ~Watcher() override { clear(); }
+
+  void stepped(const TrainingStatus& status) override {
+    const train::StepRecord& record = *status.record;
+    const bool last = record.step == status.steps;
+    const double time = now_seconds();
+    if (!last && !record.valid_loss && time - drawn_ < (terminal_ ? 0.1 : 10)) return;
+    drawn_ = time;
+    std::string facts = fmt::format("loss {:.4f}", record.loss.value_or(0));
+    if (status.valid_loss) facts += fmt::format("  valid {:.4f}", *status.valid_loss);
+    facts += fmt::format("  {:.0f} {}  {} left  {}", status.per_second, unit_,
+                         duration_text(status.seconds_left),
+                         human_bytes(static_cast<uint64_t>(record.memory)));
+    draw(record.step, status.steps, facts);
+    if (last) clear();
+  }
+
+  void evaluated(int64_t done, int64_t all) override {
+    const double time = now_seconds();
+    if (!terminal_ || time - drawn_ < 0.5) return;
+    drawn_ = time;
+    draw(done, all, "validation");
+  }
+
+  void read(const std::string& file, int64_t done, int64_t all) {
+    stop_if_interrupted();
+    const double time = now_seconds();
+    if (!terminal_ || time - drawn_ < 0.2 || done == all) return;
+    drawn_ = time;
+    draw(done, all, "reading " + file);
+  }
+
+  void note(const std::string& sentence) override {
+    clear();
+    fmt::print(stderr, "{}\n", sentence);
+  }
+
+  bool should_stop() override { return is_interrupted(); }
+
+ private:
+  void draw(int64_t done, int64_t all, const std::string& facts) {
+    constexpr int kWidth = 20;
+    if (!terminal_) return fmt::print(stderr, "step {}/{}  {}\n", done, all, facts);
+    const auto filled =
+        static_cast<size_t>(static_cast<double>(done) / static_cast<double>(all) * kWidth);
+    fmt::print(stderr, "\r[{}{}] {}/{}  {} \x1b[K", std::string(filled, '='),
+               std::string(kWidth - filled, ' '), done, all, facts);
+    std::fflush(stderr);
+    visible_ = true;
+  }
+  void clear() {
+    if (visible_) fmt::print(stderr, "\r\x1b[K");
+    visible_ = false;
+  }
+
+  std::string unit_;
+  bool terminal_ = isatty(STDERR_FILENO) != 0, visible_ = false;
+  double drawn_ = 0;
+};
+
+template <class Settings>
+Settings with_rates(const TrainingOptions& o) {
+  Settings settings;
+  if (o.lr) settings.learning_rate = *o.lr;
+  if (o.weight_decay) settings.weight_decay = *o.weight_decay;
+  return settings;
+}
+
+Optimizer optimizer_of(const TrainingOptions& o) {
+  if (o.momentum && o.optimizer != "sgd") {
+    fail(ErrorCode::kInvalidArgument, "--momentum: expected --optimizer sgd beside it, got {}",
+         o.optimizer);
+  }
+  if (o.optimizer == "adam") return with_rates<Adam>(o);
+  if (o.optimizer == "adamw") return with_rates<AdamW>(o);
+  Sgd sgd = with_rates<Sgd>(o);
+  sgd.momentum = o.momentum.value_or(0);
+  return sgd;
+}
+
+StudentOptions student_options(const TrainingOptions& o) {
+  StudentOptions options;
+  options.optimizer = optimizer_of(o);
+  options.schedule.kind = o.schedule == "constant" ? Schedule::Kind::kConstant
+                          : o.schedule == "cosine" ? Schedule::Kind::kCosine
+                                                   : Schedule::Kind::kLinear;
+  options.schedule.warmup_steps = o.warmup;
+  options.schedule.total_steps = o.steps;
+  if (!o.trainable.empty()) options.trainable = o.trainable;
+  options.loss = o.loss == "mse"      ? Loss::kMeanSquaredError
+                 : o.loss == "output" ? Loss::kOutput
+                                      : Loss::kCrossEntropy;
+  options.target = o.target;
+  options.label_smoothing = o.label_smoothing;
+  options.clip_norm = o.clip;
+  return options;
+}
+
+void check_output(const fs::path& output) {
+  const std::string extension = output.extension();
+  for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
+                               package::Container::kMlmodel}) {
+    if (extension != package::name_of(container)) continue;
+    const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
+    if (fs::is_directory(folder)) return;
+    fail(ErrorCode::kIo, "--output {}: there is no folder {}", output.string(), folder.string());
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel",
+       output.string());
+}
+
+void check(const TrainingOptions& o, const CLI::App& command) {
+  const bool distills = command.get_option_no_throw("--teacher") != nullptr;
+  const auto need = [](const std::string& value, const char* name, const char* what) {
+    if (value.empty()) fail(ErrorCode::kInvalidArgument, "{}: expected {}, got none", name, what);
+  };
+  need(o.model, distills ? "--student" : "MODEL", "a model to train");
+  if (distills) need(o.teacher, "--teacher", "a model to learn from");
+  need(o.output, "--output", "a package to write");
+  if (o.steps > 0) need(o.data, "--data", "a file to train on");
+  check_output(o.output);
+}
+
+std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& command) {
+  std::vector<std::pair<std::string, std::string>> rows;
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string value = option->count() > 0
+                                  ? fmt::format("{}", fmt::join(option->results(), " "))
+                                  : option->get_default_str();
+    if (!value.empty()) rows.emplace_back(option->get_single_name(), value);
+  }
+  return rows;
+}
+
+std::string shell_word(const std::string& word) {
+  constexpr const char* kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string text = "'";
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return text + "'";
+}
+
+// The command as it was typed, with --resume.
+std::string resume_command() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string command;
+  bool skip = false;
+  for (std::string word; std::getline(file, word, '\0');) {
+    if (std::exchange(skip, false)) continue;
+    skip = word == "--resume-from";
+    if (skip || word == "--resume" || word == "--overwrite" || word.starts_with("--resume-from=")) {
+      continue;
+    }
+    command += shell_word(word) + " ";
+  }
+  return command + "--resume";
+}
+
+void print_json_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
+  nlohmann::json json = {{"step", outcome.step},
+                         {"tokens", outcome.tokens},
+                         {"seconds", outcome.seconds},
+                         {"interrupted", outcome.interrupted},
+                         {"warnings", outcome.warnings}};
+  const auto put = [&](const char* key, const std::optional<double>& value) {
+    if (value) json[key] = *value;
+  };
+  put("loss", outcome.loss);
+  put("valid_loss", outcome.valid_loss);
+  put("best_valid_loss", outcome.best_loss);
+  put("test_loss", outcome.test_loss);
+  if (outcome.best_loss) json["best_step"] = outcome.best_step;
+  if (!outcome.checkpoint.empty()) json["checkpoint"] = outcome.checkpoint.string();
+  if (!outcome.report.empty()) json["report"] = outcome.report.string();
+  if (outcome.interrupted) {
+    json["resume_command"] = resume_command();
+  } else {
+    json["output"] = o.output;
+  }
+  print_json(json);
+}
+
+void print_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
+  const auto row = [](const char* name, const std::string& value) {
+    fmt::print("{:<12} {}\n", name, value);
+  };
+  row("steps", with_commas(outcome.step));
+  if (outcome.loss) row("loss", fmt::format("{:.5f}", *outcome.loss));
+  if (outcome.valid_loss) row("validation", fmt::format("{:.5f}", *outcome.valid_loss));
+  if (outcome.best_loss) {
+    row("best", fmt::format("{:.5f} at step {}", *outcome.best_loss, outcome.best_step));
+  }
+  if (outcome.test_loss) row("test", fmt::format("{:.5f}", *outcome.test_loss));
+  if (outcome.seconds > 0) {
+    row("time", fmt::format("{:.1f} s, {:.0f} labels/s", outcome.seconds,
+                            static_cast<double>(outcome.tokens) / outcome.seconds));
+  }
+  if (!outcome.checkpoint.empty()) row("checkpoint", outcome.checkpoint.string());
+  if (!outcome.report.empty()) row("report", outcome.report.string());
+  row("wrote", o.output);
+}
+
+}  // namespace
+
+void run_training_command(TrainingOptions& o, CLI::App& command) {
+  if (!o.config.empty()) apply_config(command, o.config);
+  check(o, command);
+  watch_interrupts();
+  LoadOptions load;
+  load.function = o.function;
+  load.tokenizer = o.tokenizer;
+  load.threads = o.threads;
+  const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
+  const StudentOptions student = student_options(o);
+  std::optional<CoreMLModelWrapper> teacher;
+  if (!o.teacher.empty()) teacher = CoreMLModelWrapper::load(o.teacher, {.threads = o.threads});
+
+  TrainingData data;
+  Watcher watcher(true);
+  if (!o.data.empty()) {
+    data = load_training_data(model,
+                              {.data = o.data,
+                               .eval_data = o.eval_data,
+                               .target = o.target,
+                               .batch_size = o.batch_size,
+                               .seq_len = o.seq_len,
+                               .needs_labels = student.loss != Loss::kOutput,
+                               .progress = [&](const std::string& file, int64_t done, int64_t all) {
+                                 watcher.read(file, done, all);
+                               }});
+  }
+  Watcher steps(data.seq_len > 0);
+  TrainingSettings settings;
+  settings.output = fs::path(o.output);
+  settings.folder = o.checkpoint_dir.empty() ? fs::path(o.output).replace_extension(".run")
+                                             : fs::path(o.checkpoint_dir);
+  settings.target = o.target;
+  settings.steps = o.steps;
+  settings.accumulate = o.accumulate;
+  settings.checkpoint_every = o.checkpoint_every;
+  settings.eval_every = o.eval_every;
+  settings.seed = o.seed;
+  settings.resume = o.resume;
+  settings.resume_from = o.resume_from;
+  settings.overwrite = o.overwrite;
+  settings.shown = shown_settings(command);
+  const auto make_student = [&] {
+    StudentModel made(model, student);
+    if (teacher) made.set_teacher(*teacher, o.distill);
+    return made;
+  };
+  TrainingRun run(model, make_student, std::move(data), settings, steps);
+  const TrainingOutcome outcome = run.finish();
+  for (const std::string& warning : outcome.warnings) steps.note("warning: " + warning);
+  if (o.json) print_json_outcome(outcome, o);
+  if (outcome.interrupted) {
+    steps.note(fmt::format("saved step {} as {}; to go on:\n  {}", outcome.step,
+                           outcome.checkpoint.string(), resume_command()));
+    throw Interrupted();
+  }
+  if (!o.json) print_outcome(outcome, o);
+}
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainingOptions>();
+  CLI::App* command = app.add_subcommand("train", "Train a model on texts or arrays");
+  command->add_option("model", options->model,
+                      "a .mlmodelc or .mlpackage folder, or an .mlmodel file");
+  options->add_to(*command);
+  command->callback([options, command] { run_training_command(*options, *command); });
+}
+
+}  // namespace mw::cli

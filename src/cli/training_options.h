@@ -1,0 +1,36 @@
+// What `train` and `distill` share: their options, and the run itself on a terminal.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "millwright/training.hpp"
+
+namespace mw::cli {
+
+struct TrainingOptions {
+  std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
+  std::string function, tokenizer, target;
+  std::string optimizer = "adamw", schedule = "constant", loss = "cross_entropy";
+  std::optional<float> lr, weight_decay, momentum;
+  int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1, warmup = 0;
+  int64_t checkpoint_every = 100, eval_every = 100;
+  float clip = 0, label_smoothing = 0;
+  std::vector<std::string> trainable;
+  uint64_t seed = 0;
+  int threads = 0;
+  bool resume = false, overwrite = false, json = false;
+  // Of distillation.
+  std::string teacher;
+  DistillOptions distill;
+
+  // All but the model, which is positional in one command and not in the other.
+  void add_to(CLI::App& command);
+};
+
+// Reads the configuration file, checks the options, trains and prints the outcome.
+void run_training_command(TrainingOptions& options, CLI::App& command);
+
+}  // namespace mw::cli

@@ -1,0 +1,28 @@
+// with_weights(): a package with other numbers in some of its constants, and nothing else changed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "package/package.h"
+#include "train/lift.h"
+
+namespace mw::exporter {
+
+struct TrainedWeight {
+  const train::Lifted::Parameter* parameter = nullptr;
+  Tensor value;  // fp32 or fp64, rounded to the stored dtype, halves to even
+};
+
+struct Exported {
+  package::Model model;
+  // One sentence per parameter that its stored dtype cannot hold: overflow, or changes that vanish.
+  std::vector<std::string> warnings;
+};
+
+// `model` is the one that the parameters were lifted from. Weights whose stored value is unchanged
+// keep their constants.
+Exported with_weights(const package::Model& model, const ir::Function& function,
+                      const std::vector<TrainedWeight>& weights);
+
+}  // namespace mw::exporter

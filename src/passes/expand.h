@@ -1,0 +1,18 @@
+// expand_ops(): replaces ops of our own by the MIL ops that define them.
+//
+//   loss, n = mw.squared_error(x, t)    =>    d = sub(x, t); s = square(d); loss = reduce_sum(s); n
+//   = 6
+#pragma once
+
+#include <functional>
+
+#include "ir/op_def.h"
+
+namespace mw::passes {
+
+// Expands every op of the body that has an `expand` and for which `keep` says no, results of an
+// expansion included. Types must be static.
+void expand_ops(ir::Function& function, const ir::Catalog& catalog,
+                const std::function<bool(const ir::Operation&)>& keep);
+
+}  // namespace mw::passes

@@ -1,0 +1,136 @@
+// Writing, reading and listing checkpoints.
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/tensor_file.h"
+#include "train/checksum.h"
+
+namespace mw::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kPosition = "run.position";
+constexpr const char* kChecksum = "run.checksum";
+constexpr const char* kPrefix = "step-";
+constexpr const char* kSuffix = ".safetensors";
+
+int64_t checksum_of(const TensorMap& tensors) {
+  Checksum sum;
+  for (const auto& [name, tensor] : tensors) {
+    if (name == kChecksum) continue;
+    sum.add(name).add(name_of(tensor.dtype())).add(to_string(tensor.shape()));
+    sum.add(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
+  }
+  return static_cast<int64_t>(sum.value());
+}
+
+Tensor bytes_of_text(const std::string& text) {
+  Tensor bytes(DType::kU8, {static_cast<int64_t>(text.size())});
+  std::memcpy(bytes.mutable_raw(), text.data(), text.size());
+  return bytes;
+}
+
+std::string json_of(const RunPosition& position) {
+  Json json = {{"step", position.step},           {"cursor", position.cursor},
+               {"tokens", position.tokens},       {"seconds", position.seconds},
+               {"best_step", position.best_step}, {"fixed", position.fixed}};
+  if (position.best_loss) json["best_loss"] = *position.best_loss;
+  return json.dump();
+}
+
+RunPosition position_of(const Tensor& bytes) {
+  const auto* text = static_cast<const char*>(bytes.raw());
+  const Json json = Json::parse(text, text + bytes.nbytes());
+  RunPosition position;
+  json.at("step").get_to(position.step);
+  json.at("cursor").get_to(position.cursor);
+  json.at("tokens").get_to(position.tokens);
+  json.at("seconds").get_to(position.seconds);
+  json.at("best_step").get_to(position.best_step);
+  json.at("fixed").get_to(position.fixed);
+  if (json.contains("best_loss")) position.best_loss = json["best_loss"].get<double>();
+  return position;
+}
+
+Checkpoint parse(TensorMap tensors) {
+  const auto position = tensors.find(kPosition), checksum = tensors.find(kChecksum);
+  if (position == tensors.end() || checksum == tensors.end() ||
+      checksum->second.dtype() != DType::kI64 || checksum->second.count() != 1) {
+    fail(ErrorCode::kInvalidArgument, "no position and checksum in it");
+  }
+  if (checksum->second.integer_at(0) != checksum_of(tensors)) {
+    fail(ErrorCode::kInvalidArgument, "its checksum is not that of its contents");
+  }
+  Checkpoint checkpoint;
+  try {
+    checkpoint.position = position_of(position->second);
+  } catch (const Json::exception&) {
+    fail(ErrorCode::kInvalidArgument, "its position cannot be read");
+  }
+  tensors.erase(kPosition);
+  tensors.erase(kChecksum);
+  checkpoint.state = std::move(tensors);
+  return checkpoint;
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
+  TensorMap tensors = checkpoint.state;
+  tensors[kPosition] = bytes_of_text(json_of(checkpoint.position));
+  tensors[kChecksum] = Tensor::scalar(checksum_of(tensors));
+  write_safetensors(path, tensors);
+}
+
+Checkpoint read_checkpoint(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) fail(ErrorCode::kIo, "{}: no such checkpoint", path.string());
+  try {
+    return parse(read_tensors(path));
+  } catch (const Error& e) {
+    fail(e.code(), "{}: damaged checkpoint: {}", path.string(), e.message());
+  }
+}
+
+std::string checkpoint_name(int64_t step) {
+  return fmt::format("{}{:08}{}", kPrefix, step, kSuffix);
+}
+
+std::vector<CheckpointFile> checkpoints_in(const fs::path& folder) {
+  std::vector<CheckpointFile> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
+    const size_t length = name.size() - std::strlen(kPrefix) - std::strlen(kSuffix);
+    const std::string digits = name.substr(std::strlen(kPrefix), length);
+    const bool number =
+        length > 0 && length < 18 &&
+        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (number) files.push_back({std::stoll(digits), entry.path()});
+  }
+  std::sort(files.begin(), files.end(),
+            [](const auto& a, const auto& b) { return a.step < b.step; });
+  return files;
+}
+
+void tidy_checkpoints(const fs::path& folder, size_t keep) {
+  std::error_code ignored;
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos) {
+      leftovers.push_back(entry.path());
+    }
+  }
+  for (const fs::path& path : leftovers) fs::remove(path, ignored);
+  const auto files = checkpoints_in(folder);
+  for (size_t i = 0; i + keep < files.size(); ++i) fs::remove(files[i].path, ignored);
+}
+
+}  // namespace mw::train

@@ -1,0 +1,201 @@
+// Datasets of windows and of arrays; the order of examples.
+#include "train/data.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/error.h"
+#include "train/checksum.h"
+
+namespace mw::train {
+namespace {
+
+// Tokens [start, start + length): all but the last are read, all but the first predicted.
+struct Window {
+  int64_t start;
+  int64_t length;
+};
+
+class Windows : public Dataset {
+ public:
+  Windows(TokenStream stream, int64_t seq_len, const std::string& name)
+      : stream_(std::move(stream)), seq_len_(seq_len) {
+    const auto total = static_cast<int64_t>(stream_.ids.size());
+    if (stream_.whole_examples) {
+      pack();
+    } else {
+      for (int64_t at = 0; at + seq_len + 1 <= total; at += seq_len) keep({at, seq_len + 1});
+      if (!stream_.starts.empty() && windows_.empty()) keep({0, total});
+    }
+    if (windows_.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: expected at least {} tokens for one window, got {}; lower --seq-len", name,
+           seq_len + 1, total);
+    }
+  }
+
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(windows_.size()); }
+  [[nodiscard]] bool can_pad() const override { return true; }
+  [[nodiscard]] int64_t tokens_per_example() const override { return seq_len_; }
+
+  [[nodiscard]] TensorMap batch(std::span<const int64_t> examples) const override {
+    const Shape shape = {static_cast<int64_t>(examples.size()), seq_len_};
+    Tensor ids(DType::kI32, shape), labels(DType::kI32, shape);
+    std::fill_n(labels.mutable_data<int32_t>(), labels.count(), kIgnoredLabel);
+    for (size_t row = 0; row < examples.size(); ++row) {
+      if (examples[row] < 0) continue;
+      const Window& window = windows_[static_cast<size_t>(examples[row])];
+      int32_t* read = ids.mutable_data<int32_t>() + static_cast<int64_t>(row) * seq_len_;
+      int32_t* said = labels.mutable_data<int32_t>() + static_cast<int64_t>(row) * seq_len_;
+      for (int64_t i = 0; i + 1 < window.length; ++i) {
+        const auto next = static_cast<size_t>(window.start + i + 1);
+        read[i] = stream_.ids[next - 1];
+        if (stream_.learnt[next]) said[i] = stream_.ids[next];
+      }
+    }
+    return {{"input_ids", ids}, {"labels", labels}};
+  }
+
+  [[nodiscard]] uint64_t fingerprint() const override {
+    Checksum sum;
+    sum.add(seq_len_).add(stream_.ids.data(), stream_.ids.size() * sizeof(int32_t));
+    for (const Window& window : windows_) sum.add(window.start).add(window.length);
+    return sum.value();
+  }
+
+ private:
+  // A window without a label that counts is left out.
+  void keep(const Window& window) {
+    for (int64_t i = 1; i < window.length; ++i) {
+      if (!stream_.learnt[static_cast<size_t>(window.start + i)]) continue;
+      windows_.push_back(window);
+      return;
+    }
+  }
+
+  // Examples in order, as many to a window as fit; one that is longer than a window is cut.
+  void pack() {
+    const int64_t most = seq_len_ + 1;
+    std::vector<int64_t> bounds = stream_.starts;
+    bounds.push_back(static_cast<int64_t>(stream_.ids.size()));
+    int64_t begin = 0;
+    for (size_t i = 0; i + 1 < bounds.size(); ++i) {
+      const int64_t start = bounds[i], end = bounds[i + 1];
+      if (end - begin <= most) continue;
+      if (start > begin) keep({begin, start - begin});
+      begin = start;
+      // Windows of one long example share a token: the last that is predicted is read next.
+      for (; end - begin > most; begin += seq_len_) keep({begin, most});
+    }
+    if (bounds.back() > begin) keep({begin, bounds.back() - begin});
+  }
+
+  TokenStream stream_;
+  int64_t seq_len_;
+  std::vector<Window> windows_;
+};
+
+class Arrays : public Dataset {
+ public:
+  Arrays(TensorMap tensors, const std::string& name) : tensors_(std::move(tensors)) {
+    for (const auto& [key, tensor] : tensors_) {
+      if (tensor.rank() == 0 || tensor.dim(0) == 0 || bit_width(tensor.dtype()) % 8 != 0) {
+        fail(ErrorCode::kInvalidArgument,
+             "{}: tensor '{}': expected examples along its first axis, got {} {}", name, key,
+             name_of(tensor.dtype()), to_string(tensor.shape()));
+      }
+      if (examples_ < 0) examples_ = tensor.dim(0);
+      if (tensor.dim(0) == examples_) continue;
+      fail(ErrorCode::kInvalidArgument, "{}: tensor '{}': expected {} examples as in '{}', got {}",
+           name, key, examples_, tensors_.begin()->first, tensor.dim(0));
+    }
+    if (examples_ < 0) fail(ErrorCode::kInvalidArgument, "{}: expected tensors, got none", name);
+  }
+
+  [[nodiscard]] int64_t size() const override { return examples_; }
+  [[nodiscard]] bool can_pad() const override { return false; }
+  [[nodiscard]] int64_t tokens_per_example() const override { return 0; }
+
+  [[nodiscard]] TensorMap batch(std::span<const int64_t> examples) const override {
+    TensorMap rows;
+    for (const auto& [name, tensor] : tensors_) {
+      Shape shape = tensor.shape();
+      shape[0] = static_cast<int64_t>(examples.size());
+      Tensor stacked(tensor.dtype(), shape);
+      const auto bytes = static_cast<size_t>(tensor.nbytes() / examples_);
+      for (size_t row = 0; row < examples.size(); ++row) {
+        MW_CHECK(examples[row] >= 0);
+        std::memcpy(
+            static_cast<char*>(stacked.mutable_raw()) + row * bytes,
+            static_cast<const char*>(tensor.raw()) + static_cast<size_t>(examples[row]) * bytes,
+            bytes);
+      }
+      rows[name] = stacked;
+    }
+    return rows;
+  }
+
+  [[nodiscard]] uint64_t fingerprint() const override {
+    Checksum sum;
+    for (const auto& [name, tensor] : tensors_) {
+      sum.add(name).add(name_of(tensor.dtype())).add(to_string(tensor.shape()));
+      sum.add(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
+    }
+    return sum.value();
+  }
+
+ private:
+  TensorMap tensors_;
+  int64_t examples_ = -1;
+};
+
+// Steele, Lea and Flood 2014: splitmix64.
+uint64_t next_random(uint64_t& state) {
+  uint64_t z = (state += 0x9E3779B97F4A7C15ULL);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+std::vector<int32_t> TokenStream::prompt(int64_t limit) const {
+  auto end = std::min<int64_t>(static_cast<int64_t>(ids.size()), limit);
+  if (whole_examples) {
+    const auto answer = std::find(learnt.begin(), learnt.end(), true) - learnt.begin();
+    end = std::min<int64_t>(end, answer);
+  }
+  return {ids.begin(), ids.begin() + end};
+}
+
+std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name) {
+  return std::make_unique<Windows>(std::move(stream), seq_len, name);
+}
+
+std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name) {
+  return std::make_unique<Arrays>(std::move(tensors), name);
+}
+
+void Shuffle::shuffle(int64_t epoch) {
+  epoch_ = epoch;
+  order_.resize(static_cast<size_t>(examples_));
+  std::iota(order_.begin(), order_.end(), 0);
+  uint64_t state = seed_;
+  state = next_random(state) + static_cast<uint64_t>(epoch);
+  for (size_t i = order_.size(); i > 1; --i) {
+    // The remainder's bias is below i / 2^64.
+    std::swap(order_[i - 1], order_[next_random(state) % i]);
+  }
+}
+
+std::vector<int64_t> Shuffle::take(int64_t cursor, int64_t count) {
+  std::vector<int64_t> taken;
+  for (int64_t at = cursor; at < cursor + count; ++at) {
+    if (at / examples_ != epoch_) shuffle(at / examples_);
+    taken.push_back(order_[static_cast<size_t>(at % examples_)]);
+  }
+  return taken;
+}
+
+}  // namespace mw::train

@@ -1,0 +1,68 @@
+// Dataset: examples by number, stacked into batches; Shuffle: the order in which they are seen.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "millwright/tensor.hpp"
+
+namespace mw::train {
+
+// A label that counts nothing.
+inline constexpr int32_t kIgnoredLabel = -100;
+
+// Tokens of a text or of many examples, one after the other.
+struct TokenStream {
+  std::vector<int32_t> ids;
+  std::vector<bool> learnt;     // as long as ids: is a model to learn to say this token?
+  std::vector<int64_t> starts;  // of each example; empty: one text
+  // Examples are not cut apart as long as they fit into a window: an answer without its question
+  // would teach nothing.
+  bool whole_examples = false;
+
+  // The beginning of the text, or the first example up to its answer; at most `limit` tokens.
+  [[nodiscard]] std::vector<int32_t> prompt(int64_t limit) const;
+};
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  [[nodiscard]] virtual int64_t size() const = 0;
+  // Inputs and labels by name, an example a row. -1 stands for a row that counts nothing.
+  [[nodiscard]] virtual TensorMap batch(std::span<const int64_t> examples) const = 0;
+  [[nodiscard]] virtual bool can_pad() const = 0;
+  // Tokens that one example holds; 0 when these are no tokens.
+  [[nodiscard]] virtual int64_t tokens_per_example() const = 0;
+  // Equal for equal data.
+  [[nodiscard]] virtual uint64_t fingerprint() const = 0;
+};
+
+// Windows of `seq_len` tokens, as `input_ids`, with the tokens that follow them as `labels`. A text
+// is cut every `seq_len` tokens and a rest that fills no window is left out; whole examples share a
+// window while they fit. `name` is that of the file, for errors.
+std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name);
+
+// Tensors whose first axis counts the examples.
+std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name);
+
+// Positions 0, 1, 2, ... of an endless sequence that goes through all examples again and again,
+// each time in another order. Depends on the seed and the number of examples only.
+class Shuffle {
+ public:
+  Shuffle(int64_t examples, uint64_t seed) : examples_(examples), seed_(seed) {}
+  // The examples at positions [cursor, cursor + count).
+  [[nodiscard]] std::vector<int64_t> take(int64_t cursor, int64_t count);
+
+ private:
+  void shuffle(int64_t epoch);
+
+  int64_t examples_;
+  uint64_t seed_;
+  int64_t epoch_ = -1;
+  std::vector<int64_t> order_;  // of that epoch
+};
+
+}  // namespace mw::train

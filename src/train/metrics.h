@@ -1,0 +1,39 @@
+// metrics.jsonl: what each step of a run gave, a line each.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace mw::train {
+
+struct StepRecord {
+  int64_t step = 0;  // 0: before the first, with a validation loss only
+  std::optional<double> loss, grad_norm, learning_rate;
+  std::optional<double> valid_loss;  // where it was taken
+  int64_t tokens = 0;                // labels that counted in this step
+  double seconds = 0;                // of this step
+  int64_t memory = 0;                // bytes resident
+};
+
+// Lines that cannot be read, as a killed run may leave one at the end, are left out.
+std::vector<StepRecord> read_metrics(const std::filesystem::path& path);
+
+class MetricsFile {
+ public:
+  // Keeps the lines up to step `last`, so that a run that goes on from there repeats none; -1
+  // begins anew.
+  MetricsFile(const std::filesystem::path& path, int64_t last);
+  void append(const StepRecord& record);
+  [[nodiscard]] const std::vector<StepRecord>& records() const { return records_; }
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, std::fclose};
+  std::vector<StepRecord> records_;
+};
+
+}  // namespace mw::train

@@ -1,0 +1,364 @@
+// compose(): the parts of a program of training, one after the other in one block.
+#include "train/program.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+
+#include "autodiff/gradient.h"
+#include "base/error.h"
+#include "ops/loss/loss.h"
+#include "ops/rewrites/promote_lists.h"
+#include "ops/rewrites/promote_states.h"
+#include "ops/rewrites/unroll.h"
+#include "passes/dead_code.h"
+#include "passes/specialise.h"
+
+namespace mw::train {
+namespace {
+
+using ir::Function;
+using ir::Value;
+using ops::Expr;
+
+bool has_model(Kind kind) { return kind != Kind::kApply; }
+bool updates(Kind kind) { return kind == Kind::kApply || kind == Kind::kStep; }
+
+Value* output_named(const Function& function, const std::string& name, const char* whose) {
+  std::string names;
+  for (Value* output : function.body.outputs) {
+    if (output->name == name) return output;
+    names += (names.empty() ? "" : ", ") + output->name;
+  }
+  fail(ErrorCode::kInvalidArgument, "target '{}': expected an output of the {}: {}", name, whose,
+       names);
+}
+
+// The value before an output is narrowed to the dtype it is declared with.
+Value* unrounded(Value* output, DType dtype) {
+  const ir::Operation* op = output->producer;
+  if (op == nullptr || op->type != ir::kCastOp || op->input("x") == nullptr) return output;
+  Value* x = op->input("x");
+  return x->type.dtype() == dtype ? x : output;
+}
+
+class Composer {
+ public:
+  Composer(const Recipe& recipe, std::unique_ptr<Function> function, Kind kind)
+      : recipe_(recipe),
+        function_(std::move(function)),
+        kind_(kind),
+        b_(function_->body, *recipe.catalog, function_->opset) {}
+
+  std::unique_ptr<Function> run(const std::map<std::string, Shape>& shapes) {
+    if (has_model(kind_)) {
+      loss(shapes);
+      function_->body.outputs = {named(sum_, kLossSum), named(count_, kCount)};
+    } else {
+      function_->body.outputs.clear();
+      count_ = argument(kCount);
+    }
+    if (kind_ != Kind::kEvaluate) backward();
+    passes::remove_dead_ops(*function_, *recipe_.catalog);
+    return std::move(function_);
+  }
+
+ private:
+  Value* argument(const std::string& name) const {
+    Value* found = function_->find_argument(name);
+    MW_CHECK(found != nullptr);
+    return found;
+  }
+  Expr expr(Value* value) { return {b_, value}; }
+  static Value* named(Value* value, const std::string& name) {
+    value->name = name;
+    return value;
+  }
+
+  Value* in_dtype(Value* value) {
+    return value->type.dtype() == recipe_.dtype ? value : ops::as(expr(value), recipe_.dtype);
+  }
+
+  void loss(const std::map<std::string, Shape>& shapes) {
+    Value* target =
+        in_dtype(unrounded(output_named(*function_, recipe_.target, "model"), recipe_.dtype));
+    ops::LossValue value;
+    if (recipe_.loss == Loss::kOutput) {
+      if (count_of(target->type.shape()) != 1) {
+        fail(ErrorCode::kInvalidArgument, "target '{}': expected one number as the loss, got {}",
+             recipe_.target, to_string(target->type.shape()));
+      }
+      value = {ops::reshape(expr(target), {}), ops::filled(b_, ir::Type::scalar(recipe_.dtype), 1)};
+    } else {
+      check_labels(target->type.shape(), shapes.at(kLabels));
+      Value* labels = argument(kLabels);
+      value = recipe_.loss == Loss::kMeanSquaredError
+                  ? ops::squared_error_of(b_, target, in_dtype(labels))
+                  : ops::cross_entropy_of(b_, target, labels, recipe_.label_smoothing);
+      if (recipe_.teacher != nullptr) value.sum = distilled(target, labels, value.sum, shapes);
+    }
+    sum_ = value.sum;
+    count_ = value.count;
+  }
+
+  void check_labels(const Shape& target, const Shape& labels) const {
+    Shape expected = target;
+    if (recipe_.loss == Loss::kCrossEntropy && !expected.empty()) expected.pop_back();
+    if (labels == expected) return;
+    fail(ErrorCode::kInvalidArgument, "labels: expected shape {} for output '{}', got {}",
+         to_string(expected), recipe_.target, to_string(labels));
+  }
+
+  Value* distilled(Value* student, Value* labels, Value* alone,
+                   const std::map<std::string, Shape>& shapes) {
+    Value* teacher = in_dtype(inlined(shapes));
+    if (teacher->type.shape() != student->type.shape()) {
+      fail(ErrorCode::kInvalidArgument,
+           "teacher: expected logits of shape {} as the student's, got {}; both need the same "
+           "vocabulary",
+           to_string(student->type.shape()), to_string(teacher->type.shape()));
+    }
+    const auto divergence = ops::distillation_of(b_, student, teacher, labels, recipe_.temperature);
+    const double weight = recipe_.alpha * recipe_.temperature * recipe_.temperature;
+    return expr(alone) * (1 - recipe_.alpha) + expr(divergence.sum) * weight;
+  }
+
+  // The teacher's ops in this block, fed with the student's inputs of the same names.
+  Value* inlined(const std::map<std::string, Shape>& shapes) {
+    std::map<std::string, Shape> of_teacher;
+    for (const auto& argument : recipe_.teacher->body.arguments) {
+      const auto found = shapes.find(argument->name);
+      if (found == shapes.end()) {
+        fail(ErrorCode::kInvalidArgument,
+             "teacher: expected inputs that the student has, too, got '{}'", argument->name);
+      }
+      of_teacher[argument->name] = found->second;
+    }
+    const auto teacher =
+        passes::specialise(*recipe_.teacher, *recipe_.catalog, {.shapes = of_teacher});
+    ir::ValueMap map;
+    for (const auto& argument_of_teacher : teacher->body.arguments) {
+      map[argument_of_teacher.get()] = argument(argument_of_teacher->name);
+    }
+    for (const auto& op : teacher->body.ops) {
+      ir::Operation* copy = ir::clone_into(*op, function_->body, map);
+      prefix(*copy);
+    }
+    Value* target = output_named(*teacher, recipe_.teacher_target, "teacher");
+    return unrounded(map.at(target), recipe_.dtype);
+  }
+
+  static void prefix(ir::Operation& op) {
+    for (const auto& output : op.outputs) output->name = "teacher_" + output->name;
+    for (const auto& block : op.blocks) {
+      for (const auto& argument : block->arguments) argument->name = "teacher_" + argument->name;
+      for (const auto& nested : block->ops) prefix(*nested);
+    }
+  }
+
+  // The value that a state is read as.
+  Value* value_of(const Lifted::Parameter& parameter) {
+    Value* state = argument(parameter.state);
+    for (const auto& op : function_->body.ops) {
+      const ir::OpDef& def = recipe_.catalog->at(*op, function_->opset);
+      if (def.has_trait(ir::kReadsState) && op->input("input") == state) {
+        return op->outputs[0].get();
+      }
+    }
+    return ops::read_parameter(b_, state, parameter.name + "_value");
+  }
+
+  void backward() {
+    std::vector<Value*> values, wrt;
+    for (const auto& parameter : recipe_.lifted->parameters) values.push_back(value_of(parameter));
+    std::vector<Value*> gradients(values.size(), nullptr);
+    Value* at_least_one = ops::maximum(expr(count_), 1.0);
+    if (has_model(kind_)) {
+      wrt = values;
+      for (const std::string& name : recipe_.wrt_inputs) {
+        if (kind_ == Kind::kGradients) wrt.push_back(argument(name));
+      }
+      Value* loss = sum_;
+      if (kind_ != Kind::kAccumulate) loss = expr(sum_) / expr(at_least_one);
+      gradients = autodiff::gradients(*function_, *recipe_.catalog, ops::gradient_ops(),
+                                      {{loss, nullptr}}, wrt);
+    } else {
+      for (size_t i = 0; i < values.size(); ++i) {
+        const Expr sum = ops::read_parameter(b_, sum_state(i), "sum");
+        gradients[i] = sum / expr(at_least_one);
+      }
+    }
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      Value* like = has_model(kind_) ? wrt[i] : values[i];
+      if (gradients[i] == nullptr) gradients[i] = ops::filled(b_, like->type, 0);
+    }
+    if (kind_ == Kind::kGradients) return give(gradients);
+    if (kind_ == Kind::kAccumulate) return accumulate(gradients);
+    update(values, gradients);
+  }
+
+  Value* sum_state(size_t i) const {
+    return argument(moment_name(recipe_.lifted->parameters[i], "sum"));
+  }
+
+  void give(const std::vector<Value*>& gradients) {
+    const size_t count = recipe_.lifted->parameters.size();
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      // An output has a value of its own: one gradient may be that of two parameters.
+      const Expr copy = expr(gradients[i]) * 1.0;
+      function_->body.outputs.push_back(
+          named(copy, i < count ? gradient_name(i) : input_gradient_name(i - count)));
+    }
+  }
+
+  void accumulate(const std::vector<Value*>& gradients) {
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      const Expr sum = ops::read_parameter(b_, sum_state(i), "sum");
+      ops::write_parameter(sum + expr(gradients[i]), sum_state(i));
+    }
+  }
+
+  double decay_of(const std::string& name, double& rate_factor) const {
+    double decay = recipe_.rule->weight_decay();
+    rate_factor = 1;
+    for (const ParameterGroup& group : recipe_.groups) {
+      if (fnmatch(group.glob.c_str(), name.c_str(), 0) != 0) continue;
+      rate_factor = group.learning_rate_factor;
+      decay = group.weight_decay ? *group.weight_decay : recipe_.rule->weight_decay();
+    }
+    return decay;
+  }
+
+  void update(const std::vector<Value*>& values, std::vector<Value*> gradients) {
+    const auto& parameters = recipe_.lifted->parameters;
+    Value* squares = nullptr;
+    for (Value* gradient : gradients) {
+      const Expr part = ops::sum_of_squares(expr(gradient));
+      squares = squares == nullptr ? part.value() : (expr(squares) + part).value();
+    }
+    const Expr norm = sqrt(expr(squares));
+    if (recipe_.clip_norm > 0) {
+      const Expr factor = ops::minimum(recipe_.clip_norm / (norm + 1e-6), 1.0);
+      for (Value*& gradient : gradients) gradient = expr(gradient) * factor;
+    }
+    std::vector<Expr> numbers;
+    for (const auto& [name, value] : recipe_.rule->numbers(1)) {
+      numbers.push_back(expr(in_dtype(argument(name))));
+    }
+    const Expr rate = expr(in_dtype(argument(kLearningRate)));
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      double factor = 1;
+      const double decay = decay_of(parameters[i].name, factor);
+      std::vector<Value*> states;
+      std::vector<Expr> moments;
+      for (const std::string& moment : recipe_.rule->moments()) {
+        states.push_back(argument(moment_name(parameters[i], moment)));
+        moments.push_back(ops::read_parameter(b_, states.back(), moment));
+      }
+      const auto updated =
+          recipe_.rule->update({expr(values[i]), expr(gradients[i]),
+                                factor == 1 ? rate : rate * factor, moments, numbers, decay});
+      ops::write_parameter(updated.value, argument(parameters[i].state));
+      for (size_t k = 0; k < states.size(); ++k) {
+        ops::write_parameter(updated.moments[k], states[k]);
+      }
+      if (kind_ == Kind::kApply) {
+        ops::write_parameter(ops::filled(b_, gradients[i]->type, 0), sum_state(i));
+      }
+    }
+    function_->body.outputs.push_back(named(norm, kNorm));
+  }
+
+  const Recipe& recipe_;
+  std::unique_ptr<Function> function_;
+  Kind kind_;
+  ir::Builder b_;
+  Value *sum_ = nullptr, *count_ = nullptr;
+};
+
+void add_state(Function& function, const std::string& name, DType dtype, const Shape& shape) {
+  function.body.add_argument(name, ir::Type::state(ir::Type::tensor(dtype, shape)));
+}
+
+// Loops of known length unrolled; what is read from a list or a state after it was written is the
+// value that was written, so that gradients pass.
+std::unique_ptr<Function> straightened(std::unique_ptr<Function> function,
+                                       const ir::Catalog& catalog) {
+  bool needed = false;
+  ir::for_each_op(function->body, [&](const ir::Operation& op) {
+    const ir::OpDef& def = catalog.at(op, function->opset);
+    needed = needed || def.has_trait(ir::kControlFlow | ir::kListOp | ir::kWritesState);
+  });
+  if (!needed) return function;
+  ops::unroll_loops(*function, catalog);
+  function = passes::specialise(*function, catalog, {});
+  ops::promote_lists(*function, catalog);
+  ops::promote_states(*function, catalog);
+  return passes::specialise(*function, catalog, {});
+}
+
+Shape labels_shape(const Recipe& recipe) {
+  const Value* target = output_named(*recipe.student, recipe.target, "model");
+  Shape shape = target->type.shape();
+  if (recipe.loss == Loss::kCrossEntropy && !shape.empty()) shape.pop_back();
+  return shape;
+}
+
+}  // namespace
+
+std::string gradient_name(size_t parameter) { return fmt::format("grad_{}", parameter); }
+std::string input_gradient_name(size_t input) { return fmt::format("grad_input_{}", input); }
+std::string moment_name(const Lifted::Parameter& parameter, const std::string& moment) {
+  return parameter.name + "_" + moment;
+}
+
+std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
+  std::unique_ptr<Function> function;
+  if (has_model(kind)) {
+    function = ir::clone(*recipe.student);
+    if (kind == Kind::kForward) return function;
+    if (recipe.loss != Loss::kOutput) {
+      if (function->find_argument(kLabels) != nullptr) {
+        fail(ErrorCode::kInvalidArgument,
+             "input 'labels': expected a model without an input of that name; make the loss an "
+             "output of the model and train on it");
+      }
+      const bool classes = recipe.loss == Loss::kCrossEntropy;
+      function->body.add_argument(
+          kLabels, ir::Type::tensor(classes ? DType::kI32 : DType::kF32, labels_shape(recipe)));
+    }
+  } else {
+    function = std::make_unique<Function>();
+    function->name = recipe.student->name;
+    function->opset = recipe.student->opset;
+    for (const auto& parameter : recipe.lifted->parameters) {
+      add_state(*function, parameter.state, recipe.dtype, parameter.shape);
+    }
+    function->body.add_argument(kCount, ir::Type::scalar(DType::kF32));
+  }
+  if (updates(kind)) {
+    function->body.add_argument(kLearningRate, ir::Type::scalar(DType::kF32));
+    for (const auto& [name, value] : recipe.rule->numbers(1)) {
+      function->body.add_argument(name, ir::Type::scalar(DType::kF32));
+    }
+  }
+  for (const auto& parameter : recipe.lifted->parameters) {
+    const auto add = [&](const std::string& moment) {
+      add_state(*function, moment_name(parameter, moment), recipe.dtype, parameter.shape);
+    };
+    if (kind == Kind::kAccumulate || kind == Kind::kApply) add("sum");
+    if (!updates(kind)) continue;
+    for (const std::string& moment : recipe.rule->moments()) add(moment);
+  }
+  return function;
+}
+
+std::unique_ptr<Function> compose(const Recipe& recipe, const Function& signature, Kind kind,
+                                  const std::map<std::string, Shape>& shapes) {
+  auto function = passes::specialise(signature, *recipe.catalog, {.shapes = shapes});
+  if (kind == Kind::kForward) return function;
+  if (has_model(kind)) function = straightened(std::move(function), *recipe.catalog);
+  return Composer(recipe, std::move(function), kind).run(shapes);
+}
+
+}  // namespace mw::train

@@ -1,0 +1,62 @@
+// Programs of training: forward pass, loss, backward pass and update composed into one function.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "millwright/training.hpp"
+#include "train/lift.h"
+#include "train/optimizer.h"
+
+namespace mw::train {
+
+// What a program of training is composed from. Everything outlives it.
+struct Recipe {
+  const ir::Catalog* catalog = nullptr;
+  const Lifted* lifted = nullptr;
+  const ir::Function* student = nullptr;  // the lifted function in the dtype it is computed in
+  std::string target;                     // an output of the student; see StudentOptions::loss
+  Loss loss = Loss::kCrossEntropy;
+  double label_smoothing = 0;
+  const ir::Function* teacher = nullptr;  // in the same dtype; null: none
+  std::string teacher_target;
+  double temperature = 1, alpha = 0;
+  const UpdateRule* rule = nullptr;
+  std::vector<ParameterGroup> groups;
+  double clip_norm = 0;
+  std::vector<std::string> wrt_inputs;
+  DType dtype = DType::kF32;  // that it is computed in
+};
+
+enum class Kind : uint8_t {
+  kForward,     // -> the outputs of the model
+  kEvaluate,    // -> loss, count: sums over the labels that count
+  kGradients,   // -> loss, count, grad_N of parameter N and grad_input_N of input N: of the mean
+                // loss
+  kAccumulate,  // -> loss, count; adds gradients of the sum to the states *_sum
+  kApply,       // divides *_sum by `count` (an input), updates, clears them; -> norm
+  kStep,        // -> loss, count, norm; updates
+};
+
+// Names of inputs and results beside those of the model.
+inline constexpr const char* kLabels = "labels";
+inline constexpr const char* kLearningRate = "learning_rate";
+inline constexpr const char* kCount = "count";
+inline constexpr const char* kLossSum = "loss_sum";
+inline constexpr const char* kNorm = "grad_norm";
+std::string gradient_name(size_t parameter);
+std::string input_gradient_name(size_t input);
+// State of a parameter that the optimiser keeps, or of its accumulated gradient ("sum").
+std::string moment_name(const Lifted::Parameter& parameter, const std::string& moment);
+
+// Arguments and states of a program; the extents of the labels are those of the target without its
+// last axis, or, for squared errors, all of them.
+std::unique_ptr<ir::Function> signature_of(const Recipe& recipe, Kind kind);
+// The program for concrete shapes of the student's inputs and the labels. Throws when an output
+// that the recipe names does not exist, and what autodiff throws.
+std::unique_ptr<ir::Function> compose(const Recipe& recipe, const ir::Function& signature,
+                                      Kind kind, const std::map<std::string, Shape>& shapes);
+
+}  // namespace mw::train

@@ -1,0 +1,297 @@
+// Trainer: a session per kind of program, made when it is first needed; all share the states.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "passes/expand.h"
+#include "passes/precision.h"
+
+namespace mw::train {
+namespace {
+
+passes::Compute compute_of(DType dtype) {
+  return dtype == DType::kF64 ? passes::Compute::kFp64 : passes::Compute::kFp32;
+}
+
+}  // namespace
+
+Trainer::Trainer(const ir::Function& source, TrainerOptions options)
+    : options_(std::move(options)),
+      lifted_(lift(source, *options_.catalog, options_.candidates, options_.dtype)),
+      rule_(make_rule(options_.settings.optimizer)) {
+  if (lifted_.parameters.empty()) {
+    fail(ErrorCode::kInvalidArgument, "trainable: no parameter is selected; `inspect` lists them");
+  }
+  student_ =
+      passes::set_precision(*lifted_.function, *options_.catalog, compute_of(options_.dtype));
+  recipe_.catalog = options_.catalog;
+  recipe_.lifted = &lifted_;
+  recipe_.student = student_.get();
+  recipe_.target = options_.target;
+  recipe_.loss = options_.settings.loss;
+  recipe_.label_smoothing = options_.settings.label_smoothing;
+  recipe_.rule = rule_.get();
+  recipe_.groups = options_.settings.groups;
+  recipe_.clip_norm = options_.settings.clip_norm;
+  recipe_.wrt_inputs = options_.settings.wrt_inputs;
+  recipe_.dtype = options_.dtype;
+  std::map<std::string, std::shared_ptr<ir::StateCell>> cells;
+  for (const auto& parameter : lifted_.parameters) {
+    auto cell = std::make_shared<ir::StateCell>();
+    cell->value = parameter.initial;
+    cells[parameter.state] = std::move(cell);
+    for (const std::string& moment : rule_->moments()) {
+      auto zeros = std::make_shared<ir::StateCell>();
+      zeros->value = Tensor(options_.dtype, parameter.shape);
+      cells[moment_name(parameter, moment)] = std::move(zeros);
+    }
+  }
+  for (const auto& argument : student_->body.arguments) {
+    if (!argument->type.is_state() || cells.contains(argument->name)) continue;
+    auto zeros = std::make_shared<ir::StateCell>();
+    zeros->value = Tensor(argument->type.dtype(), argument->type.shape());
+    cells[argument->name] = std::move(zeros);
+  }
+  states_ = exec::States(std::move(cells));
+}
+
+void Trainer::set_teacher(const ir::Function& teacher, const std::string& target,
+                          double temperature, double alpha) {
+  if (!engines_.empty()) {
+    fail(ErrorCode::kInvalidArgument, "teacher: expected before the first step");
+  }
+  if (recipe_.loss != Loss::kCrossEntropy) {
+    fail(ErrorCode::kInvalidArgument, "teacher: expected cross entropy as the loss beside it");
+  }
+  teacher_ = passes::set_precision(teacher, *options_.catalog, compute_of(options_.dtype));
+  recipe_.teacher = teacher_.get();
+  recipe_.teacher_target = target;
+  recipe_.temperature = temperature;
+  recipe_.alpha = alpha;
+}
+
+Trainer::Engine& Trainer::engine(Kind kind) {
+  Engine& engine = engines_[kind];
+  if (engine.session != nullptr) return engine;
+  if (kind == Kind::kAccumulate || kind == Kind::kApply) {
+    auto cells = states_.cells();
+    for (const auto& parameter : lifted_.parameters) {
+      auto& cell = cells[moment_name(parameter, "sum")];
+      if (cell != nullptr) continue;
+      cell = std::make_shared<ir::StateCell>();
+      cell->value = Tensor(options_.dtype, parameter.shape);
+    }
+    states_ = exec::States(std::move(cells));
+  }
+  engine.signature = signature_of(recipe_, kind);
+  // An evaluation is of the student alone.
+  const auto specialiser =
+      [this, kind, signature = engine.signature.get()](const std::map<std::string, Shape>& shapes) {
+        Recipe recipe = recipe_;
+        if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
+        auto function = compose(recipe, *signature, kind, shapes);
+        if (options_.settings.naive || options_.dtype == DType::kF64) return function;
+        passes::expand_ops(*function, *options_.catalog, [&](const ir::Operation& op) {
+          return options_.backend != nullptr && options_.backend->find(op.type) != nullptr;
+        });
+        return function;
+      };
+  exec::SessionOptions session;
+  session.threads = options_.threads;
+  session.naive = options_.settings.naive || options_.dtype == DType::kF64;
+  session.profile = options_.profile;
+  session.files = options_.files;
+  engine.session = std::make_unique<exec::Session>(*engine.signature, specialiser,
+                                                   *options_.catalog, options_.backend, session);
+  return engine;
+}
+
+// A model's own states (a cache) are empty at the beginning of every batch.
+void Trainer::clear_model_states() {
+  for (const auto& argument : student_->body.arguments) {
+    if (!argument->type.is_state()) continue;
+    const bool ours = std::any_of(lifted_.parameters.begin(), lifted_.parameters.end(),
+                                  [&](const auto& p) { return p.state == argument->name; });
+    if (!ours) cell(argument->name) = Tensor(argument->type.dtype(), argument->type.shape());
+  }
+}
+
+void Trainer::run(Kind kind, const TensorMap& inputs) {
+  Engine& e = engine(kind);
+  clear_model_states();
+  e.session->run_into(inputs, &states_, e.result);
+}
+
+double Trainer::number(Kind kind, const char* name) {
+  return engines_.at(kind).result.outputs.at(name).tensor.number_at(0);
+}
+
+TensorMap Trainer::with_rates(TensorMap inputs) const {
+  const double rate = double{rule_->learning_rate()} * options_.settings.schedule.factor(step_);
+  inputs[kLearningRate] = Tensor::scalar(static_cast<float>(rate));
+  for (const auto& [name, value] : rule_->numbers(step_ + 1)) {
+    inputs[name] = Tensor::scalar(static_cast<float>(value));
+  }
+  return inputs;
+}
+
+void Trainer::check_batch(const TensorMap& batch) const {
+  for (const auto& [name, tensor] : batch) {
+    if (name == kLabels || student_->find_argument(name) != nullptr) continue;
+    fail(ErrorCode::kInvalidArgument, "batch: unknown input '{}'", name);
+  }
+}
+
+StepResult Trainer::finish(double loss, double count, double norm) {
+  StepResult result;
+  result.step = step_;
+  result.loss = loss / std::max(count, 1.0);
+  result.tokens = static_cast<int64_t>(count);
+  result.grad_norm = norm;
+  return result;
+}
+
+StepResult Trainer::step(const TensorMap& batch) {
+  check_batch(batch);
+  const TensorMap inputs = with_rates(batch);
+  run(Kind::kStep, inputs);
+  ++step_;
+  StepResult result = finish(number(Kind::kStep, kLossSum), number(Kind::kStep, kCount),
+                             number(Kind::kStep, kNorm));
+  result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
+  return result;
+}
+
+StepResult Trainer::step(const std::vector<TensorMap>& batches) {
+  if (batches.size() == 1) return step(batches[0]);
+  if (batches.empty()) fail(ErrorCode::kInvalidArgument, "training_step: expected a batch");
+  double loss = 0, count = 0;
+  for (const TensorMap& batch : batches) {
+    check_batch(batch);
+    run(Kind::kAccumulate, batch);
+    loss += number(Kind::kAccumulate, kLossSum);
+    count += number(Kind::kAccumulate, kCount);
+  }
+  TensorMap inputs = with_rates({});
+  inputs[kCount] = Tensor::scalar(static_cast<float>(count));
+  run(Kind::kApply, inputs);
+  ++step_;
+  StepResult result = finish(loss, count, number(Kind::kApply, kNorm));
+  result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
+  return result;
+}
+
+TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
+  check_batch(batch);
+  run(Kind::kGradients, batch);
+  const auto& outputs = engines_.at(Kind::kGradients).result.outputs;
+  TensorMap named;
+  double squares = 0;
+  for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
+    const Tensor& gradient = outputs.at(gradient_name(i)).tensor;
+    for (int64_t k = 0; k < gradient.count(); ++k) {
+      squares += gradient.number_at(k) * gradient.number_at(k);
+    }
+    named[lifted_.parameters[i].name] = gradient.clone();
+  }
+  for (size_t i = 0; i < recipe_.wrt_inputs.size(); ++i) {
+    named["input." + recipe_.wrt_inputs[i]] = outputs.at(input_gradient_name(i)).tensor.clone();
+  }
+  result = finish(number(Kind::kGradients, kLossSum), number(Kind::kGradients, kCount),
+                  std::sqrt(squares));
+  return named;
+}
+
+StepResult Trainer::evaluate(const TensorMap& batch) {
+  check_batch(batch);
+  run(Kind::kEvaluate, batch);
+  return finish(number(Kind::kEvaluate, kLossSum), number(Kind::kEvaluate, kCount), 0);
+}
+
+TensorMap Trainer::forward(const TensorMap& inputs) {
+  run(Kind::kForward, inputs);
+  TensorMap outputs;
+  for (const auto& [name, datum] : engines_.at(Kind::kForward).result.outputs) {
+    if (!datum.list) outputs[name] = datum.tensor.clone();
+  }
+  return outputs;
+}
+
+Tensor& Trainer::cell(const std::string& name) const { return states_.cells().at(name)->value; }
+
+const Tensor& Trainer::master(const Lifted::Parameter& parameter) const {
+  return cell(parameter.state);
+}
+
+void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
+  if (value.shape() != parameter.shape || !is_float(value.dtype())) {
+    fail(ErrorCode::kInvalidArgument, "parameter '{}': expected floats of shape {}, got {} {}",
+         parameter.name, to_string(parameter.shape), name_of(value.dtype()),
+         to_string(value.shape()));
+  }
+  Tensor kept = value.to(options_.dtype);
+  cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);
+}
+
+TensorMap Trainer::state() const {
+  TensorMap all;
+  all["step"] = Tensor::scalar(static_cast<int32_t>(step_));
+  for (const auto& parameter : lifted_.parameters) {
+    all[parameter.name] = cell(parameter.state).clone();
+    for (const std::string& moment : rule_->moments()) {
+      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment)).clone();
+    }
+  }
+  return all;
+}
+
+void Trainer::load_state(const TensorMap& state) {
+  const auto want = [&](const std::string& name, const Shape& shape) -> const Tensor& {
+    const auto found = state.find(name);
+    if (found == state.end()) {
+      fail(ErrorCode::kInvalidArgument,
+           "training state: '{}' is missing; it belongs to another model or optimiser", name);
+    }
+    if (found->second.shape() != shape) {
+      fail(ErrorCode::kInvalidArgument, "training state: '{}': expected shape {}, got {}", name,
+           to_string(shape), to_string(found->second.shape()));
+    }
+    return found->second;
+  };
+  // All is checked before anything changes.
+  const int64_t step = want("step", {}).integer_at(0);
+  for (const auto& parameter : lifted_.parameters) {
+    (void)want(parameter.name, parameter.shape);
+    for (const std::string& moment : rule_->moments()) {
+      (void)want(parameter.name + "." + moment, parameter.shape);
+    }
+  }
+  step_ = step;
+  for (const auto& parameter : lifted_.parameters) {
+    set_master(parameter, want(parameter.name, parameter.shape));
+    for (const std::string& moment : rule_->moments()) {
+      const Tensor& value = want(parameter.name + "." + moment, parameter.shape);
+      cell(moment_name(parameter, moment)) = value.to(options_.dtype).clone();
+    }
+  }
+}
+
+uint64_t Trainer::state_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, cell] : states_.cells()) {
+    bytes += static_cast<uint64_t>(cell->value.nbytes());
+  }
+  return bytes;
+}
+
+exec::Profile Trainer::profile() {
+  exec::Profile total;
+  for (auto& [kind, engine] : engines_) {
+    for (const auto& row : engine.session->profile().rows) total.add(row);
+  }
+  return total;
+}
+
+}  // namespace mw::train

@@ -1,0 +1,81 @@
+// Trainer: runs the programs of training over one set of states.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "exec/session.h"
+#include "train/program.h"
+
+namespace mw::train {
+
+struct TrainerOptions {
+  StudentOptions settings;
+  std::string target;
+  std::vector<Candidate> candidates;
+  const ir::Catalog* catalog = nullptr;
+  const plan::Backend* backend = nullptr;
+  int threads = 0;
+  bool profile = false;
+  DType dtype = DType::kF32;
+  std::vector<std::shared_ptr<const MappedFile>> files;
+};
+
+class Trainer {
+ public:
+  // `source`: the function as the file has it. Not kept.
+  Trainer(const ir::Function& source, TrainerOptions options);
+
+  // `teacher`: as the file has it; copied.
+  void set_teacher(const ir::Function& teacher, const std::string& target, double temperature,
+                   double alpha);
+
+  StepResult step(const TensorMap& batch);
+  StepResult step(const std::vector<TensorMap>& batches);
+  // Of the mean loss, by parameter name, then "input.NAME".
+  TensorMap gradients(const TensorMap& batch, StepResult& result);
+  StepResult evaluate(const TensorMap& batch);
+  // Outputs of the model with the masters as they are.
+  TensorMap forward(const TensorMap& inputs);
+
+  [[nodiscard]] const std::vector<Lifted::Parameter>& parameters() const {
+    return lifted_.parameters;
+  }
+  // The master itself, not a copy.
+  [[nodiscard]] const Tensor& master(const Lifted::Parameter& parameter) const;
+  void set_master(const Lifted::Parameter& parameter, const Tensor& value);
+  // Masters as "NAME", moments as "NAME.MOMENT", the step as "step" (int32).
+  [[nodiscard]] TensorMap state() const;
+  void load_state(const TensorMap& state);
+  [[nodiscard]] int64_t steps_done() const { return step_; }
+  [[nodiscard]] uint64_t state_bytes() const;
+  [[nodiscard]] exec::Profile profile();
+
+ private:
+  struct Engine {
+    std::unique_ptr<ir::Function> signature;
+    std::unique_ptr<exec::Session> session;
+    exec::RunResult result;
+  };
+  Engine& engine(Kind kind);
+  void run(Kind kind, const TensorMap& inputs);
+  void clear_model_states();
+  [[nodiscard]] TensorMap with_rates(TensorMap inputs) const;
+  [[nodiscard]] double number(Kind kind, const char* name);
+  StepResult finish(double loss, double count, double norm);
+  [[nodiscard]] Tensor& cell(const std::string& name) const;
+  void check_batch(const TensorMap& batch) const;
+
+  TrainerOptions options_;
+  Lifted lifted_;
+  std::unique_ptr<ir::Function> student_, teacher_;
+  std::unique_ptr<UpdateRule> rule_;
+  Recipe recipe_;
+  exec::States states_;
+  std::map<Kind, Engine> engines_;
+  int64_t step_ = 0;
+};
+
+}  // namespace mw::train

@@ -1,0 +1,193 @@
+// What the tests of `train` and its relatives share: running the command, small data, comparing
+// what it wrote.
+#pragma once
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "train/checkpoint.h"
+
+namespace mw::testing {
+
+namespace fs = std::filesystem;
+
+inline std::string read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline int64_t lines_of(const fs::path& path) {
+  const std::string text = read_file(path);
+  return std::count(text.begin(), text.end(), '\n');
+}
+
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+using Words = std::vector<std::string>;
+
+// A running command; its output goes to a file.
+class Process {
+ public:
+  Process(const Words& words, const fs::path& log) : log_(log) {
+    pid_ = fork();
+    if (pid_ != 0) return;
+    const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    std::vector<char*> argv;
+    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+    argv.push_back(nullptr);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  ~Process() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      (void)wait();
+    }
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void send(int signal) const { kill(pid_, signal); }
+  // Exit code, or minus the signal that ended it.
+  int wait() {
+    int status = 0;
+    while (waitpid(std::exchange(pid_, -1), &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  [[nodiscard]] std::string output() const { return read_file(log_); }
+
+ private:
+  fs::path log_;
+  pid_t pid_ = -1;
+};
+
+struct Answer {
+  int code = -1;
+  std::string out;  // stdout and stderr together
+};
+
+// A folder with a small text to train and to validate on, and the example's student.
+class TrainingCli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::getenv("MW_CLI") == nullptr) GTEST_SKIP() << "MW_CLI does not name the command";
+    const char* root = std::getenv("MW_EXAMPLES");
+    ASSERT_NE(root, nullptr);
+    examples_ = fs::path(root) / "shakespeare";
+    folder_ = fs::temp_directory_path() / ("mw_training_cli_" + std::to_string(getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    write("train.txt", read_file(examples_ / "train.txt").substr(0, 6000));
+    write("valid.txt", read_file(examples_ / "valid.txt").substr(0, 1500));
+  }
+  void TearDown() override {
+    if (!folder_.empty()) fs::remove_all(folder_);
+  }
+
+  [[nodiscard]] std::string scratch(const std::string& name) const { return folder_ / name; }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return scratch(name);
+  }
+  [[nodiscard]] std::string model(const std::string& name) const { return examples_ / name; }
+
+  // `train STUDENT --output NAME.mlpackage` with settings that take a moment.
+  [[nodiscard]] Words train_words(const std::string& name, const Words& more) const {
+    Words words = {std::getenv("MW_CLI"), "train", model("student.mlpackage"), "--output",
+                   scratch(name + ".mlpackage")};
+    const std::pair<std::string, std::string> defaults[] = {{"--data", scratch("train.txt")},
+                                                            {"--steps", "8"},
+                                                            {"--batch-size", "2"},
+                                                            {"--seq-len", "16"},
+                                                            {"--threads", "1"},
+                                                            {"--checkpoint-every", "2"}};
+    for (const auto& [key, value] : defaults) {
+      if (std::find(more.begin(), more.end(), key) == more.end()) {
+        words.insert(words.end(), {key, value});
+      }
+    }
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  Answer run(const Words& words) const {
+    Process process(words, folder_ / "log");
+    const int code = process.wait();
+    return {code, process.output()};
+  }
+  Answer train(const std::string& name, const Words& more = {}) const {
+    return run(train_words(name, more));
+  }
+  Answer millwright(Words words) const {
+    words.insert(words.begin(), std::getenv("MW_CLI"));
+    return run(words);
+  }
+
+  [[nodiscard]] std::string weights(const fs::path& package) const {
+    return read_file(package / "Data/com.apple.CoreML/weights/weight.bin");
+  }
+  [[nodiscard]] fs::path run_folder(const std::string& name) const {
+    return folder_ / (name + ".run");
+  }
+  // Masters, moments and step of the last checkpoint.
+  [[nodiscard]] TensorMap last_state(const std::string& name) const {
+    const auto files = train::checkpoints_in(run_folder(name));
+    return files.empty() ? TensorMap() : train::read_checkpoint(files.back().path).state;
+  }
+  void expect_same_training(const std::string& a, const std::string& b) const {
+    const TensorMap first = last_state(a), second = last_state(b);
+    ASSERT_FALSE(first.empty());
+    ASSERT_EQ(first.size(), second.size());
+    for (const auto& [key, tensor] : first) EXPECT_TRUE(bit_equal(tensor, second.at(key))) << key;
+    EXPECT_EQ(weights(scratch(a + ".mlpackage")), weights(scratch(b + ".mlpackage")));
+  }
+  static void expect_refusal(const Answer& answer, const Words& parts) {
+    EXPECT_EQ(answer.code, 1) << answer.out;
+    for (const std::string& part : parts) {
+      EXPECT_TRUE(has(answer.out, part)) << part << " is not in: " << answer.out;
+    }
+  }
+  // Runs `words` again and again, each time killed after a random while, until it ends by itself.
+  void survive_kills(const Words& words, int kills, double longest, uint64_t seed) const {
+    uint64_t state = seed;
+    int killed = 0;
+    for (int i = 0; i < kills; ++i) {
+      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+      const double share = static_cast<double>(state >> 40) / (1 << 24);
+      Process process(words, folder_ / "log");
+      std::this_thread::sleep_for(std::chrono::duration<double>(share * longest));
+      process.send(SIGKILL);
+      const int code = process.wait();
+      killed += code == -SIGKILL ? 1 : 0;
+      ASSERT_TRUE(code == -SIGKILL || code == 0) << code << ": " << process.output();
+    }
+    EXPECT_GT(killed, 0);
+    const Answer last = run(words);
+    EXPECT_EQ(last.code, 0) << last.out;
+  }
+
+  fs::path examples_, folder_;
+};
+
+}  // namespace mw::testing
