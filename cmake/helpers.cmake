@@ -36,6 +36,8 @@ function(mw_add_test name)
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})
+  # The tests' own code need not be fast: this halves the time it takes to build.
+  target_compile_options(${name} PRIVATE -O0)
   target_link_libraries(${name} PRIVATE mw_flags ${ARG_DEPS} GTest::gtest GTest::gtest_main)
   add_dependencies(mw_tests ${name})
   add_test(NAME ${name} COMMAND ${name})
