@@ -22,7 +22,7 @@ check-long: ## clang-tidy, the fuzzers (FUZZ_SECONDS=600 each) and the slow test
 	@tools/setup.sh --check-long
 	@tools/check_long.sh
 
-check-coremltools: ## coremltools 9.0 loads every package that `convert` writes
+check-coremltools: ## coremltools 9.0 loads every package that `convert` and `train` write
 	@tools/check_coremltools.sh
 
 format: deps ## format the C++ sources in place

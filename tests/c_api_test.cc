@@ -130,7 +130,7 @@ TEST(CApiLoad, RefusesFilesAndOptionsThatDoNotFit) {
   mw_model* model = nullptr;
   EXPECT_EQ(mw_model_load("no/such.mlpackage", nullptr, &model), MW_IO);
   EXPECT_TRUE(says("no/such.mlpackage")) << mw_last_error();
-  mw_load_options options = {"other", 0, MW_COMPUTE_FP32};
+  mw_load_options options = {"other", 0, MW_COMPUTE_FP32, nullptr};
   EXPECT_EQ(mw_model_load(example("student.mlpackage").c_str(), &options, &model),
             MW_INVALID_ARGUMENT);
   EXPECT_TRUE(says("function 'other'")) << mw_last_error();

@@ -76,6 +76,45 @@ class CStudent : public ::testing::Test {
   const mw_batch batch_ = {tensors_, 2};
 };
 
+TEST_F(CStudent, TrainsAdapters) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("mw_c_lora_" + std::to_string(getpid())))
+          .string() +
+      ".safetensors";
+  const char* targets[] = {"*w*"};
+  options_.learning_rate = 3e-3F;
+  options_.lora_rank = 2;
+  options_.lora_targets = targets;
+  options_.lora_target_count = 1;
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  EXPECT_NE(std::strstr(trained()->name, ".lora_"), nullptr);
+  EXPECT_EQ(mw_student_load_adapter(student_, path.c_str()), MW_IO);
+  const double first = step().loss;
+  for (int i = 0; i < 5; ++i) (void)step();
+  mw_step_result now{};
+  ASSERT_EQ(mw_student_evaluate(student_, &batch_, &now), MW_OK);
+  EXPECT_LT(now.loss, first);
+  ASSERT_EQ(mw_student_save_adapter(student_, path.c_str()), MW_OK) << mw_last_error();
+  mw_student_free(student_);
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  ASSERT_EQ(mw_student_load_adapter(student_, path.c_str()), MW_OK) << mw_last_error();
+  mw_step_result again{};
+  ASSERT_EQ(mw_student_evaluate(student_, &batch_, &again), MW_OK);
+  EXPECT_EQ(again.loss, now.loss);
+  mw_load_options load{};
+  load.adapter = path.c_str();
+  mw_model* adapted = nullptr;
+  EXPECT_EQ(mw_model_load(example("student.mlpackage").c_str(), &load, &adapted), MW_OK)
+      << mw_last_error();
+  mw_model_free(adapted);
+  mw_student_free(student_);
+  student_ = nullptr;
+  options_.lora_alpha = NAN;
+  EXPECT_EQ(create(), MW_INVALID_ARGUMENT);
+  EXPECT_TRUE(says("lora: alpha: expected a number above 0, got nan")) << mw_last_error();
+  std::filesystem::remove(path);
+}
+
 TEST_F(CStudent, LearnsABatch) {
   options_.learning_rate = 3e-3F;
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
@@ -107,6 +146,23 @@ TEST_F(CStudent, SeveralBatchesAreOneStep) {
   ASSERT_EQ(mw_student_step(student_, both, 2, &result), MW_OK) << mw_last_error();
   EXPECT_EQ(result.step, 1);
   EXPECT_EQ(result.tokens, 32);
+}
+
+TEST_F(CStudent, AStepKeepsToItsMemory) {
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  EXPECT_EQ(mw_student_step_bytes(student_), 0U);
+  const mw_step_result whole = step();
+  const uint64_t bytes = mw_student_step_bytes(student_);
+  mw_student_free(student_);
+  options_.memory = bytes;
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  EXPECT_EQ(step().loss, whole.loss);
+  EXPECT_EQ(mw_student_step_bytes(student_), bytes);
+  mw_student_free(student_);
+  options_.memory = 1000;
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  EXPECT_EQ(mw_student_step(student_, &batch_, 1, nullptr), MW_INVALID_ARGUMENT);
+  EXPECT_TRUE(says("memory: expected at least")) << mw_last_error();
 }
 
 TEST_F(CStudent, GradientsComeByParameterName) {
@@ -174,6 +230,24 @@ TEST_F(CStudent, GoesOnFromAState) {
   EXPECT_EQ(mw_student_load_state(other, nullptr, 0), MW_INVALID_ARGUMENT);
   EXPECT_TRUE(says("is missing")) << mw_last_error();
   mw_student_free(other);
+}
+
+TEST_F(CStudent, GoesBackToWeightsInAFile) {
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  const mw_parameter* parameter = trained();
+  ASSERT_NE(parameter, nullptr);
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("mw-c-student-" + std::to_string(getpid()) + ".safetensors");
+  ASSERT_EQ(mw_student_save_weights(student_, path.c_str()), MW_OK) << mw_last_error();
+  const std::vector<float> before = value_of(parameter->name);
+  step();
+  EXPECT_NE(value_of(parameter->name), before);
+  ASSERT_EQ(mw_student_load_weights(student_, path.c_str()), MW_OK) << mw_last_error();
+  EXPECT_EQ(value_of(parameter->name), before);
+  std::filesystem::remove(path);
+  EXPECT_EQ(mw_student_load_weights(student_, path.c_str()), MW_IO);
+  EXPECT_EQ(mw_student_save_weights(student_, "weights.bin"), MW_INVALID_ARGUMENT);
+  EXPECT_TRUE(says("ends in .safetensors")) << mw_last_error();
 }
 
 TEST_F(CStudent, SavesWhatItPredictsWith) {

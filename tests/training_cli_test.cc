@@ -29,8 +29,8 @@ TEST_F(TrainingCli, writes_a_package_metrics_and_a_report) {
   EXPECT_LT(json["valid_loss"].get<double>(), first["valid_loss"].get<double>());
   EXPECT_TRUE(fs::exists(run_folder("a") / "best.safetensors"));
   const std::string report = read_file(run_folder("a") / "report.html");
-  for (const char* part :
-       {"<svg", "Before", "After", "batch-size", "0.01", "finished after 8 steps"}) {
+  for (const char* part : {"<svg", "Before", "After", "batch-size", "0.01", "weight-decay",
+                           "finished after 8 steps"}) {
     EXPECT_TRUE(has(report, part)) << part;
   }
   EXPECT_NE(weights(scratch("a.mlpackage")), weights(model("student.mlpackage")));
@@ -49,6 +49,18 @@ TEST_F(TrainingCli, the_seed_decides_the_order_of_the_examples) {
   ASSERT_EQ(train("c", {"--seed", "1"}).code, 0);
   expect_same_training("a", "b");
   EXPECT_NE(weights(scratch("a.mlpackage")), weights(scratch("c.mlpackage")));
+}
+
+TEST_F(TrainingCli, token_ids_may_have_another_name) {
+  ASSERT_EQ(train("a").code, 0);
+  const Answer renamed = millwright({"convert", model("student.mlpackage"),
+                                     scratch("renamed.mlpackage"), "--rename", "input_ids=tokens"});
+  ASSERT_EQ(renamed.code, 0) << renamed.out;
+  Words words = train_words("b", {"--tokenizer", model("tokenizer.json")});
+  words[2] = scratch("renamed.mlpackage");
+  const Answer answer = run(words);
+  ASSERT_EQ(answer.code, 0) << answer.out;
+  EXPECT_EQ(weights(scratch("a.mlpackage")), weights(scratch("b.mlpackage")));
 }
 
 TEST_F(TrainingCli, a_loss_that_is_not_finite_stops_the_run_and_names_the_op) {
@@ -121,6 +133,85 @@ TEST_F(TrainingCli, a_configuration_file_holds_the_same_keys) {
   expect_refusal(millwright({"train", "--config", config}), {"config.yaml:2:", "many"});
 }
 
+TEST_F(TrainingCli, a_step_within_a_memory_budget_trains_the_same_weights) {
+  const Words batch = {"--batch-size", "16", "--seq-len", "64", "--steps", "3", "--json"};
+  const auto with = [&](const std::string& name, const std::string& memory) {
+    Words words = batch;
+    if (!memory.empty()) words.insert(words.end(), {"--memory", memory});
+    return train(name, words);
+  };
+  const auto bytes_of = [](const Answer& answer) {
+    return nlohmann::json::parse(answer.out.substr(answer.out.find("\n{") + 1))["step_bytes"]
+        .get<uint64_t>();
+  };
+  const Answer whole = with("a", "");
+  ASSERT_EQ(whole.code, 0) << whole.out;
+  const uint64_t budget = bytes_of(whole) * 7 / 10;
+  const Answer less = with("b", std::to_string(budget));
+  ASSERT_EQ(less.code, 0) << less.out;
+  EXPECT_LE(bytes_of(less), budget);
+  expect_same_training("a", "b");
+  expect_refusal(with("c", "1MiB"), {"memory: expected at least", "got 1.0 MB"});
+  expect_refusal(with("c", "much"), {"--memory"});
+  expect_refusal(with("c", "-5"), {"--memory"});
+}
+
+TEST_F(TrainingCli, trains_in_double_precision) {
+  const Words short_run = {"--steps", "1", "--seq-len", "8", "--checkpoint-every", "1"};
+  const auto with = [&](const std::string& name, const std::string& compute) {
+    Words words = short_run;
+    words.insert(words.end(), {"--compute", compute});
+    return train(name, words);
+  };
+  const Answer exact = with("exact", "fp64"), single = with("single", "fp32");
+  ASSERT_EQ(exact.code, 0) << exact.out;
+  ASSERT_EQ(single.code, 0) << single.out;
+  const TensorMap want = last_state("exact"), got = last_state("single");
+  ASSERT_EQ(want.size(), got.size());
+  double largest = 0;
+  for (const auto& [name, tensor] : want) {
+    if (name == "step") continue;
+    EXPECT_EQ(tensor.dtype(), DType::kF64) << name;
+    ASSERT_EQ(tensor.shape(), got.at(name).shape()) << name;
+    for (int64_t i = 0; i < tensor.count(); ++i) {
+      const double difference = std::abs(tensor.number_at(i) - got.at(name).number_at(i));
+      EXPECT_LT(difference, 1e-3) << name;
+      largest = std::max(largest, difference);
+    }
+  }
+  EXPECT_GT(largest, 0);
+  expect_refusal(with("c", "fp16"), {"--compute: expected fp32 or fp64 to train in, got fp16"});
+  expect_refusal(train("c", {"--compute", "fp64", "--memory", "1GiB"}),
+                 {"memory: expected no limit where a program is computed op by op"});
+}
+
+TEST_F(TrainingCli, a_group_has_its_own_learning_rate_and_decay) {
+  const Words rest = {"--trainable", "layers_1_*", "--optimizer", "sgd",
+                      "--lr",        "0.02",       "--steps",     "2"};
+  const auto with = [&](Words more) {
+    more.insert(more.end(), rest.begin(), rest.end());
+    return more;
+  };
+  ASSERT_EQ(train("a", rest).code, 0);
+  ASSERT_EQ(train("b", with({"--group", "*:lr=5,decay=7", "*:lr=0.02,decay=0"})).code, 0);
+  expect_same_training("a", "b");
+  const Answer answer = train("c", with({"--group", "*_wq_*:lr=0", "*_wk_*:decay=0.5"}));
+  ASSERT_EQ(answer.code, 0) << answer.out;
+  ASSERT_EQ(train("still", {"--trainable", "layers_1_*", "--lr", "0", "--steps", "2"}).code, 0);
+  const TensorMap plain = last_state("a"), grouped = last_state("c"), still = last_state("still");
+  EXPECT_TRUE(bit_equal(grouped.at("layers_1_attention_wq_weight"),
+                        still.at("layers_1_attention_wq_weight")));
+  EXPECT_FALSE(bit_equal(grouped.at("layers_1_attention_wk_weight"),
+                         plain.at("layers_1_attention_wk_weight")));
+  const std::string config =
+      write("config.yaml", "group: ['*_wq_*:lr=0', '*_wk_*:decay=0.5']\nlr: 0.02\n");
+  ASSERT_EQ(train("d", {"--trainable", "layers_1_*", "--optimizer", "sgd", "--steps", "2",
+                        "--config", config})
+                .code,
+            0);
+  expect_same_training("c", "d");
+}
+
 TEST_F(TrainingCli, distillation_learns_from_a_teacher) {
   const auto distill = [&](const std::string& name, const std::string& alpha) {
     return millwright({"distill", "--teacher", model("model.mlpackage"), "--student",
@@ -182,6 +273,11 @@ TEST_F(TrainingCli, says_what_is_missing) {
   expect_refusal(train("a", {"--seq-len", "4096"}), {"--seq-len", "takes at most"});
   expect_refusal(train("a", {"--momentum", "0.9"}), {"--momentum", "sgd"});
   expect_refusal(train("a", {"--trainable", "nothing*"}), {"nothing*"});
+  expect_refusal(train("a", {"--group", "nothing*:lr=1"}), {"group 'nothing*'"});
+  expect_refusal(train("a", {"--group", "*norm*"}), {"--group '*norm*'", "GLOB:lr=NUMBER"});
+  expect_refusal(train("a", {"--group", "*:rate=1"}), {"'rate=1'"});
+  expect_refusal(train("a", {"--group", "*:decay=-1"}), {"'decay=-1'"});
+  expect_refusal(train("a", {"--lr", "0", "--group", "*:lr=1"}), {"--lr above 0"});
   expect_refusal(train("a", {"--eval-data", scratch("absent.txt")}), {"absent.txt"});
 }
 

@@ -36,6 +36,13 @@ TEST(NonFinite, IsTracedToTheOpThatFirstGivesIt) {
       << "a weight that is no number is itself the first";
 }
 
+TEST(NonFinite, IsFoundAmongGradients) {
+  TensorMap gradients = {{"a", Tensor(DType::kF32, {3})}, {"b", Tensor(DType::kF32, {3})}};
+  EXPECT_EQ(first_nonfinite(gradients), "");
+  gradients["b"].set_number(2, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(first_nonfinite(gradients), "b");
+}
+
 TEST(TrainingData, OfAFlexibleModelIsSplitIntoEqualCalls) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   const TrainingData data =

@@ -332,6 +332,16 @@ TEST(Training, RefusesWhatItCannotTrainInASentence) {
               student.training_step({ids, labels});
             }).find("labels: expected shape [1, 4] for output"),
             std::string::npos);
+  const std::string of_several = error_of([&] {
+    student.training_step(std::vector{Batch(ids, ids), Batch(ids, Tensor(DType::kF32, {1, 4}))});
+  });
+  EXPECT_NE(of_several.find("student.mlpackage"), std::string::npos) << of_several;
+  EXPECT_NE(of_several.find("labels: expected integers, got fp32"), std::string::npos)
+      << of_several;
+  EXPECT_NE(error_of([&] {
+              StudentModel(model, {.schedule = {.kind = Schedule::Kind::kCosine}});
+            }).find("schedule: total_steps: expected"),
+            std::string::npos);
 }
 
 }  // namespace

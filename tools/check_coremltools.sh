@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has coremltools load what `millwright convert` writes; the arguments go to check_coremltools.py.
+# Has coremltools load what `millwright convert` and `train` write; the arguments go to check_coremltools.py.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Adds to the table of ops (stdin) how many cases test each: of its own, and of the conformance suite.
+"""Adds to the table of ops (stdin) how many cases test each: of its own, and of the conformance suite;
+and how many mutants of its gradient rule they tell apart.
 
-op_columns.py OPS_TEST CONFORMANCE: the binary that holds the OP_CASES blocks, and the file of lines
-`op count` that conformance_test keeps.
+op_columns.py OPS_TEST CONFORMANCE MUTANTS: the binary that holds the OP_CASES blocks, and the files of
+lines `op count` that conformance_test and gradcheck_test keep.
 """
 import os
 import subprocess
@@ -10,6 +11,8 @@ import sys
 
 NOTE = """*Cases* are those of its own in `src/ops/`, each run in every float type and by both executors;
 *conformance* counts the programs of the conformance suite that contain it and give the expected result.
+A gradient rule is checked in every case. Its *mutants* have the sign of one result flipped or one term
+dropped; each is told from the rule by a case.
 """
 
 
@@ -25,14 +28,15 @@ def own_cases(binary: str) -> dict[str, int]:
     return {name: int(count) for _, name, count in rows}
 
 
-def conformance_cases(path: str) -> dict[str, int]:
+def counts(path: str) -> dict[str, int]:
     with open(path, encoding="utf-8") as file:
         rows = [line.split() for line in file if not line.startswith("#")]
     return {name: int(count) for name, count in rows}
 
 
 def main() -> None:
-    own, conformance = own_cases(sys.argv[1]), conformance_cases(sys.argv[2])
+    own = own_cases(sys.argv[1])
+    conformance, mutants = counts(sys.argv[2]), counts(sys.argv[3])
     for line in sys.stdin.read().splitlines():
         cells = line.split(" | ")
         if line.startswith("| operation |"):
@@ -41,6 +45,8 @@ def main() -> None:
             print(line + "---|---|")
         elif line.startswith("| `") and len(cells) == 4:
             name = cells[0].strip("| `")
+            if cells[3] == "rule |" and mutants.get(name):
+                line = line.removesuffix(" |") + f", {mutants[name]} mutants |"
             print(f"{line} {own.get(name, '–')} | {conformance.get(name, '–')} |")
         else:
             print(line)

@@ -11,7 +11,8 @@ done
 printed=$(mktemp)
 trap 'rm -f "$printed"' EXIT
 "$binary" doctor --ops --table |
-  python3 tools/op_columns.py "$tests" tests/data/conformance_ops.txt >"$printed"
+  python3 tools/op_columns.py "$tests" tests/data/conformance_ops.txt \
+    tests/data/gradient_mutants.txt >"$printed"
 case ${1:-check} in
   write) cp "$printed" "$table" && chmod 644 "$table" ;;
   check)

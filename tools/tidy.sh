@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs clang-tidy 16 over src/ without its tests, or over the named files, as build/ compiles.
+# Runs clang-tidy 16 over src/ without its tests and op cases, or over the named files, as build/ compiles.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -11,7 +11,7 @@ if [[ $# -eq 0 ]]; then
 import json, pathlib
 source = pathlib.Path("src").resolve()
 paths = {pathlib.Path(entry["file"]) for entry in json.load(open("build/compile_commands.json"))}
-ours = [path for path in paths if source in path.parents and not path.stem.endswith("_test")]
+ours = [path for path in paths if source in path.parents and not path.stem.endswith(("_test", "_cases"))]
 print("\n".join(map(str, sorted(ours))))
 PYTHON
   )

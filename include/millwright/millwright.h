@@ -73,6 +73,7 @@ typedef struct mw_load_options {
   const char* function; /* NULL: the default function */
   int threads;          /* 0: all cores */
   mw_compute compute;
+  const char* adapter; /* what mw_student_save_adapter wrote; NULL: none */
 } mw_load_options;
 
 typedef struct mw_model mw_model;
@@ -162,6 +163,12 @@ typedef struct mw_student_options {
   float clip_norm;               /* of all gradients together; 0: no clipping */
   const char* const* wrt_inputs; /* inputs that mw_student_backward differentiates by, too */
   size_t wrt_input_count;
+  uint64_t memory;   /* bytes that a step may take; what does not fit is computed again; 0: any */
+  int64_t lora_rank; /* above 0: adapters are trained, the weights stay frozen */
+  float lora_alpha;  /* 0: twice the rank */
+  const char* const* lora_targets; /* globs over parameter names; NULL: all that can be adapted */
+  size_t lora_target_count;
+  uint64_t lora_seed;
 } mw_student_options;
 
 typedef struct mw_distill_options {
@@ -217,6 +224,8 @@ MW_C_API mw_status mw_student_backward(mw_student* student, const mw_batch* batc
 /* The loss of a batch, without the teacher. */
 MW_C_API mw_status mw_student_evaluate(mw_student* student, const mw_batch* batch,
                                        mw_step_result* result);
+/* What the largest step so far takes, counted as mw_student_options.memory; 0 before the first. */
+MW_C_API uint64_t mw_student_step_bytes(const mw_student* student);
 /* Outputs with the weights as they are. */
 MW_C_API mw_status mw_student_predict(mw_student* student, const mw_tensor* inputs,
                                       size_t input_count, mw_outputs** outputs);
@@ -229,10 +238,17 @@ MW_C_API mw_status mw_student_get_parameter(const mw_student* student, const cha
                                             mw_outputs** value);
 /* By the tensor's name; copied. */
 MW_C_API mw_status mw_student_set_parameter(mw_student* student, const mw_tensor* value);
+/* The trained parameters by name, in fp32, as a .safetensors file; and back again. */
+MW_C_API mw_status mw_student_save_weights(const mw_student* student, const char* path);
+MW_C_API mw_status mw_student_load_weights(mw_student* student, const char* path);
 /* Everything that training changes (weights, moments, step), by name; and back again. */
 MW_C_API mw_status mw_student_state(const mw_student* student, mw_outputs** state);
 MW_C_API mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors,
                                          size_t count);
+
+/* The adapters alone, as a .safetensors file; and back again. */
+MW_C_API mw_status mw_student_save_adapter(const mw_student* student, const char* path);
+MW_C_API mw_status mw_student_load_adapter(mw_student* student, const char* path);
 
 /* The package the model came from, with the trained weights: .mlpackage or .mlmodelc by the name.
  * Weights that the stored dtype could not hold are told by the warnings of the last save. */

@@ -61,6 +61,17 @@ struct ParameterGroup {
   std::optional<float> weight_decay;  // instead of the optimiser's
 };
 
+// Low-rank adaptation (Hu et al. 2021): weights stay frozen, and y = W x becomes
+// y = W x + (alpha / rank) B A x with A: [rank, inputs] and B: [outputs, rank] trained. B begins as
+// zero, A uniform in +-1/sqrt(inputs). Works on compressed weights, too.
+struct Lora {
+  int64_t rank = 8;
+  float alpha = 16;
+  // Globs over parameter names; "*" takes every weight of linear, matmul and ungrouped conv.
+  std::vector<std::string> targets = {"*"};
+  uint64_t seed = 0;  // of A
+};
+
 struct StudentOptions {
   Optimizer optimizer = AdamW{};
   Schedule schedule;
@@ -74,6 +85,14 @@ struct StudentOptions {
   float clip_norm = 0;                  // of all gradients together; 0: no clipping
   std::vector<std::string> wrt_inputs;  // inputs that backward() differentiates by, too
   bool naive = false;                   // run op by op with the reference implementations
+  // Bytes that a step may take: trained weights, frozen weights (a teacher's, too), the optimiser's
+  // states, gradients, and what the backward pass needs of the forward pass. Where that is too
+  // much, values are computed again instead of kept; the numbers stay the same bits. 0: no limit.
+  // Not counted: data, the model as loaded, and evaluate() or predict() beside the steps.
+  uint64_t memory = 0;
+  // Trains adapters, named WEIGHT.lora_A and WEIGHT.lora_B. `trainable` other than {"*"} are then
+  // parameters trained beside them.
+  std::optional<Lora> lora;
 };
 
 struct DistillOptions {
@@ -126,21 +145,36 @@ class MW_API StudentModel {
   TensorMap backward(const Batch& batch, StepResult* result = nullptr);
   // The loss of a batch, without the teacher.
   StepResult evaluate(const Batch& batch);
+  // What the largest step so far takes, counted as in StudentOptions::memory; 0 before the first.
+  [[nodiscard]] uint64_t step_bytes() const;
   // Outputs with the weights as they are now.
   TensorMap predict(const TensorMap& inputs);
 
   [[nodiscard]] std::vector<Parameter> parameters() const;
   [[nodiscard]] Tensor get_parameter(const std::string& name) const;  // a copy, in fp32
   void set_parameter(const std::string& name, const Tensor& value);
+  // The trained parameters by name, in fp32, as a .safetensors file; and back again: those that the
+  // file names are replaced, after all of it was checked.
+  void save_weights(const std::filesystem::path& path) const;
+  void load_weights(const std::filesystem::path& path);
+  // Bytes that the programs of training hold for frozen weights, a teacher's included: mapped blobs
+  // in use, packed copies and tables. Weights that several programs share count in each.
+  [[nodiscard]] uint64_t weight_bytes_held() const;
   // Everything that training changes (masters, moments, step), by name; and back again.
   [[nodiscard]] TensorMap state() const;
   void load_state(const TensorMap& state);
 
   // The package the model came from, with the trained weights; .mlpackage or .mlmodelc by the name.
-  // Returns sentences about weights that the stored dtype could not hold.
+  // Returns sentences about weights that the stored dtype could not hold. Adapters are added to
+  // their weights; a compressed weight becomes a plain one.
+  // NOLINTNEXTLINE(modernize-use-nodiscard)
   std::vector<std::string> save(const std::filesystem::path& path) const;
+  // The adapters alone, as a .safetensors file: for LoadOptions::adapter, and to go on from.
+  void save_adapter(const std::filesystem::path& path) const;
+  void load_adapter(const std::filesystem::path& path);
 
   struct Impl;
+  [[nodiscard]] const Impl& impl() const { return *impl_; }
 
  private:
   std::unique_ptr<Impl> impl_;

@@ -20,7 +20,16 @@ if _spins:
 
 from millwright._core import Error, Feature, MLState, Parameter, StepResult, Tokenizer
 from millwright._model import MLModel
-from millwright._student import SGD, Adam, AdamW, Gradients, ParameterGroup, Schedule, StudentModel
+from millwright._student import (
+    SGD,
+    Adam,
+    AdamW,
+    Gradients,
+    Lora,
+    ParameterGroup,
+    Schedule,
+    StudentModel,
+)
 
 if _spins:
     del _os.environ["GOMP_SPINCOUNT"]
@@ -32,6 +41,7 @@ __all__ = [
     "Error",
     "Feature",
     "Gradients",
+    "Lora",
     "MLModel",
     "MLState",
     "Parameter",

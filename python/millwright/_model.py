@@ -41,7 +41,7 @@ class MLModel:
     the model are computed in: fp32, fp64 (slow and exact), or fp16 (rounds every value that
     the file calls fp16, as a device would). `threads` 0 means all cores. `tokenizer` is a
     tokenizer.json or its folder; without it, the one in or beside the model is found when first
-    asked for.
+    asked for. `adapter` is a file that StudentModel.save_adapter() wrote.
 
     predict() and forward() may be called from several threads at once; they release the GIL.
     """
@@ -55,10 +55,16 @@ class MLModel:
         compute: str = "fp32",
         threads: int = 0,
         tokenizer: str | os.PathLike[str] | None = None,
+        adapter: str | os.PathLike[str] | None = None,
     ) -> None:
         self.compute_units = compute_units
         self._core = _core.load(
-            os.fspath(path), function_name or "", compute, threads, os.fspath(tokenizer or "")
+            os.fspath(path),
+            function_name or "",
+            compute,
+            threads,
+            os.fspath(tokenizer or ""),
+            os.fspath(adapter or ""),
         )
         self.inputs: list[_core.Feature] = self._core.inputs
         self.outputs: list[_core.Feature] = self._core.outputs

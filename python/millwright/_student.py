@@ -70,6 +70,20 @@ class ParameterGroup:
     weight_decay: float | None = None
 
 
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adaptation (Hu et al. 2021): small factors beside frozen weights are trained.
+
+    y = W x becomes y = W x + (alpha / rank) B A x. `targets` are globs over parameter names; "*"
+    takes every weight of linear, matmul and ungrouped conv, compressed ones included.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    targets: Sequence[str] = ("*",)
+    seed: int = 0
+
+
 Optimizer: TypeAlias = AdamW | Adam | SGD
 #: Arrays by name with the labels as `labels`, or a tuple (input_ids, labels).
 Batch: TypeAlias = Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
@@ -90,7 +104,10 @@ class StudentModel:
     takes in what is out by default (parameters() says what and why). `loss` is "cross_entropy" of
     logits and integer labels (-100 is ignored), "mse", or "output" for a model whose output is
     the loss itself; `target` names the output it is of. `clip_norm` 0 means no clipping.
-    `wrt_inputs` are inputs that backward() differentiates by as well.
+    `wrt_inputs` are inputs that backward() differentiates by as well. `memory` is how many bytes
+    a step may take: what does not fit is computed again in the backward pass; 0 means no limit. With
+    `lora`, adapters named WEIGHT.lora_A and WEIGHT.lora_B are trained, and beside them only what
+    `trainable` names.
 
     Calls release the GIL and run one after the other. Ctrl-C takes effect between two steps.
     """
@@ -108,6 +125,8 @@ class StudentModel:
         label_smoothing: float = 0.0,
         clip_norm: float = 0.0,
         wrt_inputs: Sequence[str] = (),
+        lora: Lora | None = None,
+        memory: int = 0,
         compute: str | None = None,
         function_name: str | None = None,
         threads: int | None = None,
@@ -140,6 +159,8 @@ class StudentModel:
             float(label_smoothing),
             float(clip_norm),
             _names("wrt_inputs", wrt_inputs),
+            _adapters(lora),
+            _bytes("memory", memory),
         )
 
     def set_teacher(
@@ -193,6 +214,10 @@ class StudentModel:
         """All outputs with the weights as they are; as MLModel.predict."""
         return self.model._plain_all(self._core.predict(_arrays(data)))
 
+    def step_bytes(self) -> int:
+        """What the largest step so far takes, counted as for `memory`; 0 before the first."""
+        return self._core.step_bytes()
+
     def parameters(self) -> list[_core.Parameter]:
         """The model's parameters in its order: name, shape, dtype in the file, trained, reason."""
         return self._core.parameters()
@@ -223,11 +248,20 @@ class StudentModel:
         """Replaces the trained parameters that a .safetensors file names."""
         self._core.load_weights(os.fspath(path))
 
+    def save_adapter(self, path: str | os.PathLike[str]) -> None:
+        """The adapters alone, as a .safetensors file, for MLModel(adapter=...)."""
+        self._core.save_adapter(os.fspath(path))
+
+    def load_adapter(self, path: str | os.PathLike[str]) -> None:
+        """Goes on from what save_adapter() wrote, of a student with the same `lora`."""
+        self._core.load_adapter(os.fspath(path))
+
     def save(self, path: str | os.PathLike[str]) -> list[str]:
         """Writes the package the model came from, with the trained weights.
 
         An .mlpackage or .mlmodelc, by the name. Weights keep their dtypes; the sentences that come
-        back tell where one could not hold the value.
+        back tell where one could not hold the value. Adapters are added to their weights; a
+        compressed weight that has one becomes a plain one.
         """
         return self._core.save(os.fspath(path))
 
@@ -257,11 +291,25 @@ def _optimizer(optimizer: Optimizer) -> tuple[str, dict[str, float]]:
     raise TypeError(f"optimizer: expected AdamW, Adam or SGD, got {type(optimizer).__name__}")
 
 
+def _adapters(lora: Lora | None) -> tuple[int, float, list[str], int] | None:
+    if lora is None:
+        return None
+    if not isinstance(lora, Lora):
+        raise TypeError(f"lora: expected a Lora, got {type(lora).__name__}")
+    return int(lora.rank), float(lora.alpha), _names("targets", lora.targets), int(lora.seed)
+
+
 def _names(what: str, names: Iterable[str]) -> list[str]:
     """A lone string is a sequence of its letters, which nobody means."""
     if isinstance(names, str):
         raise TypeError(f"{what}: expected a list of strings, got the string {names!r}")
     return [str(name) for name in names]
+
+
+def _bytes(what: str, count: int) -> int:
+    if count < 0:
+        raise _invalid(f"{what}: expected 0 or more bytes, got {count}")
+    return int(count)
 
 
 def _arrays(data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:

@@ -56,12 +56,14 @@ Compute compute_named(const std::string& name) {
 
 CoreMLModelWrapper load(const std::filesystem::path& path, const std::string& function,
                         const std::string& compute, int threads,
-                        const std::filesystem::path& tokenizer) {
+                        const std::filesystem::path& tokenizer,
+                        const std::filesystem::path& adapter) {
   LoadOptions options;
   options.function = function;
   options.compute = compute_named(compute);
   options.threads = threads;
   options.tokenizer = tokenizer;
+  options.adapter = adapter;
   const nb::gil_scoped_release free;
   return CoreMLModelWrapper::load(path, options);
 }
@@ -184,5 +186,5 @@ NB_MODULE(_core, m) {
   bind_model(m);
   bind_student(m);
   m.def("load", &load, nb::arg("path"), nb::arg("function"), nb::arg("compute"), nb::arg("threads"),
-        nb::arg("tokenizer"));
+        nb::arg("tokenizer"), nb::arg("adapter"));
 }

@@ -9,12 +9,10 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <algorithm>
 #include <mutex>
 
 #include "arrays.h"
 #include "base/error.h"
-#include "base/tensor_file.h"
 #include "millwright/training.hpp"
 
 namespace nb = nanobind;
@@ -25,6 +23,7 @@ namespace {
 using Arrays = std::map<std::string, Array>;
 using Numbers = std::map<std::string, double>;
 using Group = std::tuple<std::string, double, std::optional<double>>;
+using Adapters = std::tuple<int64_t, double, std::vector<std::string>, uint64_t>;
 
 // A StudentModel is not thread-safe and its calls run without the GIL: one call after the other.
 struct Student {
@@ -82,7 +81,8 @@ void make_student(Student* place, const CoreMLModelWrapper& model, const std::st
                   const Numbers& schedule_settings, const std::vector<std::string>& trainable,
                   const std::vector<Group>& groups, const std::string& loss,
                   const std::string& target, double label_smoothing, double clip_norm,
-                  const std::vector<std::string>& wrt_inputs) {
+                  const std::vector<std::string>& wrt_inputs, const std::optional<Adapters>& lora,
+                  uint64_t memory) {
   StudentOptions options;
   options.optimizer = optimizer_of(optimizer, settings);
   options.schedule = schedule_of(schedule, schedule_settings);
@@ -96,6 +96,11 @@ void make_student(Student* place, const CoreMLModelWrapper& model, const std::st
   options.label_smoothing = static_cast<float>(label_smoothing);
   options.clip_norm = static_cast<float>(clip_norm);
   options.wrt_inputs = wrt_inputs;
+  options.memory = memory;
+  if (lora) {
+    const auto& [rank, alpha, targets, seed] = *lora;
+    options.lora = Lora{rank, static_cast<float>(alpha), targets, seed};
+  }
   const nb::gil_scoped_release free;
   new (place) Student(model, options);
 }
@@ -138,37 +143,6 @@ nb::dict predict(Student& student, const Arrays& arrays) {
   return arrays_of(student.alone([&](StudentModel& model) { return model.predict(inputs); }));
 }
 
-// The weights that are trained, by name, in fp32.
-TensorMap weights_of(const StudentModel& model) {
-  TensorMap weights;
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.trained) weights[parameter.name] = model.get_parameter(parameter.name);
-  }
-  return weights;
-}
-
-// All are checked before any is changed.
-void set_weights(StudentModel& model, const TensorMap& weights) {
-  const std::vector<Parameter> parameters = model.parameters();
-  for (const auto& [name, tensor] : weights) {
-    const auto found = std::find_if(parameters.begin(), parameters.end(),
-                                    [&](const Parameter& p) { return p.name == name; });
-    if (found == parameters.end() || !found->trained) {
-      fail(ErrorCode::kInvalidArgument, "parameter '{}': expected one that is trained", name);
-    }
-    if (tensor.shape() != found->shape) {
-      fail(ErrorCode::kInvalidArgument, "parameter '{}': expected shape {}, got {}", name,
-           to_string(found->shape), to_string(tensor.shape()));
-    }
-  }
-  for (const auto& [name, tensor] : weights) model.set_parameter(name, tensor);
-}
-
-void require_safetensors(const std::filesystem::path& path) {
-  if (path.extension() == ".safetensors") return;
-  fail(ErrorCode::kInvalidArgument, "{}: expected a name that ends in .safetensors", path.string());
-}
-
 void bind_results(nb::module_& m) {
   nb::class_<StepResult>(m, "StepResult")
       .def_ro("step", &StepResult::step)
@@ -197,7 +171,9 @@ void bind_results(nb::module_& m) {
 void bind_student(nb::module_& m) {
   bind_results(m);
   nb::class_<Student>(m, "Student")
-      .def("__init__", &make_student)
+      .def("__init__", &make_student, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+           nb::arg().none())
       .def("set_teacher",
            [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
               const std::string& target) {
@@ -210,6 +186,10 @@ void bind_student(nb::module_& m) {
       .def("backward", &backward)
       .def("evaluate", &evaluate)
       .def("predict", &predict)
+      .def("step_bytes",
+           [](Student& s) {
+             return s.alone([](StudentModel& model) { return model.step_bytes(); });
+           })
       .def("parameters",
            [](Student& s) {
              return s.alone([](StudentModel& model) { return model.parameters(); });
@@ -235,16 +215,19 @@ void bind_student(nb::module_& m) {
            })
       .def("save_weights",
            [](Student& s, const std::filesystem::path& path) {
-             require_safetensors(path);
-             s.alone([&](StudentModel& model) { write_safetensors(path, weights_of(model)); });
+             s.alone([&](StudentModel& model) { model.save_weights(path); });
            })
       .def("load_weights",
            [](Student& s, const std::filesystem::path& path) {
-             require_safetensors(path);
-             s.alone([&](StudentModel& model) {
-               const TensorMap weights = read_tensors(path);
-               in_context([&] { return path.string(); }, [&] { set_weights(model, weights); });
-             });
+             s.alone([&](StudentModel& model) { model.load_weights(path); });
+           })
+      .def("save_adapter",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.save_adapter(path); });
+           })
+      .def("load_adapter",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.load_adapter(path); });
            })
       .def("save", [](Student& s, const std::filesystem::path& path) {
         return s.alone([&](StudentModel& model) { return model.save(path); });

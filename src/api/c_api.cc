@@ -94,8 +94,9 @@ mw_outputs* outputs_of(const TensorMap& tensors) {
     Output& output = made->all.emplace_back(Output{name, tensor, {}, {}});
     const void* data = output.tensor.raw();
     if (output.tensor.dtype() == DType::kString) {
-      for (const std::string& text : output.tensor.values<std::string>())
+      for (const std::string& text : output.tensor.values<std::string>()) {
         output.strings.push_back(text.c_str());
+      }
       data = output.strings.data();
     }
     output.view = {output.name.c_str(), c_dtype(output.tensor.dtype()),
@@ -121,6 +122,7 @@ mw_status mw_model_load(const char* path, const mw_load_options* options, mw_mod
     mw::LoadOptions load;
     if (options != nullptr) {
       if (options->function != nullptr) load.function = options->function;
+      if (options->adapter != nullptr) load.adapter = options->adapter;
       load.threads = options->threads;
       constexpr mw::Compute kComputes[] = {mw::Compute::kFp32, mw::Compute::kFp64,
                                            mw::Compute::kFp16};

@@ -49,6 +49,19 @@ mw::Schedule schedule_of(const mw_student_options& o) {
   return {kKinds[number_of(o.schedule)], o.warmup_steps, o.total_steps, o.final_factor};
 }
 
+std::optional<mw::Lora> lora_of(const mw_student_options& o) {
+  if (o.lora_rank == 0) return std::nullopt;
+  mw::Lora lora;
+  lora.rank = o.lora_rank;
+  lora.alpha = o.lora_alpha == 0 ? 2 * static_cast<float>(o.lora_rank) : o.lora_alpha;
+  lora.seed = o.lora_seed;
+  if (o.lora_targets != nullptr) {
+    lora.targets =
+        strings_of(o.lora_targets, o.lora_target_count, "mw_student_create: a target is NULL");
+  }
+  return lora;
+}
+
 mw::StudentOptions options_of(const mw_student_options& o) {
   require(o.size == sizeof(mw_student_options),
           "mw_student_create: options: expected a struct that mw_student_options_init has filled");
@@ -73,6 +86,8 @@ mw::StudentOptions options_of(const mw_student_options& o) {
   if (o.target != nullptr) options.target = o.target;
   options.label_smoothing = o.label_smoothing;
   options.clip_norm = o.clip_norm;
+  options.memory = o.memory;
+  options.lora = lora_of(o);
   options.wrt_inputs =
       strings_of(o.wrt_inputs, o.wrt_input_count, "mw_student_create: an input's name is NULL");
   return options;
@@ -182,6 +197,10 @@ mw_status mw_student_evaluate(mw_student* student, const mw_batch* batch, mw_ste
   });
 }
 
+uint64_t mw_student_step_bytes(const mw_student* student) {
+  return student == nullptr ? 0 : student->student.step_bytes();
+}
+
 mw_status mw_student_predict(mw_student* student, const mw_tensor* inputs, size_t input_count,
                              mw_outputs** outputs) {
   return guarded([&] {
@@ -218,6 +237,22 @@ mw_status mw_student_set_parameter(mw_student* student, const mw_tensor* value) 
   });
 }
 
+mw_status mw_student_save_weights(const mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_save_weights: student and path must not be NULL");
+    student->student.save_weights(path);
+  });
+}
+
+mw_status mw_student_load_weights(mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_load_weights: student and path must not be NULL");
+    student->student.load_weights(path);
+  });
+}
+
 mw_status mw_student_state(const mw_student* student, mw_outputs** state) {
   return guarded([&] {
     require(student != nullptr && state != nullptr,
@@ -231,6 +266,21 @@ mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors, s
     require(student != nullptr && (tensors != nullptr || count == 0),
             "mw_student_load_state: student and tensors must not be NULL");
     student->student.load_state(wrap_all(tensors, count, "mw_student_load_state"));
+  });
+}
+
+mw_status mw_student_save_adapter(const mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_save_adapter: student and path must not be NULL");
+    student->student.save_adapter(path);
+  });
+}
+mw_status mw_student_load_adapter(mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_load_adapter: student and path must not be NULL");
+    student->student.load_adapter(path);
   });
 }
 

@@ -12,6 +12,8 @@
 
 namespace mw {
 
+class StudentModel;
+
 struct State::Impl {
   exec::States cells;
 };
@@ -21,7 +23,8 @@ struct CoreMLModelWrapper::Impl {
   LoadOptions options;
   package::Model model;
   const package::FunctionDescription* description = nullptr;
-  const ir::Function* function = nullptr;       // as the file has it
+  const ir::Function* function = nullptr;       // as the file has it, and the adapters
+  std::unique_ptr<const ir::Function> adapted;  // that function, where there are adapters
   std::unique_ptr<const ir::Function> lowered;  // in the compute dtype; the session specialises it
   std::unique_ptr<exec::Session> session;
 
@@ -43,5 +46,8 @@ struct CoreMLModelWrapper::Impl {
   mutable std::optional<Tokenizer> tokenizer_;
   mutable std::optional<Error> tokenizer_error_;
 };
+
+// What a student trains: the model's function, or a copy of it with adapters.
+const ir::Function& function_in_training(const StudentModel& student);
 
 }  // namespace mw

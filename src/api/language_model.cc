@@ -23,12 +23,14 @@ bool contains(const std::string& text, std::string_view part) {
 int64_t largest(const FeatureDescription& feature, size_t axis) {
   if (!feature.enumerated.empty()) {
     int64_t most = 0;
-    for (const Shape& shape : feature.enumerated)
+    for (const Shape& shape : feature.enumerated) {
       most = std::max(most, axis < shape.size() ? shape[axis] : 0);
+    }
     return most;
   }
-  if (axis < feature.ranges.size())
+  if (axis < feature.ranges.size()) {
     return feature.ranges[axis].second < 0 ? kUnbounded : feature.ranges[axis].second;
+  }
   return axis < feature.shape.size() && feature.shape[axis] >= 0 ? feature.shape[axis] : kUnbounded;
 }
 
@@ -39,8 +41,9 @@ bool is_fixed(const FeatureDescription& feature) {
 Tensor causal_mask(DType dtype, int64_t time, int64_t past) {
   Tensor mask(dtype, {1, 1, time, past + time});
   for (int64_t q = 0; q < time; ++q) {
-    for (int64_t k = past + q + 1; k < past + time; ++k)
+    for (int64_t k = past + q + 1; k < past + time; ++k) {
       mask.set_number(q * (past + time) + k, kMasked);
+    }
   }
   return mask;
 }
@@ -117,8 +120,9 @@ void LanguageModel::find_output(const std::string& target, int64_t vocabulary) {
       ++matches;
     }
   }
-  if (!target.empty())
+  if (!target.empty()) {
     fail(ErrorCode::kInvalidArgument, "target '{}': expected one of the outputs {}", target, names);
+  }
   if (matches != 1) {
     fail(ErrorCode::kInvalidArgument,
          "which of the outputs {} are the logits; name it with --target", names);
@@ -169,8 +173,9 @@ Tensor LanguageModel::run(const TensorMap& inputs, State* state) const {
 
 Tensor LanguageModel::logits(const Tensor& ids) const {
   const int64_t batch = ids.dim(0), time = ids.dim(1);
-  if (time < 1)
+  if (time < 1) {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected at least one token, got none");
+  }
   if (time > max_time_) {
     fail(ErrorCode::kInvalidArgument,
          "input_ids: expected at most {} tokens, got {}; shorten the input", max_time_, time);
@@ -180,13 +185,15 @@ Tensor LanguageModel::logits(const Tensor& ids) const {
          max_batch_, batch);
   }
   State state = model_.make_state();
-  if (fixed_time_ == 0 || (fixed_time_ == time && fixed_batch_ == batch))
+  if (fixed_time_ == 0 || (fixed_time_ == time && fixed_batch_ == batch)) {
     return run(inputs_for(ids, 0), &state);
+  }
   // Padding on the right changes nothing to its left in a causal model.
   Tensor padded(DType::kI32, {fixed_batch_, fixed_time_});
   for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t t = 0; t < time; ++t)
+    for (int64_t t = 0; t < time; ++t) {
       padded.set_integer(b * fixed_time_ + t, ids.integer_at(b * time + t));
+    }
   }
   const Tensor full = run(inputs_for(padded, 0), &state);
   const int64_t vocabulary = full.dim(2);

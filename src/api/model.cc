@@ -10,6 +10,7 @@
 #include "ops/kernels_cpu.h"
 #include "passes/precision.h"
 #include "passes/specialise.h"
+#include "train/lora.h"
 
 namespace mw {
 namespace {
@@ -41,14 +42,16 @@ Tensor coerce(const std::string& name, const Tensor& given, DType wanted) {
     fail(ErrorCode::kInvalidArgument, "input '{}': expected {}, got {}; convert it first", name,
          name_of(wanted), got);
   };
-  if (given.dtype() == DType::kString || wanted == DType::kString)
+  if (given.dtype() == DType::kString || wanted == DType::kString) {
     refuse(std::string(name_of(given.dtype())));
+  }
   if (is_float(wanted)) return given.to(wanted);
   if (is_float(given.dtype())) refuse(std::string(name_of(given.dtype())));
   Tensor result = given.to(wanted);
   for (int64_t i = 0; i < given.count(); ++i) {
-    if (result.integer_at(i) != given.integer_at(i))
+    if (result.integer_at(i) != given.integer_at(i)) {
       refuse(fmt::format("the value {}", given.integer_at(i)));
+    }
   }
   return result;
 }
@@ -56,8 +59,9 @@ Tensor coerce(const std::string& name, const Tensor& given, DType wanted) {
 std::string allowed_text(const package::Feature& feature, const ir::Type& type) {
   std::string text;
   if (!feature.enumerated.empty()) {
-    for (const Shape& shape : feature.enumerated)
+    for (const Shape& shape : feature.enumerated) {
       text += (text.empty() ? "one of " : ", ") + to_string(shape);
+    }
     return text;
   }
   if (feature.ranges.empty()) return type.has_rank() ? to_string(type.shape()) : "of any rank";
@@ -143,6 +147,15 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
                                          options);
 }
 
+void add_adapters(CoreMLModelWrapper::Impl& impl) {
+  const train::AdapterSet set =
+      train::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
+  auto adapted = ir::clone(*impl.function);
+  (void)ops::insert_adapters(*adapted, ops::catalog(), set.adapters, set.scale());
+  impl.adapted = std::move(adapted);
+  impl.function = impl.adapted.get();
+}
+
 }  // namespace
 
 CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
@@ -166,6 +179,7 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                       "the description names function '{}', which the program does not have",
                       impl->description->name);
                }
+               if (!options.adapter.empty()) add_adapters(*impl);
                impl->lowered = passes::set_precision(*impl->function, ops::catalog(),
                                                      pass_compute(options.compute));
                impl->session = make_session(*impl, {});
@@ -201,8 +215,9 @@ TensorMap CoreMLModelWrapper::Impl::prepare(const TensorMap& given) const {
     prepared[argument->name] = std::move(tensor);
   }
   for (const auto& [name, tensor] : given) {
-    if (!prepared.contains(name))
+    if (!prepared.contains(name)) {
       fail(ErrorCode::kInvalidArgument, "input '{}': unknown; the model takes {}", name, names);
+    }
   }
   return prepared;
 }
@@ -253,8 +268,9 @@ TensorMap CoreMLModelWrapper::predict(const TensorMap& inputs, State* state,
       outputs[name] = (*datum.list)[1];
       continue;
     }
-    for (size_t i = 0; i < datum.list->size(); ++i)
+    for (size_t i = 0; i < datum.list->size(); ++i) {
       outputs[fmt::format("{}.{}", name, i)] = (*datum.list)[i];
+    }
   }
   return outputs;
 }
@@ -293,20 +309,23 @@ const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer
 
 std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->inputs)
+  for (const auto& feature : impl_->description->inputs) {
     result.push_back(describe(feature, impl_->function->find_argument(feature.name)));
+  }
   return result;
 }
 std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->outputs)
+  for (const auto& feature : impl_->description->outputs) {
     result.push_back(describe(feature, output_named(*impl_->function, feature.name)));
+  }
   return result;
 }
 std::vector<FeatureDescription> CoreMLModelWrapper::states() const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->states)
+  for (const auto& feature : impl_->description->states) {
     result.push_back(describe(feature, impl_->function->find_argument(feature.name)));
+  }
   return result;
 }
 std::string CoreMLModelWrapper::function() const { return impl_->description->name; }

@@ -26,8 +26,9 @@ void put_weights(ir::Function& function, const StudentModel& student) {
     const ir::ConstantPtr constant = ir::constant_of(op->outputs[0].get());
     if (constant == nullptr) continue;
     consts[op->outputs[0]->name] = op.get();
-    if (const auto& ref = constant->blob_ref())
+    if (const auto& ref = constant->blob_ref()) {
       shared[{ref->path, ref->offset}].push_back(op.get());
+    }
   }
   for (const auto& [name, value] : student.state()) {
     const auto found = consts.find(name);
@@ -59,7 +60,7 @@ Flaw flaw_of(const Tensor& tensor) {
 std::string first_nonfinite(const CoreMLModelWrapper& model, const StudentModel& student,
                             const std::string& target, const TensorMap& batch) {
   const CoreMLModelWrapper::Impl& loaded = model.impl();
-  auto function = ir::clone(*loaded.function);
+  auto function = ir::clone(function_in_training(student));
   put_weights(*function, student);
   function = passes::set_precision(*function, ops::catalog(), passes::Compute::kFp32);
   TensorMap inputs = batch;
@@ -87,12 +88,19 @@ std::string first_nonfinite(const CoreMLModelWrapper& model, const StudentModel&
       if (found == values.end() || found->second.list) continue;
       const Flaw flaw = flaw_of(found->second.tensor);
       if (flaw == Flaw::kNone) continue;
-      const std::string where = fmt::format("{} '{}'", op->type, output->name);
+      std::string where = fmt::format("{} '{}'", op->type, output->name);
       if (flaw == Flaw::kOther) return where;
       if (first_negative.empty()) first_negative = where;
     }
   }
   return first_negative;
+}
+
+std::string first_nonfinite(const TensorMap& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (flaw_of(tensor) != Flaw::kNone) return name;
+  }
+  return "";
 }
 
 }  // namespace mw

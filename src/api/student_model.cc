@@ -1,62 +1,25 @@
 // StudentModel: what the caller says, resolved against the loaded model, in front of a Trainer.
 #include "millwright/training.hpp"
 
-#include <fnmatch.h>
-
 #include <algorithm>
+#include <deque>
 #include <limits>
 
 #include "api/impl.h"
 #include "api/language_model.h"
+#include "api/student_adapters.h"
+#include "api/student_selection.h"
 #include "base/error.h"
+#include "base/tensor_file.h"
 #include "exporter/export.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
-#include "ops/rewrites/parameters.h"
 #include "train/trainer.h"
 
 namespace mw {
 namespace {
 
 constexpr int64_t kIgnored = -100;  // the label that does not count
-
-bool matches(const std::string& glob, const std::string& name) {
-  return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-}
-
-// Which of the candidates the globs take in, and why the others are out.
-struct Selection {
-  std::vector<train::Candidate> candidates;
-  std::vector<Parameter> parameters;
-};
-
-Selection select(const ir::Function& function, const std::vector<std::string>& globs) {
-  Selection selection;
-  std::vector<bool> used(globs.size(), false);
-  for (const ops::ParameterInfo& info : ops::parameters_of(function, ops::catalog())) {
-    Parameter parameter;
-    parameter.name = info.name;
-    if (info.value->type.is_tensor()) parameter.shape = info.value->type.shape();
-    parameter.stored = info.value->type.dtype();
-    parameter.reason = info.reason;
-    for (size_t i = 0; i < globs.size(); ++i) {
-      if (!matches(globs[i], info.name)) continue;
-      const bool taken = info.trainable || (info.selectable && globs[i] != "*");
-      used[i] = used[i] || taken;
-      parameter.trained = parameter.trained || taken;
-    }
-    if (parameter.trained) selection.candidates.push_back({info.op, info.name});
-    selection.parameters.push_back(std::move(parameter));
-  }
-  for (size_t i = 0; i < globs.size(); ++i) {
-    if (used[i]) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "trainable '{}': expected a glob that matches a parameter; `millwright inspect` lists "
-         "them",
-         globs[i]);
-  }
-  return selection;
-}
 
 std::string target_of(const CoreMLModelWrapper& model, const std::string& wanted) {
   const auto outputs = model.outputs();
@@ -140,12 +103,25 @@ void check_numbers(const StudentOptions& options) {
         }
       },
       options.optimizer);
+  const Schedule& schedule = options.schedule;
+  expect_number("schedule: warmup_steps", static_cast<double>(schedule.warmup_steps), 0, kAny);
+  expect_number("schedule: final_factor", schedule.final_factor, 0, kAny);
+  if (schedule.kind != Schedule::Kind::kConstant && schedule.total_steps <= 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "schedule: total_steps: expected the step at which the rate reaches its end, got {}",
+         schedule.total_steps);
+  }
   expect_number("label_smoothing", options.label_smoothing, 0, 1);
   expect_number("clip_norm", options.clip_norm, 0, kAny);
   for (const ParameterGroup& group : options.groups) {
     expect_number("learning_rate_factor", group.learning_rate_factor, 0, kAny);
     expect_number("weight_decay", group.weight_decay.value_or(0), 0, kAny);
   }
+}
+
+void require_safetensors(const std::filesystem::path& path) {
+  if (path.extension() == ".safetensors") return;
+  fail(ErrorCode::kInvalidArgument, "{}: expected a name that ends in .safetensors", path.string());
 }
 
 // Extent of the last axis of an output, as far as the program tells.
@@ -164,11 +140,13 @@ struct StudentModel::Impl {
   CoreMLModelWrapper model;
   StudentOptions options;
   Selection selection;
-  int64_t classes = INT32_MAX;  // that labels choose from
+  std::unique_ptr<StudentAdapters> adapters;  // null: none
+  int64_t classes = INT32_MAX;                // that labels choose from
   std::unique_ptr<train::Trainer> trainer;
+  std::optional<LanguageModel> language;  // made when token ids alone are given
 
   // Inputs of the model as it wants them, and the labels.
-  TensorMap prepared(const Batch& batch) const {
+  TensorMap prepared(const Batch& batch) {
     TensorMap inputs = batch.tensors;
     std::optional<Tensor> labels;
     if (const auto found = inputs.find(train::kLabels); found != inputs.end()) {
@@ -177,12 +155,18 @@ struct StudentModel::Impl {
     } else if (options.loss != Loss::kOutput) {
       fail(ErrorCode::kInvalidArgument, "batch: expected labels beside the inputs");
     }
-    if (inputs.size() == 1 && inputs.begin()->first == "input_ids") {
-      TensorMap made = LanguageModel(model, options.target).inputs_for(ids_of(inputs), 0);
-      inputs.insert(made.begin(), made.end());
+    const bool is_text = inputs.size() == 1 && inputs.begin()->first == "input_ids";
+    const bool is_row = is_text && inputs.begin()->second.rank() == 1;
+    if (is_text) {
+      if (!language) language.emplace(model, options.target);
+      inputs = language->inputs_for(ids_of(inputs), 0);
     }
     inputs = model.impl().prepare(inputs);
-    if (labels) inputs[train::kLabels] = labels_of(*labels);
+    if (labels) {
+      Tensor checked = labels_of(*labels);
+      if (is_row && checked.rank() == 1) checked = checked.reshaped({1, checked.dim(0)});
+      inputs[train::kLabels] = std::move(checked);
+    }
     return inputs;
   }
 
@@ -202,27 +186,49 @@ struct StudentModel::Impl {
          kIgnored, label);
   }
 
-  Tensor labels_of(const Tensor& labels) const {
+  [[nodiscard]] Tensor labels_of(const Tensor& labels) const {
     if (options.loss == Loss::kMeanSquaredError) return labels.to(DType::kF32);
     if (is_float(labels.dtype())) {
       fail(ErrorCode::kInvalidArgument, "labels: expected integers, got {}",
            name_of(labels.dtype()));
     }
-    const Tensor integers = labels.to(DType::kI32);
     for (int64_t i = 0; i < labels.count(); ++i) check_label(labels.integer_at(i));
-    const bool one_row = integers.rank() == 1 && model.impl().function->find_argument("input_ids");
-    return one_row ? integers.reshaped({1, integers.dim(0)}) : integers;
+    return labels.to(DType::kI32);
   }
 
-  const train::Lifted::Parameter& parameter(const std::string& name) const {
+  [[nodiscard]] const train::Lifted::Parameter& parameter(const std::string& name) const {
     for (const auto& parameter : trainer->parameters()) {
       if (parameter.name == name) return parameter;
     }
     fail(ErrorCode::kInvalidArgument, "parameter '{}': expected one that is trained", name);
   }
 
+  [[nodiscard]] const ir::Function& function() const {
+    return adapters != nullptr ? adapters->function() : *model.impl().function;
+  }
+
+  [[nodiscard]] const StudentAdapters& lora() const {
+    if (adapters == nullptr) {
+      fail(ErrorCode::kInvalidArgument, "adapter: expected a student with StudentOptions::lora");
+    }
+    return *adapters;
+  }
+
+  // With adapters, "*" takes nothing beside them.
+  void select_parameters() {
+    const bool adapted = options.lora.has_value();
+    const bool nothing = adapted && options.trainable == std::vector<std::string>{"*"};
+    selection =
+        select(*model.impl().function, nothing ? std::vector<std::string>() : options.trainable);
+    if (!adapted) return;
+    adapters = std::make_unique<StudentAdapters>(*model.impl().function, *options.lora,
+                                                 selection.candidates);
+    adapters->add_to(selection.parameters);
+    selection.candidates = adapters->candidates();
+  }
+
   template <class F>
-  auto in_file(const F& f) const {
+  auto in_file(const F& f) {
     return in_context([&] { return model.path().string(); }, f);
   }
 };
@@ -234,7 +240,11 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
   const CoreMLModelWrapper::Impl& loaded = model.impl();
   check_numbers(options);
   impl_->in_file([&] {
-    impl_->selection = select(*loaded.function, options.trainable);
+    if (loaded.adapted != nullptr) {
+      fail(ErrorCode::kInvalidArgument,
+           "model: expected one without an adapter; a student goes on with it by load_adapter()");
+    }
+    impl_->select_parameters();
     check_differentiable_inputs(*loaded.function, options.wrt_inputs);
     train::TrainerOptions t;
     t.settings = options;
@@ -244,9 +254,14 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.catalog = &ops::catalog();
     t.backend = &ops::cpu_backend();
     t.threads = loaded.options.threads;
+    if (loaded.options.compute == Compute::kFp16) {
+      fail(ErrorCode::kInvalidArgument,
+           "compute: expected fp32 or fp64 to train in, got fp16; load the model with one of them");
+    }
     t.dtype = loaded.options.compute == Compute::kFp64 ? DType::kF64 : DType::kF32;
     t.files = loaded.model.weight_files;
-    impl_->trainer = std::make_unique<train::Trainer>(*loaded.function, std::move(t));
+    impl_->trainer = std::make_unique<train::Trainer>(impl_->function(), std::move(t));
+    check_groups(options.groups, impl_->trainer->parameters());
   });
 }
 
@@ -273,9 +288,12 @@ StepResult StudentModel::training_step(const Batch& batch) {
 }
 
 StepResult StudentModel::training_step(const std::vector<Batch>& batches) {
-  std::vector<TensorMap> prepared;
-  for (const Batch& batch : batches) prepared.push_back(impl_->prepared(batch));
-  return impl_->in_file([&] { return impl_->trainer->step(prepared); });
+  return impl_->in_file([&] {
+    std::vector<TensorMap> prepared(batches.size());
+    std::transform(batches.begin(), batches.end(), prepared.begin(),
+                   [&](const Batch& batch) { return impl_->prepared(batch); });
+    return impl_->trainer->step(prepared);
+  });
 }
 
 TensorMap StudentModel::backward(const Batch& batch, StepResult* result) {
@@ -288,6 +306,8 @@ TensorMap StudentModel::backward(const Batch& batch, StepResult* result) {
 StepResult StudentModel::evaluate(const Batch& batch) {
   return impl_->in_file([&] { return impl_->trainer->evaluate(impl_->prepared(batch)); });
 }
+
+uint64_t StudentModel::step_bytes() const { return impl_->trainer->step_bytes(); }
 
 TensorMap StudentModel::predict(const TensorMap& inputs) {
   return impl_->in_file(
@@ -304,24 +324,66 @@ void StudentModel::set_parameter(const std::string& name, const Tensor& value) {
   impl_->trainer->set_master(impl_->parameter(name), value);
 }
 
+void StudentModel::save_weights(const std::filesystem::path& path) const {
+  require_safetensors(path);
+  TensorMap weights;
+  for (const auto& parameter : impl_->trainer->parameters()) {
+    weights[parameter.name] = get_parameter(parameter.name);
+  }
+  write_safetensors(path, weights);
+}
+
+void StudentModel::load_weights(const std::filesystem::path& path) {
+  require_safetensors(path);
+  const TensorMap weights = read_tensors(path);
+  in_context([&] { return path.string(); },
+             [&] {
+               for (const auto& [name, value] : weights) {
+                 train::Trainer::check_master(impl_->parameter(name), value);
+               }
+               for (const auto& [name, value] : weights) set_parameter(name, value);
+             });
+}
+
+uint64_t StudentModel::weight_bytes_held() const { return impl_->trainer->weight_bytes_held(); }
 TensorMap StudentModel::state() const { return impl_->trainer->state(); }
 void StudentModel::load_state(const TensorMap& state) { impl_->trainer->load_state(state); }
 
 std::vector<std::string> StudentModel::save(const std::filesystem::path& path) const {
+  const StudentAdapters* adapters = impl_->adapters.get();
+  std::deque<train::Lifted::Parameter> parameters;
   std::vector<exporter::TrainedWeight> weights;
   for (const auto& parameter : impl_->trainer->parameters()) {
-    weights.push_back({&parameter, impl_->trainer->master(parameter)});
+    if (adapters != nullptr && adapters->owns(parameter)) continue;
+    parameters.push_back(adapters != nullptr ? adapters->of_source(parameter) : parameter);
+    weights.push_back({&parameters.back(), impl_->trainer->master(parameter)});
   }
   const auto& loaded = impl_->model.impl();
   auto exported = exporter::with_weights(loaded.model, *loaded.function, weights);
+  if (adapters != nullptr) {
+    const auto more =
+        exporter::fuse(exported.model, loaded.function->name, adapters->now(*impl_->trainer));
+    exported.warnings.insert(exported.warnings.end(), more.begin(), more.end());
+  }
   const int64_t steps = impl_->trainer->steps_done();
   if (steps > 0) {
     auto& metadata = exported.model.metadata.user_defined;
     metadata["millwright.trained_steps"] = std::to_string(steps);
-    metadata["millwright.trained_parameters"] = std::to_string(weights.size());
+    metadata["millwright.trained_parameters"] = std::to_string(impl_->trainer->parameters().size());
   }
   package::write(exported.model, path);
   return exported.warnings;
+}
+
+void StudentModel::save_adapter(const std::filesystem::path& path) const {
+  train::write_adapters(path, impl_->lora().now(*impl_->trainer));
+}
+void StudentModel::load_adapter(const std::filesystem::path& path) {
+  impl_->in_file([&] { impl_->lora().load(path, *impl_->trainer); });
+}
+
+const ir::Function& function_in_training(const StudentModel& student) {
+  return student.impl().function();
 }
 
 }  // namespace mw

@@ -30,7 +30,7 @@ struct Files {
 
 fs::path part_of(const fs::path& folder, const std::string& stem) {
   for (const char* extension : {".jsonl", ".txt"}) {
-    const fs::path path = folder / (stem + extension);
+    fs::path path = folder / (stem + extension);
     if (fs::exists(path)) return path;
   }
   return {};

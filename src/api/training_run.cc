@@ -12,6 +12,7 @@
 #include "api/nonfinite.h"
 #include "api/sample_text.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/tensor_file.h"
 
 namespace mw {
@@ -57,17 +58,22 @@ TrainingRun::TrainingRun(const CoreMLModelWrapper& model, MakeStudent make_stude
       settings_(std::move(settings)),
       observer_(observer),
       student_(make_student_()) {
-  if (data_.train != nullptr) shuffle_.emplace(data_.train->size(), settings_.seed);
+  if (data_.train != nullptr) {
+    shuffle_ = std::make_unique<train::Shuffle>(data_.train->size(), settings_.seed);
+  }
   position_.fixed = fixed();
 }
 
 std::map<std::string, std::string> TrainingRun::fixed() const {
   if (data_.train == nullptr) return {};
-  return {{"--accumulate", std::to_string(settings_.accumulate)},
-          {"--batch-size", std::to_string(data_.batch_size)},
-          {"--data", fmt::format("{:016x}", data_.train->fingerprint())},
-          {"--seed", std::to_string(settings_.seed)},
-          {"--seq-len", std::to_string(data_.seq_len)}};
+  std::map<std::string, std::string> all = {
+      {"--accumulate", std::to_string(settings_.accumulate)},
+      {"--batch-size", std::to_string(data_.batch_size)},
+      {"--data", fmt::format("{:016x}", data_.train->fingerprint())},
+      {"--seed", std::to_string(settings_.seed)},
+      {"--seq-len", std::to_string(data_.seq_len)}};
+  all.insert(settings_.fixed.begin(), settings_.fixed.end());
+  return all;
 }
 
 void TrainingRun::check_fixed(const train::RunPosition& position, const fs::path& path) const {
@@ -144,7 +150,8 @@ TrainingOutcome TrainingRun::finish() {
   const bool steps_left = settings_.steps > position_.step;
   if (steps_left) {
     clear_later_checkpoints();
-    metrics_.emplace(settings_.folder / kMetrics, goes_on ? position_.step : -1);
+    metrics_ = std::make_unique<train::MetricsFile>(settings_.folder / kMetrics,
+                                                    goes_on ? position_.step : -1);
     if (!data_.prompt.empty()) sample("Before", model_);
     loop();
   }
@@ -158,17 +165,25 @@ TrainingOutcome TrainingRun::finish() {
     return outcome_;
   }
   if (steps_left && data_.test != nullptr) outcome_.test_loss = evaluate(*data_.test);
-  outcome_.warnings = student_.save(settings_.output);
+  write_output();
   if (steps_left) {
     if (!data_.prompt.empty()) {
       LoadOptions options;
       options.function = model_.function();
       options.tokenizer = model_.tokenizer().path();
-      sample("After", CoreMLModelWrapper::load(settings_.output, options));
+      const bool alone = settings_.adapter == settings_.output;
+      if (alone) options.adapter = settings_.adapter;
+      sample("After", CoreMLModelWrapper::load(alone ? model_.path() : settings_.output, options));
     }
-    write_report(fmt::format("finished after {} steps", position_.step));
+    write_report(
+        fmt::format("finished after {} step{}", position_.step, position_.step == 1 ? "" : "s"));
   }
   return outcome_;
+}
+
+void TrainingRun::write_output() {
+  if (!settings_.adapter.empty()) student_.save_adapter(settings_.adapter);
+  if (settings_.adapter != settings_.output) outcome_.warnings = student_.save(settings_.output);
 }
 
 void TrainingRun::loop() {
@@ -216,6 +231,7 @@ void TrainingRun::step() {
   record.memory = resident_bytes();
   position_.seconds += record.seconds;
   outcome_.loss = result.loss;
+  outcome_.step_bytes = student_.step_bytes();
   rate_ = rate_ == 0 ? record.seconds : 0.95 * rate_ + 0.05 * record.seconds;
   if (evaluation_is_due()) take_valid_loss(record);
   metrics_->append(record);
@@ -233,10 +249,8 @@ void TrainingRun::check_finite(const StepResult& result, const std::vector<Batch
   const int64_t failed = position_.step + 1;
   std::string what = std::isfinite(result.loss) ? "the gradients are" : "the loss is";
   write_report(fmt::format("stopped at step {}: {} not finite", failed, what));
-  if (!std::isfinite(result.loss)) {
-    const std::string op = culprit(calls);
-    if (!op.empty()) what = fmt::format("{} gives the first number that is", op);
-  }
+  const std::string found = culprit(calls, std::isfinite(result.loss));
+  if (!found.empty()) what = found;
   fail(ErrorCode::kInvalidArgument,
        "step {}: {} not finite; lower --lr or set --clip, and start again{}", failed, what,
        outcome_.checkpoint.empty() ? ""
@@ -245,7 +259,7 @@ void TrainingRun::check_finite(const StepResult& result, const std::vector<Batch
 }
 
 // The update has spoilt the weights already, so the steps since the last checkpoint run once more.
-std::string TrainingRun::culprit(const std::vector<Batch>& calls) {
+std::string TrainingRun::culprit(const std::vector<Batch>& calls, bool loss_is_finite) {
   train::RunPosition from;
   StudentModel student = make_student_();
   if (!outcome_.checkpoint.empty()) {
@@ -259,8 +273,13 @@ std::string TrainingRun::culprit(const std::vector<Batch>& calls) {
     (void)student.training_step(batches(from.cursor));
   }
   for (const Batch& call : calls) {
-    const std::string op = first_nonfinite(model_, student, settings_.target, call.tensors);
-    if (!op.empty()) return op;
+    if (loss_is_finite) {
+      const std::string parameter = first_nonfinite(student.backward(call));
+      if (!parameter.empty()) return fmt::format("the gradient of '{}' is", parameter);
+    } else {
+      const std::string op = first_nonfinite(model_, student, settings_.target, call.tensors);
+      if (!op.empty()) return fmt::format("{} gives the first number that is", op);
+    }
   }
   return "";
 }
@@ -319,16 +338,23 @@ void TrainingRun::write_report(const std::string& subtitle) {
   report.subtitle = subtitle;
   const double per_second =
       position_.seconds > 0 ? static_cast<double>(position_.tokens) / position_.seconds : 0;
-  report.facts = {
-      {"training loss", loss_text(outcome_.loss)},
-      {"validation loss", loss_text(outcome_.valid_loss)},
-      {"best validation loss",
-       position_.best_loss
-           ? fmt::format("{} at step {}", loss_text(position_.best_loss), position_.best_step)
-           : "–"},
-      {"time", seconds_text(position_.seconds)},
-      {data_.seq_len > 0 ? "tokens/s" : "labels/s", fmt::format("{:.0f}", per_second)}};
+  report.facts = {{"training loss", loss_text(outcome_.loss)}};
+  if (outcome_.valid_loss) {
+    report.facts.emplace_back("validation loss", loss_text(outcome_.valid_loss));
+  }
+  if (position_.best_loss) {
+    report.facts.emplace_back(fmt::format("best, at step {}", position_.best_step),
+                              loss_text(position_.best_loss));
+  }
+  report.facts.emplace_back("time", seconds_text(position_.seconds));
+  report.facts.emplace_back(data_.seq_len > 0 ? "tokens/s" : "labels/s",
+                            fmt::format("{:.0f}", per_second));
+  if (outcome_.step_bytes > 0) {
+    report.facts.emplace_back("memory of a step",
+                              memory_text(static_cast<int64_t>(outcome_.step_bytes)));
+  }
   if (outcome_.test_loss) report.facts.emplace_back("test loss", loss_text(outcome_.test_loss));
+  report.loss_name = settings_.loss_name;
   report.settings = settings_.shown;
   report.records = metrics_->records();
   report.samples = samples_;

@@ -6,6 +6,8 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,16 +20,20 @@
 namespace mw {
 
 struct TrainingSettings {
-  std::filesystem::path output;  // the package to write
-  std::filesystem::path folder;  // for checkpoints, metrics.jsonl and report.html
-  std::string target;            // as in StudentOptions
+  std::filesystem::path output;   // the package to write; equal to `adapter`: none
+  std::filesystem::path adapter;  // the adapter to write, of a student that has one
+  std::filesystem::path folder;   // for checkpoints, metrics.jsonl and report.html
+  std::string target;             // as in StudentOptions
   int64_t steps = 0, accumulate = 1;
   int64_t checkpoint_every = 100, eval_every = 100;
   uint64_t seed = 0;
   bool resume = false;                // from the last checkpoint of the folder, if there is one
   std::filesystem::path resume_from;  // from this one
   bool overwrite = false;             // start anew although the folder holds checkpoints
+  // More options that a resumed run must not change, as they are typed.
+  std::map<std::string, std::string> fixed;
   std::vector<std::pair<std::string, std::string>> shown;  // in the report
+  std::string loss_name = "training";                      // in the report: what a step's loss is
 };
 
 struct TrainingStatus {
@@ -54,6 +60,7 @@ struct TrainingOutcome {
   int64_t best_step = 0;
   int64_t tokens = 0;  // labels that counted, all steps together
   double seconds = 0;
+  uint64_t step_bytes = 0;            // of StudentModel::step_bytes()
   std::filesystem::path checkpoint;   // the last one; empty: none was written
   std::filesystem::path report;       // empty: none was written
   std::vector<std::string> warnings;  // of StudentModel::save()
@@ -80,12 +87,14 @@ class TrainingRun {
   void step();
   [[nodiscard]] std::vector<Batch> batches(int64_t cursor);
   void check_finite(const StepResult& result, const std::vector<Batch>& batches);
-  [[nodiscard]] std::string culprit(const std::vector<Batch>& batches);
+  // What the sentence about a number that is not finite begins with; empty: nothing was found.
+  [[nodiscard]] std::string culprit(const std::vector<Batch>& batches, bool loss_is_finite);
   [[nodiscard]] bool evaluation_is_due() const;
   // Nothing when it was interrupted.
   std::optional<double> evaluate(const train::Dataset& dataset);
   void take_valid_loss(train::StepRecord& record);
   void write_checkpoint();
+  void write_output();
   void write_report(const std::string& subtitle);
   void sample(const std::string& heading, const CoreMLModelWrapper& model);
   [[nodiscard]] int64_t examples_per_step() const {
@@ -98,8 +107,8 @@ class TrainingRun {
   TrainingSettings settings_;
   TrainingObserver& observer_;
   StudentModel student_;
-  std::optional<train::Shuffle> shuffle_;
-  std::optional<train::MetricsFile> metrics_;
+  std::unique_ptr<train::Shuffle> shuffle_;
+  std::unique_ptr<train::MetricsFile> metrics_;
   train::RunPosition position_;
   TrainingOutcome outcome_;
   double rate_ = 0;  // seconds of a step, a running mean

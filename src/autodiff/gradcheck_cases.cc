@@ -4,14 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <random>
 #include <set>
 
 #include "autodiff/gradient.h"
-#include "autodiff/testing.h"
+#include "autodiff/mutant_cases.h"
 #include "base/error.h"
 #include "exec/naive.h"
+#include "ir/text/text.h"
 #include "ops/catalog.h"
 #include "ops/expr.h"
 #include "ops/op_case.h"
@@ -27,11 +31,6 @@ using namespace autodiff;  // NOLINT(google-build-using-namespace)
 constexpr int kDirections = 3;
 constexpr int64_t kLargest = 4096;  // elements of all inputs together
 
-struct Tally {
-  int cases = 0, mutants = 0;
-  // Mutants by what they change; true once one was told apart.
-  std::map<std::string, bool> caught;
-};
 std::map<std::string, Tally>& tallies() {
   static std::map<std::string, Tally> all;
   return all;
@@ -50,12 +49,12 @@ class Check {
     if (!prepare()) return;
     drop_refused();
     if (subject_.wrt.empty()) return;
-    Value* scalar = weighted_sum(*subject_.function, ends_, random_);
+    const auto [scalar, seeds] = weighted_sum(*subject_.function, ends_, random_);
     const std::set<const Operation*> before = ops();
     std::vector<Value*> gradients;
     try {
       gradients = autodiff::gradients(*subject_.function, ops::catalog(), ops::gradient_ops(),
-                                      {{scalar, nullptr}}, subject_.wrt);
+                                      seeds, subject_.wrt);
     } catch (const Error& e) {
       if (e.code() == ErrorCode::kUnsupported) return;
       throw;
@@ -79,8 +78,8 @@ class Check {
     }
     ++tallies()[label_].cases;
     if (::testing::Test::HasFailure()) return;
-    if (!present.empty()) mutate(before, gradients);
-    second_order(gradients);
+    Mutants(subject_, gradients, before, measured_).run(tallies()[label_]);
+    EXPECT_EQ(second_order_problem(subject_, gradients, random_), "") << label_;
   }
 
  private:
@@ -175,192 +174,11 @@ class Check {
     }
   }
 
-  struct Measured {
-    Value* value;
-    Tensor direction;
-    Slopes slopes;
-  };
-
-  // Whether the differences tell the gradients, as the function now computes them, from right ones.
-  bool caught(const std::vector<Value*>& gradients) const {
-    std::vector<Value*> present;
-    for (Value* gradient : gradients) {
-      if (gradient != nullptr) present.push_back(gradient);
-    }
-    std::vector<Tensor> tensors;
-    try {
-      tensors = subject_.evaluate(present);
-    } catch (const Error&) {
-      return true;
-    }
-    for (const Measured& m : measured_) {
-      size_t next = 0;
-      for (size_t i = 0; i < gradients.size(); ++i) {
-        if (gradients[i] == nullptr) continue;
-        const Tensor& tensor = tensors[next++];
-        if (subject_.wrt[i] != m.value) continue;
-        if (!compare(m.slopes, tensor, m.direction).empty()) return true;
-      }
-    }
-    return false;
-  }
-
-  // Flips the sign of each float result that the rule computes, and drops each term of its sums.
-  void mutate(const std::set<const Operation*>& before, const std::vector<Value*>& gradients) {
-    std::vector<Operation*> added;
-    for (const auto& op : subject_.function->body.ops) {
-      if (!before.contains(op.get()) && !op->is_const()) added.push_back(op.get());
-    }
-    std::string path;
-    for (const Operation* op : added) path += op->type + " ";
-    find_telling(added, gradients);
-    for (size_t i = 0; i < added.size(); ++i) {
-      for (const char* input : {"x", "y"}) {
-        if (added[i]->type == "add" || added[i]->type == "sub") {
-          try_mutant(path, i, input, *added[i], gradients);
-        }
-      }
-      try_mutant(path, i, "", *added[i], gradients);
-    }
-  }
-
-  // Whether the zeros of a sum are those of terms that are not zero.
-  static bool cancels(const Operation& op, const std::map<const Value*, const Tensor*>& tensor_of) {
-    if (op.type != "add" && op.type != "sub") return false;
-    const auto found = tensor_of.find(op.input("x"));
-    return found != tensor_of.end() && dot(*found->second, *found->second) != 0;
-  }
-
-  // What a change can be seen of: what is used, and not zero throughout unless terms cancel.
-  void find_telling(const std::vector<Operation*>& added, const std::vector<Value*>& gradients) {
-    telling_.clear();
-    std::vector<Value*> floats;
-    std::set<const Value*> used(gradients.begin(), gradients.end());
-    for (auto op = added.rbegin(); op != added.rend(); ++op) {
-      Value* out = (*op)->outputs[0].get();
-      if (!used.contains(out)) continue;
-      for (const ir::Input& input : (*op)->inputs) {
-        for (const ir::Operand& operand : input.operands) used.insert(operand.value);
-      }
-      if (out->type.is_tensor() && out->type.dtype() == DType::kF64) floats.push_back(out);
-    }
-    const std::vector<Tensor> tensors = subject_.evaluate(floats);
-    std::map<const Value*, const Tensor*> tensor_of;
-    for (size_t i = 0; i < floats.size(); ++i) tensor_of[floats[i]] = &tensors[i];
-    for (size_t i = 0; i < floats.size(); ++i) {
-      const auto values = tensors[i].values<double>();
-      const bool idle = std::all_of(values.begin(), values.end(), [](double x) { return x == 0; });
-      if (!idle || cancels(*floats[i]->producer, tensor_of)) telling_.insert(floats[i]);
-    }
-  }
-
-  // `dropped`: the term taken out of a sum; empty: the sign of the result is flipped.
-  void try_mutant(const std::string& path, size_t index, const std::string& dropped, Operation& op,
-                  const std::vector<Value*>& gradients) {
-    Value* out = op.outputs[0].get();
-    if (!out->type.is_tensor() || out->type.dtype() != DType::kF64) return;
-    if (!telling_.contains(out)) return;
-    const Operation saved = copy_of(op);
-    const bool flips = dropped.empty();
-    if (flips) {
-      const bool sum = op.type == "add" || op.type == "sub";
-      if (!sum) return flip_uses(path, index, op, gradients);
-      op.type = op.type == "add" ? "sub" : "add";
-    } else {
-      op.set_input(dropped, {{nullptr, ir::Constant::number(DType::kF64, 0)}});
-      if (!keeps_shape(op)) {
-        op.inputs = saved.inputs;
-        return;
-      }
-    }
-    record(path, index, flips ? "sign" : "without " + dropped, op.type, caught(gradients));
-    op.type = saved.type;
-    op.inputs = saved.inputs;
-  }
-
-  static Operation copy_of(const Operation& op) {
-    Operation copy;
-    copy.type = op.type;
-    copy.inputs = op.inputs;
-    return copy;
-  }
-
-  static bool keeps_shape(const Operation& op) {
-    const std::string other = op.input("x") != nullptr ? "x" : "y";
-    const Value* left = op.input(other);
-    return left != nullptr && left->type == op.outputs[0]->type;
-  }
-
-  void flip_uses(const std::string& path, size_t index, Operation& op,
-                 const std::vector<Value*>& gradients) {
-    Value* out = op.outputs[0].get();
-    const auto uses = ir::uses_in(subject_.function->body);
-    auto& list = subject_.function->body.ops;
-    const auto next = std::next(
-        std::find_if(list.begin(), list.end(), [&](const auto& o) { return o.get() == &op; }));
-    ir::Builder b(subject_.function->body, ops::catalog(), subject_.function->opset);
-    if (next != list.end()) b.insert_before(next->get());
-    Value* flipped = (-ops::Expr(b, out)).value();
-    const auto redirect = [&](Value* from, Value* to) {
-      const auto found = uses.find(out);
-      if (found == uses.end()) return;
-      for (const ir::Use& use : found->second) {
-        if (use.op == nullptr || use.op == flipped->producer) continue;
-        ir::Operand& operand = use.op->inputs[use.input].operands[use.operand];
-        if (operand.value == from) operand.value = to;
-      }
-    };
-    redirect(out, flipped);
-    std::vector<Value*> mutated = gradients;
-    std::replace(mutated.begin(), mutated.end(), out, flipped);
-    record(path, index, "sign", op.type, caught(mutated));
-    redirect(flipped, out);
-    list.remove_if([&](const auto& o) { return o.get() == flipped->producer; });
-  }
-
-  void record(const std::string& path, size_t index, const std::string& change,
-              const std::string& type, bool told_apart) {
-    Tally& tally = tallies()[label_];
-    ++tally.mutants;
-    bool& known = tally.caught[fmt::format("{} of op {} ({}) in: {}", change, index, type, path)];
-    known = known || told_apart;
-  }
-
-  void second_order(const std::vector<Value*>& gradients) {
-    std::vector<Value*> ends;
-    for (Value* gradient : gradients) {
-      if (gradient != nullptr) ends.push_back(gradient);
-    }
-    if (ends.empty()) return;
-    Value* scalar = weighted_sum(*subject_.function, ends, random_);
-    std::vector<Value*> seconds;
-    try {
-      seconds = autodiff::gradients(*subject_.function, ops::catalog(), ops::gradient_ops(),
-                                    {{scalar, nullptr}}, subject_.wrt);
-    } catch (const Error& e) {
-      if (e.code() == ErrorCode::kUnsupported) return;
-      throw;
-    }
-    for (size_t i = 0; i < seconds.size(); ++i) {
-      if (seconds[i] == nullptr) continue;
-      const Tensor second = subject_.evaluate({seconds[i]})[0];
-      const Tensor direction = noise(subject_.wrt[i]->type.shape(), random_);
-      const Slopes s = slopes_of(subject_, subject_.wrt[i], direction, scalar);
-      if (!std::isfinite(s.error) || s.kink() || s.jump) continue;
-      const double along = dot(second, direction);
-      const double scale = 1 + std::fabs(s.central) + dot_magnitude(second, direction);
-      EXPECT_LE(std::fabs(along - s.central), 10 * kTolerance * scale)
-          << label_ << ": second order in '" << subject_.wrt[i]->name << "': " << along
-          << " by rule, " << s.central << " by differences";
-    }
-  }
-
   Subject subject_;
   std::mt19937_64 random_;
   std::string label_;
   std::vector<Value*> ends_;
   std::vector<Measured> measured_;
-  std::set<const Value*> telling_;
 };
 
 const bool g_registered = [] {
@@ -387,25 +205,62 @@ const bool g_registered = [] {
   return true;
 }();
 
-class Summary : public ::testing::Environment {
+// A condition has blocks, which OP_CASES does not build.
+TEST(gradcheck, condition) {
+  const auto program = ir::text::parse(R"(program(1.3) {
+    func main<ios18>(bool p, tensor<fp64, [2]> x, tensor<fp64, [2]> w) {
+      tensor<fp64, [2]> y, tensor<fp64, [2]> z = cond(pred = p) {
+        tensor<fp64, [2]> a = mul(x = x, y = x);
+        tensor<fp64, [2]> b = mul(x = a, y = w);
+      } -> (b, a) {
+        tensor<fp64, [2]> c = mul(x = x, y = fp64(3));
+      } -> (c, w);
+    } -> (y, z); })");
+  const Tensor x = Tensor::from<double>({1, 2}, {2}), w = Tensor::from<double>({5, 7}, {2});
+  for (const bool holds : {true, false}) {
+    Check(*program->functions.at(0), {{"p", Tensor::scalar(holds)}, {"x", x}, {"w", w}}).run();
+  }
+}
+
+// tests/data/gradient_mutants.txt, which docs/ops.md takes the numbers of mutants from.
+void check_counts() {
+  const char* const folder = std::getenv("MW_TEST_DATA");
+  if (folder == nullptr) return;
+  std::string text = "# Op, and the mutants of its gradient rule.\n";
+  for (const auto& [op, tally] : tallies()) text += fmt::format("{} {}\n", op, tally.caught.size());
+  const auto path = std::filesystem::path(folder) / "gradient_mutants.txt";
+  if (std::getenv("MW_WRITE_OP_COUNTS") != nullptr) std::ofstream(path) << text;
+  std::ifstream file(path);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), text)
+      << "MW_WRITE_OP_COUNTS=1 writes " << path << "; then make docs";
+}
+
+// Once all cases ran: each rule was checked, and each of its mutants told apart.
+class Coverage : public ::testing::Environment {
  public:
   void TearDown() override {
-    int rules = 0, mutants = 0, survivors = 0;
+    const auto& run = *::testing::UnitTest::GetInstance();
+    if (run.test_to_run_count() != run.total_test_count() || run.Failed()) return;
+    size_t mutants = 0, missed = 0;
     for (const auto& [op, tally] : tallies()) {
-      if (tally.cases == 0) continue;
-      ++rules;
-      mutants += tally.mutants;
+      mutants += tally.caught.size();
       for (const auto& [mutant, caught] : tally.caught) {
         if (caught) continue;
-        ++survivors;
-        fmt::print("mutant of {} not told apart: {}\n", op, mutant);
+        ++missed;
+        ADD_FAILURE() << "no case of " << op << " tells this mutant apart: " << mutant;
       }
     }
-    fmt::print("gradients: {} ops, {} mutants, {} not told apart by any case\n", rules, mutants,
-               survivors);
+    for (const std::string& name : ops::catalog().names()) {
+      const ir::OpDef* def = ops::catalog().find(name, ir::Opset::kIos18);
+      if (def == nullptr || !def->vjp()) continue;
+      EXPECT_TRUE(tallies().contains(name)) << name << ": no case checks its gradient";
+    }
+    fmt::print("gradients: {} ops, {} mutants, {} not told apart\n", tallies().size(), mutants,
+               missed);
+    if (missed == 0) check_counts();
   }
 };
-const auto* const g_summary = ::testing::AddGlobalTestEnvironment(new Summary);
+const auto* const g_coverage = ::testing::AddGlobalTestEnvironment(new Coverage);
 
 }  // namespace
 }  // namespace mw

@@ -102,5 +102,26 @@ TEST(Gradient, ThroughIntegersAloneIsRefusedByName) {
   }
 }
 
+TEST(Gradient, OfAReadingRefusesImagesOfMorePixelsThanFp32Counts) {
+  Built built;
+  const ops::Expr x = built.argument("x", {1, 1, 4097, 4097});
+  const ops::Expr at = built.argument("at", {1, 1, 3, 2});
+  const ops::Expr y = x.op("resample", {{"coordinates", at.value()},
+                                        {"sampling_mode", "bilinear"},
+                                        {"padding_mode", "border"},
+                                        at.number("padding_value", 0),
+                                        {"coordinates_mode", "unnormalized"},
+                                        {"align_corners", true}});
+  try {
+    (void)built.gradients(y, {at});
+    FAIL() << "expected an error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ErrorCode::kUnsupported);
+    EXPECT_NE(std::string(e.what()).find("x: expected at most 16777216 pixels per image"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
 }  // namespace
 }  // namespace mw::autodiff

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "autodiff/gradient.h"
 #include "exec/naive.h"
 #include "ops/catalog.h"
 #include "ops/expr.h"
@@ -74,18 +75,24 @@ inline Tensor moved(const Tensor& x, const Tensor& direction, double step) {
   return result;
 }
 
-// sum over the ends of <weight, end>, as a value of the function.
-inline ir::Value* weighted_sum(ir::Function& function, const std::vector<ir::Value*>& ends,
-                               std::mt19937_64& random) {
+// sum over the ends of <weight, end>, as a value of the function, and as seeds of its gradient.
+struct WeightedSum {
+  ir::Value* scalar = nullptr;
+  std::vector<Seed> seeds;
+};
+inline WeightedSum weighted_sum(ir::Function& function, const std::vector<ir::Value*>& ends,
+                                std::mt19937_64& random) {
   ir::Builder b(function.body, ops::catalog(), function.opset);
-  ir::Value* total = nullptr;
+  WeightedSum total;
   for (ir::Value* end : ends) {
     const ops::Expr weight(b, b.constant(ir::Constant::tensor(noise(end->type.shape(), random))));
     ops::Expr sum = ops::Expr(b, end) * weight;
     std::vector<int64_t> axes;
     for (int64_t i = 0; i < end->type.rank(); ++i) axes.push_back(i);
     if (!axes.empty()) sum = ops::reduce_sum(sum, axes, false);
-    total = total == nullptr ? sum.value() : (ops::Expr(b, total) + sum).value();
+    total.scalar =
+        total.scalar == nullptr ? sum.value() : (ops::Expr(b, total.scalar) + sum).value();
+    total.seeds.push_back({end, weight});
   }
   return total;
 }

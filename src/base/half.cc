@@ -40,8 +40,9 @@ uint32_t encode(double value) {
   constexpr int kBias = (1 << (kExp - 1)) - 1;
   constexpr uint32_t kExpMask = (1u << kExp) - 1;
   const uint32_t sign = std::signbit(value) ? 1u << (kExp + kMan) : 0;
-  if (std::isnan(value))
+  if (std::isnan(value)) {
     return sign | (kExpMask << kMan) | (kInfinite ? 1u << (kMan - 1) : (1u << kMan) - 1);
+  }
   const double magnitude = std::fabs(value);
   constexpr uint32_t kOver = kInfinite ? kExpMask << kMan : (kExpMask << kMan) | ((1u << kMan) - 2);
   if (std::isinf(magnitude)) return sign | kOver;

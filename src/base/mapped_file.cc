@@ -88,8 +88,9 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   const int reason = errno;
   ::close(fd);
-  if (data == MAP_FAILED)
+  if (data == MAP_FAILED) {
     fail(ErrorCode::kIo, "{}: cannot map {} bytes: {}", path.string(), size, std::strerror(reason));
+  }
   const auto begin = reinterpret_cast<uintptr_t>(data);
   const int slot = register_range(begin, begin + size);
   return std::shared_ptr<const MappedFile>(

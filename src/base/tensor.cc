@@ -65,10 +65,12 @@ void write_bits(void* raw, int64_t flat, int bits, uint64_t value) {
 template <class T>
 T saturate(double value) {
   if (std::isnan(value)) return 0;
-  if (value <= static_cast<double>(std::numeric_limits<T>::min()))
+  if (value <= static_cast<double>(std::numeric_limits<T>::min())) {
     return std::numeric_limits<T>::min();
-  if (value >= static_cast<double>(std::numeric_limits<T>::max()))
+  }
+  if (value >= static_cast<double>(std::numeric_limits<T>::max())) {
     return std::numeric_limits<T>::max();
+  }
   return static_cast<T>(value);
 }
 

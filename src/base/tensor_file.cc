@@ -41,8 +41,9 @@ Tensor safetensors_entry(const nlohmann::json& entry, std::span<const std::byte>
   const std::string dtype_name = entry.at("dtype").get<std::string>();
   const auto* row = std::find_if(kSafetensorsDtypes.begin(), kSafetensorsDtypes.end(),
                                  [&](const auto& r) { return r.first == dtype_name; });
-  if (row == kSafetensorsDtypes.end())
+  if (row == kSafetensorsDtypes.end()) {
     fail(ErrorCode::kUnsupported, "dtype {} is not known", dtype_name);
+  }
   const auto shape = entry.at("shape").get<Shape>();
   const auto offsets = entry.at("data_offsets").get<std::array<uint64_t, 2>>();
   const int64_t bytes = bytes_of(row->second, count_of(shape));
@@ -54,13 +55,20 @@ Tensor safetensors_entry(const nlohmann::json& entry, std::span<const std::byte>
   }
   // Copied: offsets need not be aligned for the dtype.
   Tensor tensor(row->second, shape);
-  if (bytes > 0)
+  if (bytes > 0) {
     std::memcpy(tensor.mutable_raw(), data.data() + offsets[0], static_cast<size_t>(bytes));
+  }
   file->check_intact();
   return tensor;
 }
 
-TensorMap read_safetensors(const std::filesystem::path& path) {
+struct Safetensors {
+  std::shared_ptr<const MappedFile> file;
+  nlohmann::json header;
+  std::span<const std::byte> data;
+};
+
+Safetensors open_safetensors(const std::filesystem::path& path) {
   const auto file = MappedFile::open(path);
   const auto bytes = file->bytes();
   uint64_t length = 0;
@@ -68,15 +76,20 @@ TensorMap read_safetensors(const std::filesystem::path& path) {
   std::memcpy(&length, bytes.data(), 8);
   if (length > bytes.size() - 8) bad_file("the safetensors header is longer than the file");
   const auto* text = reinterpret_cast<const char*>(bytes.data()) + 8;
-  const nlohmann::json header = nlohmann::json::parse(text, text + length, nullptr, false);
+  nlohmann::json header = nlohmann::json::parse(text, text + length, nullptr, false);
   if (!header.is_object()) bad_file("the safetensors header is not a JSON object");
+  return {file, std::move(header), bytes.subspan(8 + length)};
+}
+
+TensorMap read_safetensors(const std::filesystem::path& path) {
+  const Safetensors opened = open_safetensors(path);
   TensorMap tensors;
-  for (const auto& [name, entry] : header.items()) {
+  for (const auto& [name, entry] : opened.header.items()) {
     if (name == "__metadata__") continue;
     in_context([&] { return fmt::format("tensor '{}'", name); },
                [&] {
                  try {
-                   tensors.emplace(name, safetensors_entry(entry, bytes.subspan(8 + length), file));
+                   tensors.emplace(name, safetensors_entry(entry, opened.data, opened.file));
                  } catch (const nlohmann::json::exception&) {
                    bad_file("expected dtype, shape and data_offsets in the safetensors header");
                  }
@@ -88,8 +101,9 @@ TensorMap read_safetensors(const std::filesystem::path& path) {
 std::string_view header_field(std::string_view header, std::string_view key) {
   const size_t at = header.find("'" + std::string(key) + "'");
   const size_t colon = at == std::string_view::npos ? at : header.find(':', at);
-  if (colon == std::string_view::npos)
+  if (colon == std::string_view::npos) {
     fail(ErrorCode::kInvalidArgument, "the npy header has no {}", key);
+  }
   const size_t begin = header.find_first_not_of(' ', colon + 1);
   return begin == std::string_view::npos ? std::string_view() : header.substr(begin);
 }
@@ -119,8 +133,9 @@ DType npy_dtype(std::string_view descr) {
 
 Shape npy_shape(std::string_view text) {
   const size_t close = text.find(')');
-  if (text.empty() || text[0] != '(' || close == std::string_view::npos)
+  if (text.empty() || text[0] != '(' || close == std::string_view::npos) {
     bad_file("the npy header's shape is broken");
+  }
   Shape shape;
   int64_t value = -1;
   for (const char c : text.substr(1, close)) {
@@ -157,8 +172,9 @@ Tensor parse_npy(std::span<const std::byte> bytes) {
          to_string(shape), bytes.size() - start - length);
   }
   tensor = Tensor(tensor.dtype(), shape);
-  if (wanted > 0)
+  if (wanted > 0) {
     std::memcpy(tensor.mutable_raw(), raw + start + length, static_cast<size_t>(wanted));
+  }
   return tensor;
 }
 
@@ -173,8 +189,9 @@ TensorMap read_npz(const std::filesystem::path& path) {
   const zip_int64_t entries = zip_get_num_entries(archive.get(), 0);
   for (zip_int64_t i = 0; i < entries; ++i) {
     zip_stat_t info;
-    if (zip_stat_index(archive.get(), static_cast<zip_uint64_t>(i), 0, &info) != 0)
+    if (zip_stat_index(archive.get(), static_cast<zip_uint64_t>(i), 0, &info) != 0) {
       bad_file("the npz archive is damaged");
+    }
     std::string name = info.name;
     in_context([&] { return fmt::format("array '{}'", name); },
                [&] {
@@ -206,11 +223,26 @@ TensorMap read_tensors(const std::filesystem::path& path) {
                       if (!std::filesystem::exists(path)) fail(ErrorCode::kIo, "no such file");
                       if (extension == ".safetensors") return read_safetensors(path);
                       if (extension == ".npz") return read_npz(path);
-                      if (extension == ".npy")
+                      if (extension == ".npy") {
                         return {{"", parse_npy(MappedFile::open(path)->bytes())}};
+                      }
                       fail(ErrorCode::kInvalidArgument,
                            "expected a .safetensors, .npz or .npy file, got extension '{}'",
                            extension);
+                    });
+}
+
+std::map<std::string, std::string> safetensors_metadata(const std::filesystem::path& path) {
+  return in_context([&] { return path.string(); },
+                    [&] {
+                      const nlohmann::json header = open_safetensors(path).header;
+                      std::map<std::string, std::string> metadata;
+                      const auto found = header.find("__metadata__");
+                      if (found == header.end() || !found->is_object()) return metadata;
+                      for (const auto& [key, value] : found->items()) {
+                        if (value.is_string()) metadata[key] = value.get<std::string>();
+                      }
+                      return metadata;
                     });
 }
 
@@ -265,8 +297,9 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   std::string file(reinterpret_cast<const char*>(&length), 8);
   file += text;
   file.reserve(file.size() + offset);
-  for (const auto& [name, tensor] : tensors)
+  for (const auto& [name, tensor] : tensors) {
     file.append(static_cast<const char*>(tensor.raw()), static_cast<size_t>(tensor.nbytes()));
+  }
   write_file_atomically(path, file);
 }
 

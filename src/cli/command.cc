@@ -41,9 +41,14 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
   command.add_option("--threads", threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));
   command.add_flag("--naive", naive, "run op by op with the reference implementations");
-  if (with_tokenizer)
+  if (with_tokenizer) {
     command.add_option("--tokenizer", tokenizer,
                        "tokenizer.json or its folder (default: in or beside the model)");
+  }
+}
+
+void ModelOptions::add_adapter_to(CLI::App& command) {
+  command.add_option("--adapter", adapter, "a .safetensors file that `train --lora-rank` wrote");
 }
 
 LoadOptions ModelOptions::load_options() const {
@@ -53,6 +58,7 @@ LoadOptions ModelOptions::load_options() const {
   options.function = function;
   options.threads = threads;
   options.tokenizer = tokenizer;
+  options.adapter = adapter;
   options.naive = naive;
   options.compute = kComputes.at(compute);
   return options;
@@ -76,8 +82,9 @@ std::string human_bytes(uint64_t bytes) {
 
 std::string with_commas(int64_t value) {
   std::string digits = std::to_string(value);
-  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
+  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) {
     digits.insert(static_cast<size_t>(at), ",");
+  }
   return digits;
 }
 

@@ -31,11 +31,13 @@ struct ModelOptions {
   std::string model;
   std::string function;
   std::string tokenizer;
+  std::string adapter;
   std::string compute = "fp32";
   int threads = 0;
   bool naive = false;
 
   void add_to(CLI::App& command, bool with_tokenizer);
+  void add_adapter_to(CLI::App& command);
   [[nodiscard]] LoadOptions load_options() const;
   [[nodiscard]] CoreMLModelWrapper load() const;
 };

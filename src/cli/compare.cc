@@ -301,8 +301,9 @@ void compare_metadata(const package::Metadata& a, const package::Metadata& b,
   for (const auto& row : x) names.insert(row.first);
   for (const auto& row : y) names.insert(row.first);
   for (const std::string& name : names) {
-    if (x[name] != y[name])
+    if (x[name] != y[name]) {
       out.push_back(fmt::format("{}: \"{}\" -> \"{}\"", name, x[name], y[name]));
+    }
   }
 }
 
@@ -315,8 +316,9 @@ Differences compare(const package::Model& a, const package::Model& b) {
         fmt::format("default function: {} -> {}", a.default_function, b.default_function));
   }
   for (const auto& function : b.program->functions) {
-    if (a.program->find_function(function->name) == nullptr)
+    if (a.program->find_function(function->name) == nullptr) {
       out.interface.push_back(fmt::format("function {} is in B only", function->name));
+    }
   }
   for (const auto& function : a.program->functions) {
     const ir::Function* other = b.program->find_function(function->name);

@@ -56,7 +56,8 @@ void apply_config(CLI::App& command, const std::string& path) {
     }
     if (option->count() > 0 || row.second.IsNull()) continue;
     try {
-      in_context([&] { return where + ": " + key; }, [&] { add_value(*option, row.second); });
+      in_context([&] { return fmt::format("{}: {}", where, key); },
+                 [&] { add_value(*option, row.second); });
       option->run_callback();
     } catch (const CLI::Error& e) {
       fail(ErrorCode::kInvalidArgument, "{}: {}", where, e.what());

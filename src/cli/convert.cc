@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "exporter/export.h"
 #include "ir/verify.h"
 #include "ops/catalog.h"
 #include "package/identifiers.h"
@@ -17,7 +18,7 @@ namespace mw::cli {
 namespace {
 
 struct Options {
-  std::string in, out;
+  std::string in, out, adapter, function;
   std::vector<std::string> renames;
   bool strip = false, json = false;
 };
@@ -60,8 +61,9 @@ void rename_value(ir::Function& function, ir::Value& value, const std::string& t
     if (other == &value || other->name != to) continue;
     int suffix = 0;
     std::string fresh;
-    do fresh = fmt::format("{}_{}", to, suffix++);
-    while (!taken.insert(fresh).second);
+    do {
+      fresh = fmt::format("{}_{}", to, suffix++);
+    } while (!taken.insert(fresh).second);
     other->name = fresh;
   }
   value.name = to;
@@ -75,14 +77,16 @@ void rename_features(package::FunctionDescription& description, const std::strin
     }
   }
   if (description.predicted_feature_name == from) description.predicted_feature_name = to;
-  if (description.predicted_probabilities_name == from)
+  if (description.predicted_probabilities_name == from) {
     description.predicted_probabilities_name = to;
+  }
 }
 
 void rename(package::Model& model, const std::string& text) {
   const size_t equals = text.find('=');
-  if (equals == std::string::npos)
+  if (equals == std::string::npos) {
     fail(ErrorCode::kInvalidArgument, "--rename {}: expected OLD=NEW", text);
+  }
   const std::string from = text.substr(0, equals), to = text.substr(equals + 1);
   if (!package::is_identifier(to)) {
     fail(ErrorCode::kInvalidArgument,
@@ -125,6 +129,20 @@ uint64_t size_of(const std::filesystem::path& path) {
   return bytes;
 }
 
+void add_adapter(package::Model& model, const std::string& path, const std::string& wanted) {
+  const std::string& function = wanted.empty() ? model.default_function : wanted;
+  const ir::Function* adapted = model.program->find_function(function);
+  if (adapted == nullptr) {
+    std::string names;
+    for (const auto& known : model.functions) names += (names.empty() ? "" : ", ") + known.name;
+    fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", function, names);
+  }
+  const train::AdapterSet adapters = train::read_adapters(path, *adapted, ops::catalog());
+  for (const std::string& warning : exporter::fuse(model, function, adapters)) {
+    fmt::print(stderr, "warning: {}\n", warning);
+  }
+}
+
 void convert(const Options& o) {
   const package::Container container = container_named(o.out);
   std::filesystem::path out = o.out;
@@ -133,6 +151,7 @@ void convert(const Options& o) {
   in_context([&] { return o.in; },
              [&] {
                ir::verify(*model.program, ops::catalog());
+               if (!o.adapter.empty()) add_adapter(model, o.adapter, o.function);
                for (const std::string& text : o.renames) rename(model, text);
              });
   package::write(model, out, {.strip_metadata = o.strip});
@@ -159,6 +178,13 @@ void add_convert(CLI::App& app) {
       ->required();
   command->add_flag("--strip", options->strip,
                     "leave out author, licence, descriptions and other metadata");
+  CLI::Option* adapter = command->add_option(
+      "--adapter", options->adapter,
+      "a .safetensors file that `train --lora-rank` wrote, added to the weights");
+  command
+      ->add_option("--function", options->function,
+                   "the function that the adapter is of (default: the package's own)")
+      ->needs(adapter);
   command->add_option("--rename", options->renames, "OLD=NEW: rename an input, output or state")
       ->take_all();
   command->add_flag("--json", options->json, "print JSON");

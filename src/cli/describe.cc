@@ -51,8 +51,9 @@ std::string array_text(const Feature& feature, const ir::Type* type) {
     return text;
   }
   if (!feature.ranges.empty()) {
-    for (size_t i = 0; i < feature.ranges.size(); ++i)
+    for (size_t i = 0; i < feature.ranges.size(); ++i) {
       text += (i > 0 ? ", " : "[") + range_text(feature.ranges[i]);
+    }
     return text + "]";
   }
   return text +
@@ -104,8 +105,9 @@ nlohmann::json feature_json(const Feature& feature, const ir::Value* value) {
     const bool declared = !feature.shape.empty() || type == nullptr || !type->has_rank();
     json["shape"] = declared ? feature.shape : type->shape();
     if (!feature.enumerated.empty()) json["enumerated"] = feature.enumerated;
-    for (const ShapeRange& range : feature.ranges)
+    for (const ShapeRange& range : feature.ranges) {
       json["ranges"].push_back({range.lower, range.upper});
+    }
   }
   if (feature.kind == Feature::Kind::kImage) {
     json["width"] = feature.width;
@@ -133,8 +135,9 @@ std::string text_at(const Tensor& tensor, int64_t i) {
   if (tensor.dtype() == DType::kString) return fmt::format("\"{}\"", tensor.data<std::string>()[i]);
   if (tensor.dtype() == DType::kBool) return tensor.integer_at(i) != 0 ? "true" : "false";
   if (is_float(tensor.dtype())) return fmt::format("{:.6g}", tensor.number_at(i));
-  if (tensor.dtype() == DType::kU64)
+  if (tensor.dtype() == DType::kU64) {
     return std::to_string(static_cast<uint64_t>(tensor.integer_at(i)));
+  }
   return std::to_string(tensor.integer_at(i));
 }
 
@@ -142,8 +145,9 @@ std::string text_at(const Tensor& tensor, int64_t i) {
 
 std::string first_values(const Tensor& tensor, int64_t count) {
   std::string text;
-  for (int64_t i = 0; i < std::min(count, tensor.count()); ++i)
+  for (int64_t i = 0; i < std::min(count, tensor.count()); ++i) {
     text += (i > 0 ? " " : "") + text_at(tensor, i);
+  }
   return tensor.count() > count ? text + " ..." : text;
 }
 

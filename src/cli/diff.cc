@@ -51,12 +51,14 @@ void print_human(Differences& found, int64_t limit) {
     table.row({change.function, change.name, weight_text(change)});
   }
   if (shown > 0) fmt::print("weights  {} differ\n{}", found.weights.size(), table.str());
-  if (shown < found.weights.size())
+  if (shown < found.weights.size()) {
     fmt::print("  and {} more; --limit shows them\n", found.weights.size() - shown);
+  }
   print_list("metadata", found.metadata, limit);
-  if (found.none())
+  if (found.none()) {
     fmt::print("equal{}\n",
                found.renamed > 0 ? fmt::format(", {} values named otherwise", found.renamed) : "");
+  }
 }
 
 nlohmann::json to_json(const Differences& found) {

@@ -170,8 +170,9 @@ void print_table() {
       "reference implementation.\n"
       "*Gradient* is a rule, checked against differences, or the reason why there is none.\n\n"
       "| operation | opset | on the CPU | gradient |\n|---|---|---|---|\n");
-  for (const OpRow& row : known_ops())
+  for (const OpRow& row : known_ops()) {
     fmt::print("| `{}` | {} | {} | {} |\n", row.name, row.opset, row.kernel, row.gradient);
+  }
   const auto missing = missing_ops();
   fmt::print("\nOf the {} operations of the released opsets ", ops::released_ops().size());
   if (missing.empty()) return fmt::print("none is missing.\n");
@@ -182,11 +183,12 @@ void print_table() {
 
 void print_ops_json() {
   nlohmann::json rows = nlohmann::json::array();
-  for (const OpRow& row : known_ops())
+  for (const OpRow& row : known_ops()) {
     rows.push_back({{"name", row.name},
                     {"opset", row.opset},
                     {"kernel", row.kernel},
                     {"gradient", row.gradient}});
+  }
   print_json({{"ops", rows}, {"missing", missing_ops()}});
 }
 

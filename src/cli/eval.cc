@@ -47,8 +47,9 @@ Loss evaluate(const LanguageModel& lm, const std::vector<int32_t>& ids, const Op
               int64_t seq_len) {
   const int64_t stride = o.stride > 0 ? o.stride : seq_len;
   std::vector<int64_t> starts;
-  for (int64_t at = 0; at + seq_len + 1 <= static_cast<int64_t>(ids.size()); at += stride)
+  for (int64_t at = 0; at + seq_len + 1 <= static_cast<int64_t>(ids.size()); at += stride) {
     starts.push_back(at);
+  }
   if (starts.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
@@ -72,9 +73,10 @@ Loss evaluate(const LanguageModel& lm, const std::vector<int32_t>& ids, const Op
       const int64_t skip = start == 0 ? 0 : std::max<int64_t>(seq_len - stride, 0);
       for (int64_t t = skip; t < seq_len; ++t) {
         const int32_t label = ids[static_cast<size_t>(start + t + 1)];
-        if (label >= vocabulary)
+        if (label >= vocabulary) {
           fail(ErrorCode::kInvalidArgument, "token id {} is outside the model's vocabulary of {}",
                label, vocabulary);
+        }
         loss.total +=
             cross_entropy(logits.data<float>() + (r * seq_len + t) * vocabulary, vocabulary, label);
         ++loss.tokens;
@@ -98,9 +100,10 @@ void run(const Options& o) {
     fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens", seq_len,
          lm.max_time());
   }
-  if (o.stride > seq_len)
+  if (o.stride > seq_len) {
     fail(ErrorCode::kInvalidArgument, "--stride {}: expected at most --seq-len {}", o.stride,
          seq_len);
+  }
   const double started = now_seconds();
   const Loss loss = evaluate(lm, ids, o, seq_len);
   stop_if_interrupted();
@@ -128,6 +131,7 @@ void add_eval(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("eval", "Mean cross entropy and perplexity of a language model on a text");
   options->model.add_to(*command, true);
+  options->model.add_adapter_to(*command);
   command->add_option("--data", options->data, "a UTF-8 text; tokenized as one string")->required();
   command
       ->add_option("--seq-len", options->seq_len,

@@ -70,8 +70,9 @@ void run(const Options& o) {
   const Tokenizer& tokenizer = model.tokenizer();
   const LanguageModel lm(model, o.target, tokenizer.vocab_size());
   const std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
-  if (prompt.empty())
+  if (prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "--prompt: expected at least one token, got none");
+  }
   std::mt19937_64 random(o.seed);
   LanguageModel::Stream stream(lm);
   StreamDecoder decoder(tokenizer);
@@ -118,6 +119,7 @@ void add_generate(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("generate", "Continue a prompt; the text streams to stdout");
   options->model.add_to(*command, true);
+  options->model.add_adapter_to(*command);
   command->add_option("--prompt", options->prompt, "the text to continue")->required();
   command->add_option("--max-tokens", options->max_tokens, "tokens to generate at most")
       ->check(CLI::Range(0, 1 << 24))

@@ -147,8 +147,9 @@ class Checker {
     for (int64_t k = 0; k < directions; ++k) {
       Tensor direction(DType::kF64, value.shape());
       double squares = 0, slope = 0, size = 0;
-      for (int64_t i = 0; i < value.count(); ++i)
+      for (int64_t i = 0; i < value.count(); ++i) {
         squares += value.number_at(i) * value.number_at(i);
+      }
       const double rms =
           std::sqrt(squares / static_cast<double>(std::max<int64_t>(value.count(), 1)));
       for (int64_t i = 0; i < value.count(); ++i) {

@@ -57,8 +57,9 @@ std::vector<FunctionFacts> facts_of(const package::Model& model, const Options& 
     facts.weights = ops::parameters_of(*function, ops::catalog());
     result.push_back(std::move(facts));
   }
-  if (result.empty())
+  if (result.empty()) {
     fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", o.function, names);
+  }
   return result;
 }
 
@@ -127,12 +128,15 @@ nlohmann::json function_json(const FunctionFacts& facts) {
       {"name", facts.function->name},      {"opset", ir::name_of(facts.function->opset)},
       {"inputs", nlohmann::json::array()}, {"outputs", nlohmann::json::array()},
       {"states", nlohmann::json::array()}, {"ops", facts.census}};
-  for (const auto& f : facts.description->inputs)
+  for (const auto& f : facts.description->inputs) {
     json["inputs"].push_back(feature_json(f, argument_named(*facts.function, f.name)));
-  for (const auto& f : facts.description->outputs)
+  }
+  for (const auto& f : facts.description->outputs) {
     json["outputs"].push_back(feature_json(f, output_named(*facts.function, f.name)));
-  for (const auto& f : facts.description->states)
+  }
+  for (const auto& f : facts.description->states) {
     json["states"].push_back(feature_json(f, argument_named(*facts.function, f.name)));
+  }
   Amount in;
   for (const auto& info : facts.weights) {
     if (info.trainable) in.add(info);
@@ -232,8 +236,9 @@ void print_weights(const Infos& infos) {
                reason_of(info)});
   }
   fmt::print("\n  weights\n{}", table.str());
-  if (hidden > 0)
+  if (hidden > 0) {
     fmt::print("    and {} of a few integers or flags\n", counted(hidden, "constant"));
+  }
 }
 
 void print_human(const package::Model& model, const std::vector<FunctionFacts>& functions,
@@ -260,12 +265,14 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
   const auto rows = metadata_of(model.metadata);
   Table table("  ");
   constexpr size_t kLongest = 200;
-  for (const auto& [name, value] : rows)
+  for (const auto& [name, value] : rows) {
     table.row({name, value.size() > kLongest ? value.substr(0, kLongest) + " ..." : value});
+  }
   if (!rows.empty()) fmt::print("\nmetadata\n{}", table.str());
   fmt::print("\ntokenizer  {}\n", tokenizer_path(o).value_or("none in or beside the model"));
-  if (!o.weights)
+  if (!o.weights) {
     fmt::print("--weights lists every weight with what speaks for or against training it\n");
+  }
 }
 
 void print_json_facts(const package::Model& model, const std::vector<FunctionFacts>& functions,

@@ -44,6 +44,7 @@ void print_parse_error(const CLI::App& app, const CLI::ParseError& error) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): what is thrown here has nobody to be told
 int main(int argc, char** argv) {
   restart_with_short_spins(argv);
   std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write

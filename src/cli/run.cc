@@ -24,8 +24,9 @@ struct Options {
 
 std::string inputs_text(const CoreMLModelWrapper& model) {
   std::string text;
-  for (const FeatureDescription& input : model.inputs())
+  for (const FeatureDescription& input : model.inputs()) {
     text += (text.empty() ? "" : ", ") + input.name;
+  }
   return text.empty() ? "nothing" : text;
 }
 
@@ -75,6 +76,7 @@ std::pair<std::string, Tensor> read_named(const std::string& text,
 
 std::vector<TensorMap> read_all(const Options& o, const CoreMLModelWrapper& model) {
   std::vector<TensorMap> predictions;
+  predictions.reserve(o.inputs.size());
   for (const std::string& file : o.inputs) predictions.push_back(read_inputs(file, model));
   if (predictions.empty()) predictions.emplace_back();
   for (const std::string& text : o.named) {
@@ -96,9 +98,10 @@ void check_taps(const std::vector<std::string>& taps, const TensorMap& result) {
     const bool met = std::any_of(result.begin(), result.end(), [&](const auto& row) {
       return fnmatch(tap.c_str(), row.first.c_str(), 0) == 0;
     });
-    if (!met)
+    if (!met) {
       fail(ErrorCode::kInvalidArgument,
            "--tap {}: no value has such a name; `inspect --mil` shows the names", tap);
+    }
   }
 }
 
@@ -113,8 +116,9 @@ void print_result(const std::vector<TensorMap>& results, const std::vector<doubl
     nlohmann::json rows = nlohmann::json::array();
     for (size_t i = 0; i < results.size(); ++i) {
       nlohmann::json outputs = nlohmann::json::object();
-      for (const auto& [name, tensor] : results[i])
+      for (const auto& [name, tensor] : results[i]) {
         outputs[name] = tensor_json(tensor, kShownInJson);
+      }
       rows.push_back({{"outputs", outputs}, {"seconds", seconds[i]}});
     }
     nlohmann::json json = {{"predictions", rows}};
@@ -198,6 +202,7 @@ void add_run(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("run", "Run a model on tensors from files");
   options->model.add_to(*command, false);
+  options->model.add_adapter_to(*command);
   command
       ->add_option("--inputs", options->inputs,
                    "a .safetensors or .npz file with one tensor per input; several are predictions "

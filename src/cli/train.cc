@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
+#include "cli/parameter_groups.h"
 #include "cli/training_options.h"
 #include "package/package.h"
 
@@ -22,9 +24,10 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string duration_text(double seconds) {
-  const auto whole = static_cast<int64_t>(seconds + 0.5);
-  if (whole >= 3600)
+  const auto whole = std::llround(seconds);
+  if (whole >= 3600) {
     return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  }
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
@@ -112,14 +115,36 @@ Optimizer optimizer_of(const TrainingOptions& o) {
   return sgd;
 }
 
+std::optional<Lora> lora_of(const TrainingOptions& o) {
+  if (!o.lora_rank) return std::nullopt;
+  Lora lora;
+  lora.rank = *o.lora_rank;
+  lora.alpha = o.lora_alpha.value_or(2 * static_cast<float>(*o.lora_rank));
+  lora.seed = o.seed;
+  if (!o.lora_targets.empty()) lora.targets = o.lora_targets;
+  return lora;
+}
+
+bool is_adapter(const fs::path& output) { return output.extension() == ".safetensors"; }
+
+// Beside a package stands the adapter that is in it: model.mlpackage, model-adapter.safetensors.
+fs::path adapter_path(const TrainingOptions& o) {
+  if (!o.lora_rank) return {};
+  fs::path output = o.output;
+  if (is_adapter(output)) return output;
+  return output.parent_path() / (output.stem().string() + "-adapter.safetensors");
+}
+
 StudentOptions student_options(const TrainingOptions& o) {
   StudentOptions options;
   options.optimizer = optimizer_of(o);
+  options.groups = parameter_groups(
+      o.groups, std::visit([](const auto& s) { return s.learning_rate; }, options.optimizer));
   options.schedule.kind = o.schedule == "constant" ? Schedule::Kind::kConstant
                           : o.schedule == "cosine" ? Schedule::Kind::kCosine
                                                    : Schedule::Kind::kLinear;
   options.schedule.warmup_steps = o.warmup;
-  options.schedule.total_steps = o.steps;
+  options.schedule.total_steps = std::max<int64_t>(o.steps, 1);
   if (!o.trainable.empty()) options.trainable = o.trainable;
   options.loss = o.loss == "mse"      ? Loss::kMeanSquaredError
                  : o.loss == "output" ? Loss::kOutput
@@ -127,20 +152,37 @@ StudentOptions student_options(const TrainingOptions& o) {
   options.target = o.target;
   options.label_smoothing = o.label_smoothing;
   options.clip_norm = o.clip;
+  options.memory = o.memory;
+  options.lora = lora_of(o);
   return options;
 }
 
-void check_output(const fs::path& output) {
+void check_adapter_options(const TrainingOptions& o) {
+  const char* stray = o.lora_alpha              ? "--lora-alpha"
+                      : !o.lora_targets.empty() ? "--lora-targets"
+                                                : nullptr;
+  if (!o.lora_rank && stray != nullptr) {
+    fail(ErrorCode::kInvalidArgument, "{}: expected --lora-rank beside it, got none", stray);
+  }
+  if (is_adapter(o.output) && !o.trainable.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--output {}: an adapter cannot hold what --trainable trains; write a package", o.output);
+  }
+}
+
+void check_output(const fs::path& output, bool may_be_adapter) {
   const std::string extension = output.extension();
+  const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
+  if (may_be_adapter && is_adapter(output) && fs::is_directory(folder)) return;
   for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
                                package::Container::kMlmodel}) {
     if (extension != package::name_of(container)) continue;
-    const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
     if (fs::is_directory(folder)) return;
     fail(ErrorCode::kIo, "--output {}: there is no folder {}", output.string(), folder.string());
   }
   fail(ErrorCode::kInvalidArgument,
-       "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel",
+       "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, or, with "
+       "--lora-rank, .safetensors",
        output.string());
 }
 
@@ -153,15 +195,32 @@ void check(const TrainingOptions& o, const CLI::App& command) {
   if (distills) need(o.teacher, "--teacher", "a model to learn from");
   need(o.output, "--output", "a package to write");
   if (o.steps > 0) need(o.data, "--data", "a file to train on");
-  check_output(o.output);
+  check_adapter_options(o);
+  check_output(o.output, o.lora_rank.has_value());
+  if (o.compute != "fp32" && o.compute != "fp64") {
+    fail(ErrorCode::kInvalidArgument, "--compute: expected fp32 or fp64 to train in, got {}",
+         o.compute);
+  }
 }
 
-std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& command) {
+// Options as they are given; of those that are left out, what they come to.
+std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& command,
+                                                                const Optimizer& optimizer,
+                                                                const TrainingData& data) {
+  std::map<std::string, std::string> chosen;
+  std::visit(
+      [&](const auto& rates) {
+        chosen = {{"lr", fmt::format("{}", rates.learning_rate)},
+                  {"weight-decay", fmt::format("{}", rates.weight_decay)}};
+      },
+      optimizer);
+  if (data.train != nullptr) chosen["batch-size"] = std::to_string(data.batch_size);
+  if (data.seq_len > 0) chosen["seq-len"] = std::to_string(data.seq_len);
   std::vector<std::pair<std::string, std::string>> rows;
   for (const CLI::Option* option : command.get_options()) {
-    const std::string value = option->count() > 0
-                                  ? fmt::format("{}", fmt::join(option->results(), " "))
-                                  : option->get_default_str();
+    std::string value = option->count() > 0 ? fmt::format("{}", fmt::join(option->results(), " "))
+                                            : option->get_default_str();
+    if (value.empty()) value = chosen[option->get_single_name()];
     if (!value.empty()) rows.emplace_back(option->get_single_name(), value);
   }
   return rows;
@@ -197,6 +256,7 @@ void print_json_outcome(const TrainingOutcome& outcome, const TrainingOptions& o
                          {"tokens", outcome.tokens},
                          {"seconds", outcome.seconds},
                          {"interrupted", outcome.interrupted},
+                         {"step_bytes", outcome.step_bytes},
                          {"warnings", outcome.warnings}};
   const auto put = [&](const char* key, const std::optional<double>& value) {
     if (value) json[key] = *value;
@@ -212,6 +272,9 @@ void print_json_outcome(const TrainingOutcome& outcome, const TrainingOptions& o
     json["resume_command"] = resume_command();
   } else {
     json["output"] = o.output;
+    if (const fs::path adapter = adapter_path(o); !adapter.empty()) {
+      json["adapter"] = adapter.string();
+    }
   }
   print_json(json);
 }
@@ -231,9 +294,12 @@ void print_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
     row("time", fmt::format("{:.1f} s, {:.0f} labels/s", outcome.seconds,
                             static_cast<double>(outcome.tokens) / outcome.seconds));
   }
+  if (outcome.step_bytes > 0) row("step memory", human_bytes(outcome.step_bytes));
   if (!outcome.checkpoint.empty()) row("checkpoint", outcome.checkpoint.string());
   if (!outcome.report.empty()) row("report", outcome.report.string());
   row("wrote", o.output);
+  const fs::path adapter = adapter_path(o);
+  if (!adapter.empty() && adapter != o.output) row("adapter", adapter.string());
 }
 
 }  // namespace
@@ -246,6 +312,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   load.function = o.function;
   load.tokenizer = o.tokenizer;
   load.threads = o.threads;
+  if (o.compute == "fp64") load.compute = Compute::kFp64;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
   const StudentOptions student = student_options(o);
   std::optional<CoreMLModelWrapper> teacher;
@@ -268,6 +335,11 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   Watcher steps(data.seq_len > 0);
   TrainingSettings settings;
   settings.output = fs::path(o.output);
+  settings.adapter = adapter_path(o);
+  if (student.lora) {
+    settings.fixed = {{"--lora-rank", std::to_string(student.lora->rank)},
+                      {"--lora-alpha", fmt::format("{}", student.lora->alpha)}};
+  }
   settings.folder = o.checkpoint_dir.empty() ? fs::path(o.output).replace_extension(".run")
                                              : fs::path(o.checkpoint_dir);
   settings.target = o.target;
@@ -279,12 +351,13 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   settings.resume = o.resume;
   settings.resume_from = o.resume_from;
   settings.overwrite = o.overwrite;
-  settings.shown = shown_settings(command);
   const auto make_student = [&] {
     StudentModel made(model, student);
     if (teacher) made.set_teacher(*teacher, o.distill);
     return made;
   };
+  if (teacher) settings.loss_name = "training with teacher";
+  settings.shown = shown_settings(command, student.optimizer, data);
   TrainingRun run(model, make_student, std::move(data), settings, steps);
   const TrainingOutcome outcome = run.finish();
   for (const std::string& warning : outcome.warnings) steps.note("warning: " + warning);

@@ -12,13 +12,16 @@ namespace mw::cli {
 
 struct TrainingOptions {
   std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
-  std::string function, tokenizer, target;
+  std::string function, tokenizer, target, compute = "fp32";
   std::string optimizer = "adamw", schedule = "constant", loss = "cross_entropy";
   std::optional<float> lr, weight_decay, momentum;
   int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1, warmup = 0;
   int64_t checkpoint_every = 100, eval_every = 100;
   float clip = 0, label_smoothing = 0;
-  std::vector<std::string> trainable;
+  uint64_t memory = 0;
+  std::vector<std::string> trainable, groups, lora_targets;
+  std::optional<int64_t> lora_rank;
+  std::optional<float> lora_alpha;
   uint64_t seed = 0;
   int threads = 0;
   bool resume = false, overwrite = false, json = false;

@@ -62,7 +62,7 @@ class AttentionKernel : public plan::Kernel {
   }
 
  private:
-  int64_t offset(const Place& place, int64_t head) const {
+  [[nodiscard]] int64_t offset(const Place& place, int64_t head) const {
     int64_t offset = 0;
     for (size_t axis = a_.batch.size(); axis-- > 0;) {
       offset += head % a_.batch[axis] * place.strides[axis];

@@ -202,8 +202,9 @@ void Transpose(FewRows from, int64_t rows, int64_t columns, float* to, int64_t t
     }
   }
   for (; row < rows; ++row) {
-    for (int64_t j = 0; j < columns; ++j)
+    for (int64_t j = 0; j < columns; ++j) {
       to[j * to_stride + row] = from.data[row * from.stride + j];
+    }
   }
 }
 

@@ -236,6 +236,7 @@ std::unique_ptr<plan::Kernel> make_packed(Claim& claim, const WeightGemm& gemm, 
 // Decodes a panel of outputs of a compressed weight with all threads, multiplies, and goes on.
 class PanelGemm : public plan::Kernel {
  public:
+  // NOLINTNEXTLINE(readability-function-size): what it is made of, in one place
   PanelGemm(Claim& claim, const WeightGemm& gemm, const Place& y, std::optional<Ref> bias,
             int64_t panel, std::unique_ptr<Matmul> matmul, std::unique_ptr<Matmul> last)
       : n_(gemm.n),
@@ -313,7 +314,8 @@ std::unique_ptr<plan::Kernel> make_panels(Claim& claim, const WeightGemm& gemm, 
 // Many rows by a few at a time: for what the library has no fast implementation of.
 class RepeatedFewRows : public plan::Kernel {
  public:
-  RepeatedFewRows(std::vector<std::unique_ptr<plan::Kernel>> parts) : parts_(std::move(parts)) {}
+  explicit RepeatedFewRows(std::vector<std::unique_ptr<plan::Kernel>> parts)
+      : parts_(std::move(parts)) {}
   void run(const Frame& frame) const override {
     for (const auto& part : parts_) part->run(frame);
   }

@@ -6,8 +6,8 @@ namespace mw::cpu {
 using dnnl::algorithm;
 
 const dnnl::engine& dnnl_engine() {
-  static const dnnl::engine instance(dnnl::engine::kind::cpu, 0);
-  return instance;
+  static const dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);
+  return kEngine;
 }
 
 dnnl::stream& dnnl_stream() {

@@ -39,6 +39,38 @@ TEST(Session, KeepsResultsOfEarlierRunsIntact) {
   EXPECT_EQ(result.outputs.at("y").tensor.number_at(0), 10);
 }
 
+// Eight sums over products, used after 80 other ops.
+TEST(Session, DoesNotKeepWhatAResultIsMadeFromUntilItIsUsed) {
+  std::string text, total = "z79";
+  for (int i = 0; i < 8; ++i) {
+    text += fmt::format(
+        "tensor<fp32, [64, 64]> p{0} = matmul(x = x, y = y{0});\n"
+        "tensor<fp32, [64, 1]> s{0} = reduce_sum(x = p{0}, axes = tensor<int32, [1]>([1]), "
+        "keep_dims = bool(true));\n",
+        i);
+  }
+  for (int i = 0; i < 80; ++i) {
+    text += fmt::format("tensor<fp32, [64, 1]> z{} = cos(x = {});\n", i,
+                        i == 0 ? "c" : fmt::format("z{}", i - 1));
+  }
+  for (int i = 0; i < 8; ++i) {
+    text += fmt::format("tensor<fp32, [64, 1]> t{0} = add(x = {1}, y = s{0});\n", i, total);
+    total = fmt::format("t{}", i);
+  }
+  std::string arguments = "tensor<fp32, [64, 64]> x, tensor<fp32, [64, 1]> c";
+  TensorMap inputs{{"x", noise({64, 64}, 1)}, {"c", noise({64, 1}, 2)}};
+  for (int i = 0; i < 8; ++i) {
+    const std::string y = fmt::format("y{}", i);
+    arguments += ", tensor<fp32, [64, 64]> " + y;
+    inputs[y] = noise({64, 64}, static_cast<uint64_t>(3 + i));
+  }
+  const TestProgram program(arguments, text, total);
+  const auto session = program.session();
+  expect_near(session->run(inputs).outputs.at(total).tensor,
+              program.expected(inputs).at(total).tensor, 1e-5, total);
+  EXPECT_LT(session->arena_bytes(), 4 * 64 * 64 * sizeof(float));
+}
+
 constexpr const char* kCounter = R"(
   tensor<fp16, [4]> before = read_state(input = s);
   tensor<fp16, [2]> two = slice_by_index(x = before, begin = tensor<int32, [1]>([1]), end = tensor<int32, [1]>([3]));

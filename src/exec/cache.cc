@@ -167,11 +167,26 @@ std::shared_ptr<const plan::Plan> PlanCache::plan(const std::map<std::string, Sh
                                                   std::shared_ptr<const plan::Layout> reuse) {
   plan::Request wanted = request();
   wanted.layout = std::move(reuse);
-  auto plan = plan::make(specialiser_(shapes), wanted);
+  auto function = specialiser_(shapes);
+  if (options_.refine) {
+    function = options_.refine(std::move(function),
+                               [&](const ir::Function& draft) { return footprint(draft); });
+  }
+  auto plan = plan::make(std::move(function), wanted);
   count(*plan);
   const std::lock_guard lock(mutex_);
   ++specialisations_;
   return plan;
+}
+
+Footprint PlanCache::footprint(const ir::Function& function) const {
+  Footprint footprint;
+  footprint.plan = plan::make(ir::clone(function), request());
+  footprint.arena = static_cast<uint64_t>(footprint.plan->layout->arena_bytes);
+  std::unordered_set<const ir::Constant*> seen;
+  footprint.weights = static_cast<uint64_t>(pool_.bytes());
+  add_weights(*footprint.plan, seen, footprint.weights);
+  return footprint;
 }
 
 // Null: the first shapes of their kind, or a function that is planned for each shape anew.
@@ -292,7 +307,9 @@ std::shared_ptr<Binding> PlanCache::make(const std::map<std::string, Shape>& sha
     binding->function = specialiser_(shapes);
   } else {
     Relatives* relatives = relatives_of(shapes);
-    std::shared_ptr<SharedLayout> layout = layout_for(shapes, relatives);
+    // A layout for larger shapes would take more than what the function was refined to.
+    std::shared_ptr<SharedLayout> layout;
+    if (!options_.refine) layout = layout_for(shapes, relatives);
     binding->plan = plan_related(shapes, relatives, layout != nullptr ? layout->layout : nullptr);
     if (!binding->plan->reuses_layout) {
       layout = std::make_shared<SharedLayout>();

@@ -101,6 +101,7 @@ class PlanCache {
   std::map<std::string, Shape> bound_of(const std::map<std::string, Shape>& shapes) const;
   std::shared_ptr<const plan::Plan> plan(const std::map<std::string, Shape>& shapes,
                                          std::shared_ptr<const plan::Layout> reuse);
+  Footprint footprint(const ir::Function& function) const;
   void evict();
   void retire(Binding& binding, Profile& into);
 

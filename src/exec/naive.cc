@@ -17,8 +17,9 @@ class Interpreter : private ir::Facts, private ir::Runner {
   std::map<std::string, ir::Datum> run(const TensorMap& inputs, const StateCells& states) {
     for (const auto& argument : function_.body.arguments) bind(*argument, inputs, states);
     block(function_.body);
-    for (const ir::Value* output : function_.body.outputs)
+    for (const ir::Value* output : function_.body.outputs) {
       results_[output->name] = values_.at(output);
+    }
     return std::move(results_);
   }
 
@@ -26,14 +27,16 @@ class Interpreter : private ir::Facts, private ir::Runner {
   void bind(const ir::Value& argument, const TensorMap& inputs, const StateCells& states) {
     if (argument.type.is_state()) {
       const auto found = states.find(argument.name);
-      if (found == states.end())
+      if (found == states.end()) {
         fail(ErrorCode::kInvalidArgument, "state '{}': expected a state, got none", argument.name);
+      }
       values_[&argument].state = found->second;
       return;
     }
     const auto found = inputs.find(argument.name);
-    if (found == inputs.end())
+    if (found == inputs.end()) {
       fail(ErrorCode::kInvalidArgument, "input '{}': expected a tensor, got none", argument.name);
+    }
     const Tensor& tensor = found->second;
     if (!compatible(ir::Type::tensor(tensor.dtype(), tensor.shape()), argument.type)) {
       fail(ErrorCode::kInvalidArgument, "input '{}': expected {}, got {} {}", argument.name,
@@ -62,9 +65,10 @@ class Interpreter : private ir::Facts, private ir::Runner {
   ir::Type type_of(const ir::Operand& operand) const override {
     if (operand.value == nullptr) return Facts::type_of(operand);
     const ir::Datum& datum = values_.at(operand.value);
-    if (datum.state)
+    if (datum.state) {
       return ir::Type::state(
           ir::Type::tensor(datum.state->value.dtype(), datum.state->value.shape()));
+    }
     if (datum.list) return operand.value->type;
     return ir::Type::tensor(datum.tensor.dtype(), datum.tensor.shape());
   }
@@ -89,10 +93,12 @@ class Interpreter : private ir::Facts, private ir::Runner {
            options_.block_limit);
     }
     MW_CHECK(arguments.size() == nested.arguments.size());
-    for (size_t i = 0; i < arguments.size(); ++i)
+    for (size_t i = 0; i < arguments.size(); ++i) {
       values_[nested.arguments[i].get()] = std::move(arguments[i]);
+    }
     block(nested);
     std::vector<ir::Datum> outputs;
+    outputs.reserve(nested.outputs.size());
     for (const ir::Value* output : nested.outputs) outputs.push_back(values_.at(output));
     return outputs;
   }

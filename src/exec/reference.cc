@@ -105,6 +105,7 @@ std::vector<ir::Type> ReferenceRun::result_types() const {
     return call_.def->infer()(ir::OpView(*call_.op, *call_.def, call_.opset, this));
   }
   std::vector<ir::Type> types;
+  types.reserve(call_.op->outputs.size());
   for (const auto& output : call_.op->outputs) types.push_back(output->type);
   return types;
 }

@@ -55,10 +55,11 @@ Arena::~Arena() {
 }
 
 const std::shared_ptr<const void>& borrowed_owner() {
-  static const std::shared_ptr<const void> owner = std::make_shared<int>(0);
-  return owner;
+  static const std::shared_ptr<const void> kOwner = std::make_shared<int>(0);
+  return kOwner;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): overloads are told apart by value
 Tensor owned(Tensor tensor) { return tensor.owner() == borrowed_owner() ? tensor.clone() : tensor; }
 
 ir::Datum owned(ir::Datum datum) {
@@ -129,6 +130,9 @@ void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
   }
   if (input.written && value.owner().use_count() > 1) value = value.clone();
   frame_.bind(static_cast<size_t>(input.state_buffer), base_of(value));
+  for (const int buffer : input.written_over) {
+    frame_.bind(static_cast<size_t>(buffer), base_of(value));
+  }
 }
 
 void Run::bind_outputs(std::vector<ir::Datum>& outputs) {

@@ -48,8 +48,9 @@ std::shared_ptr<ir::StateCell> States::find(const std::string& name) const {
 
 const Tensor& States::get(const std::string& name) const {
   const auto cell = find(name);
-  if (cell == nullptr)
+  if (cell == nullptr) {
     fail(ErrorCode::kInvalidArgument, "state '{}': there is none of that name", name);
+  }
   return cell->value;
 }
 

@@ -17,6 +17,7 @@
 #include "ir/adjustable.h"
 #include "ir/evaluate.h"
 #include "plan/backend.h"
+#include "plan/plan.h"
 
 namespace mw::exec {
 
@@ -46,6 +47,14 @@ struct RunResult {
   std::map<std::string, Tensor> taps;
 };
 
+// What the plan of a function takes beside its inputs, outputs and states.
+struct Footprint {
+  std::shared_ptr<const plan::Plan> plan;
+  uint64_t arena = 0;    // intermediate results
+  uint64_t weights = 0;  // as Session::weight_bytes_held()
+};
+using Planner = std::function<Footprint(const ir::Function&)>;
+
 struct SessionOptions {
   int threads = 0;     // 0: as many as the caller's setting
   bool naive = false;  // op by op with the reference implementations, nothing shared or fused
@@ -60,6 +69,9 @@ struct SessionOptions {
   std::map<std::string, Shape> largest_shapes;
   // Where given, shapes that differ from known ones in nothing but extents are planned from these.
   ir::Adjustables adjustable;
+  // Where given, what is planned in the place of a function; it may ask what others would take.
+  std::function<std::unique_ptr<ir::Function>(std::unique_ptr<ir::Function>, const Planner&)>
+      refine;
   // Mapped files behind the constants: a run that met a truncated one fails.
   std::vector<std::shared_ptr<const MappedFile>> files;
 };

@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ir/op_pairs.h"
+#include "ops/catalog.h"
 
 namespace mw::exporter {
 namespace {
@@ -27,18 +29,6 @@ package::Model copy_of(const package::Model& model) {
   copy.weight_files = model.weight_files;
   copy.description_bytes = model.description_bytes;
   return copy;
-}
-
-void pair_ops(const ir::Block& source, const ir::Block& copy,
-              std::unordered_map<const Operation*, Operation*>& pairs) {
-  auto other = copy.ops.begin();
-  for (const auto& op : source.ops) {
-    pairs[op.get()] = other->get();
-    for (size_t i = 0; i < op->blocks.size(); ++i) {
-      pair_ops(*op->blocks[i], *(*other)->blocks[i], pairs);
-    }
-    ++other;
-  }
 }
 
 // What rounding does to the change of a parameter.
@@ -98,8 +88,7 @@ Exported with_weights(const package::Model& model, const ir::Function& function,
   Exported result{copy_of(model), {}};
   ir::Function* copy = result.model.program->find_function(function.name);
   MW_CHECK(copy != nullptr);
-  std::unordered_map<const Operation*, Operation*> pairs;
-  pair_ops(function.body, copy->body, pairs);
+  const ir::OpPairs pairs = ir::pair_ops(function.body, copy->body);
   const auto uses = ir::uses_in(copy->body);
   for (const TrainedWeight& weight : weights) {
     const train::Lifted::Parameter& parameter = *weight.parameter;
@@ -122,6 +111,21 @@ Exported with_weights(const package::Model& model, const ir::Function& function,
     }
   }
   return result;
+}
+
+std::vector<std::string> fuse(package::Model& model, const std::string& function,
+                              const train::AdapterSet& adapters) {
+  ir::Function* adapted = model.program->find_function(function);
+  MW_CHECK(adapted != nullptr);
+  std::vector<std::string> warnings;
+  ops::fuse_adapters(*adapted, ops::catalog(), adapters.adapters, adapters.scale(),
+                     [&](const ops::FusedWeight& fused) {
+                       const std::string warning =
+                           warning_for(fused.name, fused.exact, fused.stored, fused.original);
+                       if (!warning.empty()) warnings.push_back(warning);
+                     });
+  model.metadata.user_defined[train::kLoraMetadata] = train::describe(adapters);
+  return warnings;
 }
 
 }  // namespace mw::exporter

@@ -6,6 +6,7 @@
 
 #include "package/package.h"
 #include "train/lift.h"
+#include "train/lora.h"
 
 namespace mw::exporter {
 
@@ -24,5 +25,11 @@ struct Exported {
 // keep their constants.
 Exported with_weights(const package::Model& model, const ir::Function& function,
                       const std::vector<TrainedWeight>& weights);
+
+// Adds the adapters to their weights in the named function, and says so in the metadata. A
+// compressed weight becomes a plain const of the dtype it stood for; all others stay as they are.
+// Returns sentences as above.
+std::vector<std::string> fuse(package::Model& model, const std::string& function,
+                              const train::AdapterSet& adapters);
 
 }  // namespace mw::exporter

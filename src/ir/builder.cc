@@ -59,8 +59,9 @@ Value* Builder::constant(ConstantPtr value, std::string_view name) {
 Operation* Builder::open(std::string_view type, const std::vector<Argument>& arguments,
                          std::string_view name) {
   Operation* op = append(type);
-  for (const Argument& argument : arguments)
+  for (const Argument& argument : arguments) {
     op->inputs.push_back({argument.name, argument.operands});
+  }
   const std::string unique = fresh(name.empty() ? type.substr(type.rfind('.') + 1) : name);
   op->attributes = {{"name", Constant::string(unique)}};
   return op;

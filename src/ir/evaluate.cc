@@ -57,8 +57,9 @@ Tensor& Eval::out(size_t index) {
     MW_CHECK(type.is_tensor() && type.is_static());
     if (index < provided_.size() && !provided_[index].empty()) {
       tensor = std::move(provided_[index]);
-      if (tensor.count() > 0)
+      if (tensor.count() > 0) {
         std::memset(tensor.mutable_raw(), 0, static_cast<size_t>(tensor.nbytes()));
+      }
       return tensor;
     }
     tensor = Tensor(compute_dtype(type.dtype()), type.shape());

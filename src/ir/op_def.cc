@@ -171,6 +171,7 @@ const OpDef& Catalog::at(const Operation& op, Opset opset) const {
 
 std::vector<std::string> Catalog::names() const {
   std::vector<std::string> names;
+  names.reserve(ops_.size());
   for (const auto& [name, versions] : ops_) names.push_back(name);
   return names;
 }

@@ -22,8 +22,9 @@ const Tensor* Facts::tensor_of(const Operand& operand) const {
 
 OpView::OpView(const Operation& op, const OpDef& def, Opset opset, const Facts* facts)
     : op_(&op), def_(&def), opset_(opset), facts_(facts != nullptr ? facts : &kProgramFacts) {
-  for (const auto& [key, constant] : op.attributes)
+  for (const auto& [key, constant] : op.attributes) {
     attribute_operands_.push_back({nullptr, constant});
+  }
 }
 
 std::string OpView::where() const { return fmt::format("{} '{}'", op_->type, op_->name()); }
@@ -106,11 +107,13 @@ std::optional<std::vector<int64_t>> OpView::known_ints(std::string_view input) c
   const Tensor* tensor = known(input);
   if (tensor == nullptr) return std::nullopt;
   if (!is_number(*tensor)) reject(input, "expected integers, got strings");
-  if (tensor->count() > (1 << 24))
+  if (tensor->count() > (1 << 24)) {
     reject(input, "expected a short list of integers, got {}", tensor->count());
+  }
   std::vector<int64_t> values(static_cast<size_t>(tensor->count()));
-  for (size_t i = 0; i < values.size(); ++i)
+  for (size_t i = 0; i < values.size(); ++i) {
     values[i] = tensor->integer_at(static_cast<int64_t>(i));
+  }
   return values;
 }
 
@@ -137,8 +140,9 @@ double OpView::number(std::string_view input) const {
     if (const auto* integer = std::get_if<int64_t>(&value)) return static_cast<double>(*integer);
   }
   const Tensor& tensor = required(input);
-  if (!is_number(tensor) || tensor.count() != 1)
+  if (!is_number(tensor) || tensor.count() != 1) {
     reject(input, "expected one number, got {} of {}", tensor.count(), mw::name_of(tensor.dtype()));
+  }
   return tensor.number_at(0);
 }
 
@@ -155,14 +159,16 @@ bool OpView::flag(std::string_view input) const {
     if (const auto* value = std::get_if<bool>(&default_of(input).value)) return *value;
   }
   const Tensor& tensor = required(input);
-  if (!is_number(tensor) || tensor.count() != 1)
+  if (!is_number(tensor) || tensor.count() != 1) {
     reject(input, "expected one bool, got {}", to_string(tensor.shape()));
+  }
   return tensor.integer_at(0) != 0;
 }
 
 std::vector<bool> OpView::flags(std::string_view input) const {
   const std::vector<int64_t> values = ints(input);
   std::vector<bool> result;
+  result.reserve(values.size());
   for (const int64_t value : values) result.push_back(value != 0);
   return result;
 }
@@ -172,23 +178,26 @@ std::string OpView::text(std::string_view input) const {
     if (const auto* value = std::get_if<std::string>(&default_of(input).value)) return *value;
   }
   const Tensor& tensor = required(input);
-  if (tensor.dtype() != DType::kString || tensor.count() != 1)
+  if (tensor.dtype() != DType::kString || tensor.count() != 1) {
     reject(input, "expected a string, got {}", mw::name_of(tensor.dtype()));
+  }
   return tensor.data<std::string>()[0];
 }
 
 int64_t OpView::axis(std::string_view input, int64_t rank) const {
   const int64_t value = integer(input);
-  if (value < -rank || value >= rank)
+  if (value < -rank || value >= rank) {
     reject(input, "expected a value in [{}, {}], got {}", -rank, rank - 1, value);
+  }
   return value < 0 ? value + rank : value;
 }
 
 std::vector<int64_t> OpView::axes(std::string_view input, int64_t rank) const {
   std::vector<int64_t> values = ints(input);
   for (int64_t& value : values) {
-    if (value < -rank || value >= rank)
+    if (value < -rank || value >= rank) {
       reject(input, "expected values in [{}, {}], got {}", -rank, rank - 1, value);
+    }
     if (value < 0) value += rank;
   }
   for (size_t i = 0; i < values.size(); ++i) {

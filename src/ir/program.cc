@@ -82,8 +82,9 @@ Block* Operation::add_block() {
 }
 
 ConstantPtr constant_of(const Value* value) {
-  if (value == nullptr || value->producer == nullptr || !value->producer->is_const())
+  if (value == nullptr || value->producer == nullptr || !value->producer->is_const()) {
     return nullptr;
+  }
   return find_attribute(value->producer->attributes, "val");
 }
 
@@ -122,8 +123,9 @@ Value* mapped(const ValueMap& map, Value* value) {
 void clone_block(const Block& from, Block& to, ValueMap& map) {
   to.name = from.name;
   to.attributes = from.attributes;
-  for (const auto& argument : from.arguments)
+  for (const auto& argument : from.arguments) {
     map[argument.get()] = to.add_argument(argument->name, argument->type);
+  }
   for (const auto& op : from.ops) clone_into(*op, to, map);
   for (Value* output : from.outputs) to.outputs.push_back(mapped(map, output));
 }
@@ -141,8 +143,9 @@ Operation* clone_into(const Operation& op, Block& block, ValueMap& map) {
     for (Operand& operand : input.operands) operand.value = mapped(map, operand.value);
   }
   for (const auto& nested : op.blocks) clone_block(*nested, *copy->add_block(), map);
-  for (const auto& output : op.outputs)
+  for (const auto& output : op.outputs) {
     map[output.get()] = copy->add_output(output->name, output->type);
+  }
   return copy;
 }
 

@@ -143,8 +143,9 @@ std::string Type::str() const {
 
 bool operator==(const Type& a, const Type& b) {
   if (a.kind_ != b.kind_) return false;
-  if (a.kind_ == Type::Kind::kTensor)
+  if (a.kind_ == Type::Kind::kTensor) {
     return a.dtype_ == b.dtype_ && a.has_rank_ == b.has_rank_ && a.shape_ == b.shape_;
+  }
   return a.length_ == b.length_ && *a.elements_ == *b.elements_;
 }
 

@@ -21,8 +21,9 @@ class Verifier {
 
  private:
   void block(const Block& block, int depth) {
-    if (depth > kMaxDepth)
+    if (depth > kMaxDepth) {
       fail(ErrorCode::kInvalidModel, "blocks are nested more than {} deep", kMaxDepth);
+    }
     std::unordered_set<std::string> names;
     std::vector<const Value*> added;
     const auto define = [&](const Value& value) {
@@ -50,8 +51,9 @@ class Verifier {
     const OpView view(op, def, function_.opset);
     signature(view);
     for (const auto& nested : op.blocks) block(*nested, depth + 1);
-    if (op.is_const() && !find_attribute(op.attributes, "val"))
+    if (op.is_const() && !find_attribute(op.attributes, "val")) {
       view.reject("val", "expected a value, got none");
+    }
     if (has_unranked_operand(view)) return;
     const std::vector<Type> inferred = infer_results(view);
     if (inferred.size() != op.outputs.size()) {
@@ -69,9 +71,10 @@ class Verifier {
   void signature(const OpView& view) {
     for (const Input& input : view.operation().inputs) {
       const InputSpec* spec = view.def().find_input(input.name);
-      if (spec == nullptr)
+      if (spec == nullptr) {
         view.reject(input.name, "unknown input; {} takes {}", view.def().name(),
                     inputs_of(view.def()));
+      }
       if (input.operands.size() != 1 && (spec->flags & kVariadic) == 0) {
         view.reject(input.name, "expected one value, got {}", input.operands.size());
       }

@@ -103,14 +103,14 @@ MW_ALL_OPS(MW_DECLARE)
 #undef MW_DECLARE
 
 const ir::Catalog& catalog() {
-  static const ir::Catalog instance = [] {
+  static const ir::Catalog kCatalog = [] {
     ir::Catalog all;
 #define MW_ADD(op) all.add(op());
     MW_ALL_OPS(MW_ADD)
 #undef MW_ADD
     return all;
   }();
-  return instance;
+  return kCatalog;
 }
 
 }  // namespace mw::ops

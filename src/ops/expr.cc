@@ -80,10 +80,15 @@ Expr pow(const Expr& x, double exponent) { return binary("pow", x, exponent); }
 
 Expr maximum(const Expr& x, double y) { return binary("maximum", x, y); }
 Expr minimum(const Expr& x, double y) { return binary("minimum", x, y); }
+// Slices of the first axis apart from one another: a sum over all axes is one long row to a plan,
+// which one thread walks and whose terms have to fit in memory.
 Expr sum_of_squares(const Expr& x) {
   std::vector<int64_t> axes;
   for (size_t i = 0; i < x.shape().size(); ++i) axes.push_back(static_cast<int64_t>(i));
-  return axes.empty() ? square(x) : reduce_sum(square(x), axes, false);
+  if (axes.empty()) return square(x);
+  const std::vector<int64_t> inner(axes.size() > 1 ? axes.begin() + 1 : axes.begin(), axes.end());
+  const Expr slices = x.op("reduce_sum_square", {{"axes", inner}, {"keep_dims", true}});
+  return reduce_sum(slices, axes, false);
 }
 Expr as_number(const Expr& flag, const Expr& like) { return as(flag, like.dtype()); }
 Expr select(const Expr& flag, const Expr& a, const Expr& b) {
@@ -196,8 +201,8 @@ OpDef::VjpRule slope_of(const std::function<Expr(const Vjp&, const Expr&, const 
 void flat(Vjp& /*v*/) {}
 
 const GradientOps& gradient_ops() {
-  static const GradientOps ops{add_values, sum_to, filled_value};
-  return ops;
+  static const GradientOps kOps{add_values, sum_to, filled_value};
+  return kOps;
 }
 
 }  // namespace mw::ops

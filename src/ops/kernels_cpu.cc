@@ -39,8 +39,8 @@ class CpuBackend : public plan::Backend {
 }  // namespace
 
 const plan::Backend& cpu_backend() {
-  static const CpuBackend backend;
-  return backend;
+  static const CpuBackend kBackend;
+  return kBackend;
 }
 
 }  // namespace mw::ops

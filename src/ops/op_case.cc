@@ -44,9 +44,10 @@ bool same_nonfinite(double a, double b) {
 }
 
 std::string compare(const Tensor& got, const Tensor& want, DType dtype, const OpCase& c) {
-  if (got.shape() != want.shape())
+  if (got.shape() != want.shape()) {
     return fmt::format("shape: expected {}, got {}", to_string(want.shape()),
                        to_string(got.shape()));
+  }
   if (got.dtype() == DType::kString) return bit_equal(got, want) ? "" : "strings differ";
   double largest = 1;
   for (int64_t i = 0; i < want.count(); ++i) {
@@ -60,14 +61,16 @@ std::string compare(const Tensor& got, const Tensor& want, DType dtype, const Op
       // A finite fp64 value may lie beyond what the dtype can hold.
       const bool overflow =
           std::isinf(g) && dtype == DType::kF16 && std::fabs(w) >= 65519 && (g > 0) == (w > 0);
-      if (!same_nonfinite(g, w) && !overflow)
+      if (!same_nonfinite(g, w) && !overflow) {
         return fmt::format("[{}]: expected {}, got {}", i, w, g);
+      }
       continue;
     }
     const double scale = c.kind == Kind::kElementwise ? std::max(1.0, std::fabs(w)) : largest;
     const double allowed = floats ? tolerance_of(dtype, c.kind) * c.factor * scale : 0;
-    if (std::fabs(g - w) > allowed)
+    if (std::fabs(g - w) > allowed) {
       return fmt::format("[{}]: expected {:.17g}, got {:.17g} (allowed {:.3g})", i, w, g, allowed);
+    }
   }
   return "";
 }
@@ -78,8 +81,9 @@ struct BuiltCase {
 };
 
 bool wants_constant(const OpCase& c, const ir::OpDef& def, const std::string& input) {
-  if (!c.constants.empty())
+  if (!c.constants.empty()) {
     return std::find(c.constants.begin(), c.constants.end(), input) != c.constants.end();
+  }
   const ir::InputSpec* spec = def.find_input(input);
   return spec != nullptr && (spec->flags & ir::kConst) != 0;
 }
@@ -123,7 +127,7 @@ class Bound : public ir::Facts {
     }
   }
   void bind(const ir::Value* value, Tensor tensor) { tensors_[value] = std::move(tensor); }
-  const Tensor* tensor_of(const ir::Operand& operand) const override {
+  [[nodiscard]] const Tensor* tensor_of(const ir::Operand& operand) const override {
     const auto found = tensors_.find(operand.value);
     return found == tensors_.end() ? Facts::tensor_of(operand) : &found->second;
   }
@@ -159,6 +163,7 @@ std::vector<Tensor> evaluate_expanded(const BuiltCase& built, const OpCase& c) {
     }
   }
   std::vector<Tensor> results;
+  results.reserve(values.size());
   for (ir::Value* value : values) results.push_back(*facts.tensor_of({value, nullptr}));
   return results;
 }
@@ -194,7 +199,8 @@ void run_case(const OpCase& c, const Reference& reference, DType dtype) {
       check_results(evaluate_expanded(built, c), want, dtype, c, label + " / expanded");
     }
     for (const auto& [name, runner] : runners()) {
-      check_results(runner(*built.function, built.arguments), want, dtype, c, label + " / " + name);
+      check_results(runner(*built.function, built.arguments), want, dtype, c,
+                    fmt::format("{} / {}", label, name));
     }
   } catch (const std::exception& e) {
     ADD_FAILURE() << label << ": " << e.what();
@@ -271,9 +277,10 @@ void OpCases::run() const {
                              [](const Tensor& t) { return t.dtype() == DType::kF64; });
         });
     std::vector<DType> dtypes = c.dtypes;
-    if (dtypes.empty())
+    if (dtypes.empty()) {
       dtypes = has_floats ? std::vector{DType::kF64, DType::kF32, DType::kF16}
                           : std::vector{DType::kF32};
+    }
     for (const DType dtype : dtypes) run_case(c, reference_, dtype);
   }
 }

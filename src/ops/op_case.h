@@ -117,6 +117,7 @@ using CaseRunner = std::function<std::vector<Tensor>(
     const ir::Function&, const std::vector<std::pair<std::string, Tensor>>&)>;
 void register_case_runner(std::string name, CaseRunner runner);
 
+// NOLINTNEXTLINE(readability-identifier-naming)
 #define OP_CASES(op_name) MW_OP_CASES(op_name, #op_name)
 // Of an op of our own, `mw.` and the name.
 #define MW_OWN_OP_CASES(op_name) MW_OP_CASES(op_name, "mw." #op_name)

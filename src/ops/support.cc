@@ -16,9 +16,7 @@ Shape broadcast(const OpView& op, std::string_view input, const Shape& a, const 
     int64_t& extent = result[offset + i];
     const int64_t other = shorter[i];
     if (extent == other || other == 1) continue;
-    if (extent == 1) {
-      extent = other;
-    } else if (extent == kAny) {
+    if (extent == 1 || extent == kAny) {
       extent = other;
     } else if (other != kAny) {
       op.reject(input, "shapes {} and {} cannot be broadcast together", to_string(a), to_string(b));
@@ -52,8 +50,9 @@ Type type_of_extents(const OpView& op, std::string_view input, DType dtype) {
 void expect_rank(const OpView& op, std::string_view input, int64_t low, int64_t high) {
   const int64_t rank = op.rank(input);
   if (rank >= low && rank <= high) return;
-  if (low == high)
+  if (low == high) {
     op.reject(input, "expected rank {}, got shape {}", low, to_string(op.shape(input)));
+  }
   op.reject(input, "expected rank {} to {}, got shape {}", low, high, to_string(op.shape(input)));
 }
 
@@ -68,8 +67,9 @@ void expect_shape(const OpView& op, std::string_view input, const Shape& expecte
 
 void expect_dtype(const OpView& op, std::string_view input, DType expected) {
   const DType got = op.dtype(input);
-  if (got != expected)
+  if (got != expected) {
     op.reject(input, "expected dtype {}, got {}", mw::name_of(expected), mw::name_of(got));
+  }
 }
 
 void expect_float(const OpView& op, std::string_view input) {
@@ -86,16 +86,18 @@ int64_t dim_mul(int64_t a, int64_t b) {
   if (a == 0 || b == 0) return 0;
   if (a == kAny || b == kAny) return kAny;
   int64_t result = 0;
-  if (__builtin_mul_overflow(a, b, &result))
+  if (__builtin_mul_overflow(a, b, &result)) {
     fail(ErrorCode::kInvalidModel, "an extent of {} x {} overflows", a, b);
+  }
   return result;
 }
 
 int64_t dim_add(int64_t a, int64_t b) {
   if (a == kAny || b == kAny) return kAny;
   int64_t result = 0;
-  if (__builtin_add_overflow(a, b, &result))
+  if (__builtin_add_overflow(a, b, &result)) {
     fail(ErrorCode::kInvalidModel, "an extent of {} + {} overflows", a, b);
+  }
   return result;
 }
 

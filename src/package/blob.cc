@@ -104,9 +104,10 @@ BlobRecord BlobFile::record(uint64_t offset) const {
   }
   const auto code = load<uint32_t>(bytes_, offset + 4);
   const std::optional<DType> dtype = dtype_of_blob_code(code);
-  if (!dtype)
+  if (!dtype) {
     fail(ErrorCode::kInvalidModel, "offset {}: expected a dtype code of 1 to 17, got {}", offset,
          code);
+  }
   const BlobRecord record{
       .offset = offset,
       .dtype = *dtype,

@@ -31,11 +31,13 @@ bool is_plausible(const pb::ModelDescription& description) {
       return !feature.name().empty() && feature.type().Type_case() != pb::FeatureType::TYPE_NOT_SET;
     });
   };
-  if (!named(description.input()) || !named(description.output()) || !named(description.state()))
+  if (!named(description.input()) || !named(description.output()) || !named(description.state())) {
     return false;
+  }
   for (const auto& function : description.functions()) {
-    if (function.name().empty() || !named(function.input()) || !named(function.output()))
+    if (function.name().empty() || !named(function.input()) || !named(function.output())) {
       return false;
+    }
   }
   return !description.output().empty() || !description.functions().empty() ||
          !description.state().empty();
@@ -45,8 +47,9 @@ bool is_plausible(const pb::ModelDescription& description) {
 std::optional<pb::ModelDescription> description_at(std::span<const std::byte> bytes,
                                                    size_t offset) {
   const auto length = load<uint64_t>(bytes, offset);
-  if (!length || *length < 4 || *length > bytes.size() - offset - sizeof *length)
+  if (!length || *length < 4 || *length > bytes.size() - offset - sizeof *length) {
     return std::nullopt;
+  }
   pb::ModelDescription description;
   const google::protobuf::LogSilencer silence;
   const bool parsed =
@@ -68,8 +71,9 @@ std::optional<pb::ModelDescription> search(std::span<const std::byte> bytes) {
   for (size_t offset = 0; offset + 8 < std::min(bytes.size(), kWindow); ++offset) {
     const auto length = load<uint64_t>(bytes, offset);
     if (!length || *length < 4 || *length > bytes.size() - offset - 8 ||
-        !begins_description(bytes, offset + 8))
+        !begins_description(bytes, offset + 8)) {
       continue;
+    }
     if (*length > budget) break;
     budget -= *length;
     if (auto description = description_at(bytes, offset)) return description;
@@ -91,8 +95,9 @@ void append_counted(std::string& out, std::string_view text) {
 CompiledData read_coremldata(std::span<const std::byte> bytes) {
   CompiledData data;
   if (bytes.size() > kMaxSize) return data;
-  if (const auto kind = load<uint32_t>(bytes, 0); kind && !model_kind_named(*kind).empty())
+  if (const auto kind = load<uint32_t>(bytes, 0); kind && !model_kind_named(*kind).empty()) {
     data.kind = *kind;
+  }
   const auto name_length = load<uint64_t>(bytes, kNameLengthAt);
   if (name_length && *name_length < bytes.size()) {
     const size_t version_at = kNameAt + static_cast<size_t>(*name_length);

@@ -59,8 +59,9 @@ void array_from_proto(const pb::ArrayFeatureType& array, Feature& feature) {
   if (array.datatype() != 0 && !feature.dtype) {
     fail(ErrorCode::kInvalidModel, "expected a known array type, got number {}", array.datatype());
   }
-  for (const auto& range : array.shaperange().sizeranges())
+  for (const auto& range : array.shaperange().sizeranges()) {
     feature.ranges.push_back(range_from_proto(range));
+  }
   if (!feature.ranges.empty() && !feature.shape.empty() &&
       feature.ranges.size() != feature.shape.size()) {
     fail(ErrorCode::kInvalidModel, "expected {} ranges, one per dimension, got {}",
@@ -131,8 +132,9 @@ void type_from_proto(const pb::FeatureType& type, Feature& feature) {
       feature.kind = Kind::kSequence;
       if (type.sequencetype().has_int64type()) feature.element = Feature::Element::kInt64;
       if (type.sequencetype().has_stringtype()) feature.element = Feature::Element::kString;
-      if (type.sequencetype().has_sizerange())
+      if (type.sequencetype().has_sizerange()) {
         feature.length = range_from_proto(type.sequencetype().sizerange());
+      }
       return;
     case pb::FeatureType::TYPE_NOT_SET:
       break;
@@ -167,8 +169,9 @@ void array_to_proto(const Feature& feature, pb::ArrayFeatureType* out) {
          name_of(*feature.dtype));
   }
   out->clear_ShapeFlexibility();
-  for (const ShapeRange& range : feature.ranges)
+  for (const ShapeRange& range : feature.ranges) {
     range_to_proto(range, out->mutable_shaperange()->add_sizeranges());
+  }
   for (const Shape& shape : feature.enumerated) {
     out->mutable_enumeratedshapes()->add_shapes()->mutable_shape()->Assign(shape.begin(),
                                                                            shape.end());
@@ -232,15 +235,17 @@ void type_to_proto(const Feature& feature, pb::FeatureType* out) {
       } else {
         out->mutable_sequencetype()->mutable_int64type();
       }
-      if (feature.length)
+      if (feature.length) {
         range_to_proto(*feature.length, out->mutable_sequencetype()->mutable_sizerange());
+      }
       return;
   }
 }
 
 void put(const std::string& text, std::string* out) {
-  if (!is_utf8(text))
+  if (!is_utf8(text)) {
     fail(ErrorCode::kInvalidArgument, "the description: expected UTF-8 text, got other bytes");
+  }
   *out = text;
 }
 
@@ -252,8 +257,9 @@ void features_to_proto(const std::vector<Feature>& features, FeatureList* list) 
   for (const auto& message : old) by_name.emplace(message.name(), &message);
   for (const Feature& feature : features) {
     pb::FeatureDescription* message = list->Add();
-    if (const auto found = by_name.find(feature.name); found != by_name.end())
+    if (const auto found = by_name.find(feature.name); found != by_name.end()) {
       *message = *found->second;
+    }
     if (message->has_type() && feature_from_proto(*message) == feature) continue;
     put(feature.name, message->mutable_name());
     put(feature.description, message->mutable_shortdescription());
@@ -272,8 +278,8 @@ void function_to_proto(const FunctionDescription& function, Message* out) {
 }
 
 template <class Message>
-FunctionDescription function_from_proto(std::string name, const Message& from) {
-  return {.name = std::move(name),
+FunctionDescription function_from_proto(const std::string& name, const Message& from) {
+  return {.name = name,
           .inputs = features_from_proto(from.input()),
           .outputs = features_from_proto(from.output()),
           .states = features_from_proto(from.state()),
@@ -317,8 +323,9 @@ void functions_to_proto(const Model& model, pb::ModelDescription* description) {
   for (const auto& message : old) by_name.emplace(message.name(), &message);
   for (const FunctionDescription& function : model.functions) {
     pb::FunctionDescription* message = description->add_functions();
-    if (const auto found = by_name.find(function.name); found != by_name.end())
+    if (const auto found = by_name.find(function.name); found != by_name.end()) {
       *message = *found->second;
+    }
     put(function.name, message->mutable_name());
     function_to_proto(function, message);
   }

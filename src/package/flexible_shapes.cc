@@ -31,8 +31,9 @@ std::optional<Shape> shape_in(const Constant& constant) {
 }
 
 std::optional<std::vector<ShapeRange>> ranges_in(const Constant& constant) {
-  if (constant.type().kind() != Kind::kList || constant.children().size() > ir::kMaxRank)
+  if (constant.type().kind() != Kind::kList || constant.children().size() > ir::kMaxRank) {
     return std::nullopt;
+  }
   std::vector<ShapeRange> ranges;
   for (const ConstantPtr& child : constant.children()) {
     const std::optional<Shape> bounds = shape_in(*child);
@@ -104,6 +105,7 @@ ConstantPtr shape_constant(const Shape& shape) {
 
 ConstantPtr ranges_constant(const std::vector<ShapeRange>& ranges) {
   std::vector<ConstantPtr> rows;
+  rows.reserve(ranges.size());
   for (const ShapeRange& range : ranges) rows.push_back(shape_constant({range.lower, range.upper}));
   return Constant::aggregate(Type::list(Type::tensor(DType::kI32, {2})), std::move(rows));
 }
@@ -122,8 +124,9 @@ std::string alternative_key(const std::vector<std::pair<std::string, Shape>>& sh
                             size_t index) {
   uint32_t hash = 2166136261U ^ static_cast<uint32_t>(index);  // FNV-1a
   for (const auto& [name, shape] : shapes) {
-    for (const char c : name + to_string(shape))
+    for (const char c : name + to_string(shape)) {
       hash = (hash ^ static_cast<uint8_t>(c)) * 16777619U;
+    }
   }
   return fmt::format("{:08x}", hash);
 }
@@ -145,8 +148,10 @@ std::vector<Shape> tensor_alternatives(const Feature& feature, const Type& type)
   if (feature.image_sizes.empty() || !is_image(type)) return feature.enumerated;
   const int64_t channels = std::max<int64_t>(type.shape()[1], 1);
   std::vector<Shape> shapes;
-  for (const Feature::ImageSize& size : feature.image_sizes)
+  shapes.reserve(feature.image_sizes.size());
+  for (const Feature::ImageSize& size : feature.image_sizes) {
     shapes.push_back({1, channels, size.height, size.width});
+  }
   return shapes;
 }
 
@@ -209,9 +214,11 @@ ConstantPtr flexible_shapes_for(const FunctionDescription& description,
     sections.push_back(section(
         "RangeDims", dict_of(Type::list(Type::tensor(DType::kI32, {2})), std::move(ranges))));
   }
-  if (!enumerated.empty())
+  if (!enumerated.empty()) {
     sections.push_back(section("EnumeratedShapes", enumerated_constant(enumerated)));
+  }
   std::vector<Type> types;
+  types.reserve(sections.size());
   for (const ConstantPtr& part : sections) types.push_back(part->type());
   return Constant::aggregate(Type::tuple(std::move(types)), std::move(sections));
 }

@@ -23,9 +23,10 @@ std::string lower(std::string text) {
 fs::path under_data(const fs::path& package, const std::string& relative) {
   fs::path path = package / "Data";
   const std::vector<std::string> parts = safe_parts(relative, 0);
-  if (parts.empty())
+  if (parts.empty()) {
     fail(ErrorCode::kInvalidModel, "an item: expected the path of a file under Data, got '{}'",
          relative);
+  }
   for (const std::string& part : parts) path /= part;
   return path;
 }
@@ -84,8 +85,9 @@ std::string manifest_text(bool has_weights, std::string_view seed) {
   const std::string model = uuid_of(fmt::format("model {}", seed));
   OrderedJson entries = OrderedJson::object();
   entries[model] = item("model.mlmodel", "CoreML Model Specification");
-  if (has_weights)
+  if (has_weights) {
     entries[uuid_of(fmt::format("weights {}", seed))] = item("weights", "CoreML Model Weights");
+  }
   const OrderedJson manifest = {
       {"fileFormatVersion", "1.0.0"}, {"itemInfoEntries", entries}, {"rootModelIdentifier", model}};
   return manifest.dump(4) + "\n";

@@ -28,8 +28,9 @@ void apply_entry(const Json& entry, Feature& feature) {
   feature.optional = text_in(entry, "isOptional") == "1";
   const ColorSpace color_space = color_space_named(text_in(entry, "colorspace"));
   if (text_in(entry, "type") != "Image" || color_space == ColorSpace::kNone ||
-      feature.shape.size() != 4)
+      feature.shape.size() != 4) {
     return;
+  }
   const int64_t width = std::strtoll(text_in(entry, "width").c_str(), nullptr, 10);
   const int64_t height = std::strtoll(text_in(entry, "height").c_str(), nullptr, 10);
   if (width <= 0 || height <= 0) return;
@@ -75,8 +76,9 @@ void apply_metadata(const Json& object, Metadata& metadata) {
 // The one object of the file, an empty one where there is none.
 Json object_in(std::string_view json) {
   std::optional<Json> parsed = parse_json(json);
-  if (!parsed || !parsed->is_array() || parsed->empty() || !parsed->front().is_object())
+  if (!parsed || !parsed->is_array() || parsed->empty() || !parsed->front().is_object()) {
     return Json::object();
+  }
   return std::move(parsed->front());
 }
 

@@ -18,8 +18,9 @@ constexpr std::string_view kTimes = " \u00d7 ";
 
 std::string display_name(DType dtype) {
   std::string name(name_of(dtype));
-  if (name.starts_with("fp") && name.find('e') == std::string::npos)
+  if (name.starts_with("fp") && name.find('e') == std::string::npos) {
     return "Float" + name.substr(2);
+  }
   if (name == "bf16") return "BFloat16";
   if (name.starts_with("uint")) return "UInt" + name.substr(4);
   name[0] = static_cast<char>(name[0] - 'a' + 'A');
@@ -190,25 +191,29 @@ void note_parameter(const ir::Operation& op, std::string_view name, const ir::Co
   const bool is_data = name == "val" || name.find("data") != std::string_view::npos;
   const bool is_mask =
       name.find("mask") != std::string_view::npos || op.type.find("_lut_") != std::string::npos;
-  if (is_data && !is_mask && value->blob_ref())
+  if (is_data && !is_mask && value->blob_ref()) {
     census.stored.insert(display_name(value->value().dtype()));
+  }
 }
 
 void count_ops(const ir::Function& function, Census& census) {
   ir::for_each_op(function.body, [&](const ir::Operation& op) {
     const bool stores = op.is_const() || op.type.starts_with("constexpr_");
     if (stores) {
-      for (const auto& [name, value] : op.attributes)
+      for (const auto& [name, value] : op.attributes) {
         note_parameter(op, name, value, function.opset, census);
+      }
       for (const ir::Input& input : op.inputs) {
-        if (input.operands.size() == 1)
+        if (input.operands.size() == 1) {
           note_parameter(op, input.name, input.operands[0].literal, function.opset, census);
+        }
       }
     }
     if (op.is_const()) {
       for (const auto& output : op.outputs) {
-        if (output->type.is_tensor() && output->type.dtype() == DType::kI32)
+        if (output->type.is_tensor() && output->type.dtype() == DType::kI32) {
           census.computed.insert("Int32");
+        }
       }
       return;
     }
@@ -226,8 +231,9 @@ void count_ops(const ir::Function& function, Census& census) {
 
 void put_census(const Census& census, Json& object) {
   object["mlProgramOperationTypeHistogram"] = Json::object();
-  for (const auto& [name, count] : census.histogram)
+  for (const auto& [name, count] : census.histogram) {
     object["mlProgramOperationTypeHistogram"][name] = count;
+  }
   if (!census.computed.empty()) object["computePrecision"] = mixed(census.computed);
   if (!census.stored.empty()) object["storagePrecision"] = mixed(census.stored);
 }
@@ -261,8 +267,9 @@ Json describe_function(const Model& model, const FunctionDescription& function,
   object["name"] = function.name;
   put_schemas(function, strip_metadata, object);
   Census census;
-  if (const ir::Function* body = model.program->find_function(function.name))
+  if (const ir::Function* body = model.program->find_function(function.name)) {
     count_ops(*body, census);
+  }
   put_census(census, object);
   return object;
 }

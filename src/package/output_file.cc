@@ -68,8 +68,9 @@ fs::path resolved(const fs::path& target) {
   std::error_code error;
   fs::path path = fs::is_symlink(target, error) ? fs::weakly_canonical(target, error)
                                                 : fs::absolute(target, error);
-  if (error)
+  if (error) {
     fail(ErrorCode::kIo, "{}: cannot resolve the path: {}", target.string(), error.message());
+  }
   path = path.lexically_normal();
   return path.has_filename() ? path : path.parent_path();
 }
@@ -104,8 +105,9 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 
 void OutputFile::pad_to(uint64_t size) {
   constexpr std::array<std::byte, 64> kZeros{};
-  while (size_ < size)
+  while (size_ < size) {
     write(std::span(kZeros).first(std::min<uint64_t>(size - size_, kZeros.size())));
+  }
 }
 
 void OutputFile::close() {
@@ -117,9 +119,10 @@ void OutputFile::close() {
 AtomicTarget::AtomicTarget(const fs::path& target) : target_(resolved(target)) {
   std::error_code error;
   fs::create_directories(target_.parent_path(), error);
-  if (error)
+  if (error) {
     fail(ErrorCode::kIo, "{}: cannot create the folder: {}", target_.parent_path().string(),
          error.message());
+  }
   temporary_ = sibling(target_, "writing");
 }
 
@@ -132,15 +135,17 @@ void AtomicTarget::publish() {
   sync_tree(temporary_);
   const bool replaces = fs::exists(fs::symlink_status(target_));
   if (!replaces || fs::is_regular_file(temporary_)) {
-    if (::rename(temporary_.c_str(), target_.c_str()) != 0)
+    if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
       fail_io(target_, "rename the finished file to", errno);
+    }
   } else if (!exchange(temporary_, target_)) {
     const fs::path aside = sibling(target_, "old");
     if (::rename(target_.c_str(), aside.c_str()) != 0) fail_io(target_, "move aside", errno);
     if (::rename(temporary_.c_str(), target_.c_str()) != 0) {
       const int reason = errno;
-      if (::rename(aside.c_str(), target_.c_str()) != 0)
+      if (::rename(aside.c_str(), target_.c_str()) != 0) {
         fail_io(target_, "restore from " + aside.string(), errno);
+      }
       fail_io(target_, "replace", reason);
     }
     temporary_ = aside;

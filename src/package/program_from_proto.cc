@@ -20,8 +20,9 @@ class Scope {
   }
 
   void define(ir::Value* value) {
-    if (value->name.empty())
+    if (value->name.empty()) {
       fail(ErrorCode::kInvalidModel, "expected a name for every value, got an empty one");
+    }
     auto [slot, fresh] = values_.try_emplace(value->name, nullptr);
     if (!fresh && slot->second != nullptr && slot->second->block == value->block) {
       fail(ErrorCode::kInvalidModel, "'{}' is defined twice in one block", value->name);
@@ -50,8 +51,9 @@ ir::Attributes attributes_from_proto(
   for (const auto& entry : entries) {
     in_context([&] { return entry.key(); },
                [&] {
-                 if (!seen.insert(entry.key()).second)
+                 if (!seen.insert(entry.key()).second) {
                    fail(ErrorCode::kInvalidModel, "the attribute is given twice");
+                 }
                  attributes.emplace_back(entry.key(), constant_from_proto(entry.value(), blobs));
                });
   }
@@ -84,8 +86,9 @@ class FunctionReader {
     for (const auto& op : from.operations()) operation(op, to);
     for (const std::string& name : from.outputs()) {
       ir::Value* value = scope_.find(name);
-      if (value == nullptr)
+      if (value == nullptr) {
         fail(ErrorCode::kInvalidModel, "block output '{}': nothing defines it", name);
+      }
       to.outputs.push_back(value);
     }
   }
@@ -108,14 +111,16 @@ class FunctionReader {
   }
 
   void fill(const pb::mil::Operation& from, ir::Operation& op) {
-    if (op.type.empty())
+    if (op.type.empty()) {
       fail(ErrorCode::kInvalidModel, "expected the type of an operation, got none");
+    }
     std::unordered_set<std::string_view> seen;
     for (const auto& entry : from.inputs()) {
       in_context([&] { return entry.key(); },
                  [&] {
-                   if (!seen.insert(entry.key()).second)
+                   if (!seen.insert(entry.key()).second) {
                      fail(ErrorCode::kInvalidModel, "the input is given twice");
+                   }
                    op.inputs.push_back({entry.key(), operands(entry.value())});
                  });
     }
@@ -176,8 +181,9 @@ std::unique_ptr<ir::Program> program_from_proto(const pb::mil::Program& from,
     fail(ErrorCode::kUnsupported, "an ML Program: expected version 1 of the schema, got {}",
          from.version());
   }
-  if (from.functions().empty())
+  if (from.functions().empty()) {
     fail(ErrorCode::kInvalidModel, "an ML Program: expected at least one function, got none");
+  }
   auto program = std::make_unique<ir::Program>();
   program->attributes = attributes_from_proto(from.attributes(), blobs);
   std::unordered_set<std::string_view> names;
@@ -185,10 +191,12 @@ std::unique_ptr<ir::Program> program_from_proto(const pb::mil::Program& from,
   for (const auto& entry : from.functions()) {
     in_context([&] { return fmt::format("function '{}'", entry.key()); },
                [&] {
-                 if (entry.key().empty())
+                 if (entry.key().empty()) {
                    fail(ErrorCode::kInvalidModel, "expected a name, got none");
-                 if (!names.insert(entry.key()).second)
+                 }
+                 if (!names.insert(entry.key()).second) {
                    fail(ErrorCode::kInvalidModel, "it is defined twice");
+                 }
                  ir::Function* function =
                      program->add_function(entry.key(), opset_of(entry.value().opset()));
                  newest = std::max(newest, function->opset);

@@ -27,8 +27,9 @@ class FunctionWriter {
   using Names = std::unordered_set<std::string>;
 
   static void put(const std::string& text, std::string* out) {
-    if (!is_utf8(text))
+    if (!is_utf8(text)) {
       fail(ErrorCode::kInvalidArgument, "expected a name in UTF-8, got other bytes");
+    }
     *out = text;
   }
 

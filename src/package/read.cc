@@ -68,8 +68,9 @@ void read_mlmodelc(const fs::path& path, Model& model) {
   WeightFiles weights(path, /*may_leave=*/true);
   model.program = ir::text::parse(text_of(*text), {.blobs = &weights, .file = "model.mil"});
   text->check_intact();
-  if (model.program->functions.empty())
+  if (model.program->functions.empty()) {
     fail(ErrorCode::kInvalidModel, "model.mil: expected a function, got none");
+  }
   model.weight_files = weights.files();
   const int newest = newest_opset(*model.program);
   model.spec_version = data.spec_version >= 6 ? std::max(data.spec_version, newest) : newest;
@@ -90,8 +91,9 @@ Container container_at(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (status.type() == fs::file_type::not_found) fail(ErrorCode::kIo, "no such file or folder");
-  if (status.type() == fs::file_type::none)
+  if (status.type() == fs::file_type::none) {
     fail(ErrorCode::kIo, "cannot open: {}", error.message());
+  }
   if (fs::is_regular_file(status)) return Container::kMlmodel;
   if (!fs::is_directory(status)) fail(ErrorCode::kIo, "expected a file or folder");
   if (is_file(path / "Manifest.json")) return Container::kMlpackage;
@@ -124,9 +126,10 @@ void read_spec(std::span<const std::byte> bytes, ir::text::BlobResolver* blobs, 
          bytes.size());
   }
   const Survey outline = survey(bytes);
-  if (outline.kind == 0)
+  if (outline.kind == 0) {
     fail(ErrorCode::kInvalidModel, "expected a model, got a file of {} bytes without one",
          bytes.size());
+  }
   if (outline.kind != kMlProgram) refuse_kind(outline.kind);
   google::protobuf::Arena arena;
   auto* spec = google::protobuf::Arena::CreateMessage<pb::Model>(&arena);

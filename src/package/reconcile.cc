@@ -11,14 +11,16 @@ namespace mw::package {
 namespace {
 
 void apply(const FlexibleShapes& shapes, Feature& feature) {
-  if (const auto found = shapes.ranges.find(feature.name); found != shapes.ranges.end())
+  if (const auto found = shapes.ranges.find(feature.name); found != shapes.ranges.end()) {
     feature.ranges = found->second;
+  }
   if (const auto found = shapes.enumerated.find(feature.name); found != shapes.enumerated.end()) {
     feature.ranges.clear();
     feature.enumerated = found->second;
   }
-  if (const auto found = shapes.defaults.find(feature.name); found != shapes.defaults.end())
+  if (const auto found = shapes.defaults.find(feature.name); found != shapes.defaults.end()) {
     feature.shape = found->second;
+  }
 }
 
 class Reconciler {
@@ -30,16 +32,18 @@ class Reconciler {
     inputs();
     outputs();
     // From here on the description alone says which shapes are allowed.
-    if (shapes_)
+    if (shapes_) {
       std::erase_if(function_.attributes,
                     [](const auto& row) { return row.first == kFlexibleShapes; });
+    }
   }
 
  private:
   void inputs() {
     std::unordered_map<std::string_view, const ir::Value*> missing;
-    for (const auto& argument : function_.body.arguments)
+    for (const auto& argument : function_.body.arguments) {
       missing.emplace(argument->name, argument.get());
+    }
     for (const auto* list : {&description_.inputs, &description_.states}) {
       for (const Feature& feature : *list) {
         const auto found = missing.find(feature.name);

@@ -77,8 +77,9 @@ ir::Type tensor_type_from_proto(const pb::mil::TensorType& type) {
            type.rank(), ir::kMaxRank, type.dimensions_size());
     }
     Shape shape;
-    for (const Dimension& dimension : type.dimensions())
+    for (const Dimension& dimension : type.dimensions()) {
       shape.push_back(extent_from_proto(dimension));
+    }
     return ir::Type::tensor(dtype, std::move(shape));
   }
   fail(ErrorCode::kInvalidModel, "a tensor type: expected a known data type, got number {}",
@@ -96,8 +97,9 @@ ir::Type type_from_proto(const ValueType& type) {
                             extent_from_proto(type.listtype().length()));
     case ValueType::kTupleType: {
       std::vector<ir::Type> elements;
-      for (const ValueType& element : type.tupletype().types())
+      for (const ValueType& element : type.tupletype().types()) {
         elements.push_back(type_from_proto(element));
+      }
       return ir::Type::tuple(std::move(elements));
     }
     case ValueType::kDictionaryType:
@@ -139,8 +141,9 @@ void type_to_proto(const ir::Type& type, ValueType* out) {
       return;
     case ir::Type::Kind::kTuple:
       out->mutable_tupletype();
-      for (const ir::Type& element : type.elements())
+      for (const ir::Type& element : type.elements()) {
         type_to_proto(element, out->mutable_tupletype()->add_types());
+      }
       return;
     case ir::Type::Kind::kDict:
       type_to_proto(type.elements()[0], out->mutable_dictionarytype()->mutable_keytype());

@@ -72,9 +72,10 @@ Tensor floats(const ir::Type& type, const Values& values, std::string_view field
   Tensor tensor(type.dtype(), type.shape());
   using Element = std::decay_t<decltype(values.Get(0))>;
   if (type.dtype() == dtype_of<Element>()) {
-    if (!values.empty())
+    if (!values.empty()) {
       std::memcpy(tensor.mutable_raw(), values.data(),
                   sizeof(Element) * static_cast<size_t>(values.size()));
+    }
     return tensor;
   }
   for (int i = 0; i < values.size(); ++i) tensor.set_number(i, values.Get(i));
@@ -226,16 +227,18 @@ void tensor_to_proto(const Tensor& tensor, TensorValue* out) {
     }
     case DType::kString: {
       auto* values = out->mutable_strings();
-      for (const std::string& text : tensor.values<std::string>())
+      for (const std::string& text : tensor.values<std::string>()) {
         put_string(text, values->add_values());
+      }
       return;
     }
     case DType::kI16:
     case DType::kU16:
     case DType::kI32: {
       auto* values = out->mutable_ints();
-      for (int i = 0; i < count; ++i)
+      for (int i = 0; i < count; ++i) {
         values->add_values(static_cast<int32_t>(tensor.integer_at(i)));
+      }
       return;
     }
     case DType::kI64:
@@ -259,8 +262,9 @@ ir::ConstantPtr constant_from_proto(const pb::mil::Value& value, ir::text::BlobR
       fail(ErrorCode::kInvalidModel, "a blob: expected a numeric tensor type, got {}", type.str());
     }
     count_in(type);
-    if (blobs == nullptr)
+    if (blobs == nullptr) {
       fail(ErrorCode::kInvalidModel, "a blob in '{}': there are no weight files here", ref.path);
+    }
     return ir::Constant::blob(blobs->resolve(type, ref), ref);
   }
   if (!type.is_tensor()) return aggregate_from_proto(type, value, blobs);
@@ -282,13 +286,15 @@ void constant_to_proto(const ir::Constant& constant, const BlobOf& blob_of, pb::
       return;
     case ir::Type::Kind::kList:
       immediate->mutable_list();
-      for (const auto& child : children)
+      for (const auto& child : children) {
         constant_to_proto(*child, blob_of, immediate->mutable_list()->add_values());
+      }
       return;
     case ir::Type::Kind::kTuple:
       immediate->mutable_tuple();
-      for (const auto& child : children)
+      for (const auto& child : children) {
         constant_to_proto(*child, blob_of, immediate->mutable_tuple()->add_values());
+      }
       return;
     case ir::Type::Kind::kDict:
       immediate->mutable_dictionary();

@@ -66,8 +66,9 @@ fs::path WeightFiles::locate(const std::string& path) const {
   std::string_view rest = std::string_view(path).substr(kModelPath.size());
   while (rest.starts_with('/')) rest.remove_prefix(1);
   const std::vector<std::string> parts = safe_parts(rest, may_leave_ ? 1 : 0);
-  if (parts.empty())
+  if (parts.empty()) {
     fail(ErrorCode::kInvalidModel, "expected the name of a weight file, got '{}'", path);
+  }
   std::error_code error;
   const fs::path root = fs::canonical(folder_, error);
   fs::path file = error ? folder_ : root;

@@ -40,8 +40,9 @@ WeightPlan::WeightPlan(const ir::Program& program, int spec_version) {
 
 void WeightPlan::collect(const ir::Operation& op, int spec_version) {
   const bool may_be_large = op.is_const() || op.type.starts_with("constexpr_");
-  for (const auto& [name, value] : op.attributes)
+  for (const auto& [name, value] : op.attributes) {
     take(*value, may_be_large && name != "name", spec_version);
+  }
   for (const ir::Input& input : op.inputs) {
     for (const ir::Operand& operand : input.operands) {
       if (operand.literal) take(*operand.literal, may_be_large, spec_version);
@@ -52,8 +53,9 @@ void WeightPlan::collect(const ir::Operation& op, int spec_version) {
 void WeightPlan::take(const ir::Constant& constant, bool may_be_large, int spec_version) {
   for (const ir::ConstantPtr& child : constant.children()) take(*child, false, spec_version);
   if (!constant.is_tensor() || !blob_code_of(constant.type().dtype()) ||
-      slot_of_.contains(&constant))
+      slot_of_.contains(&constant)) {
     return;
+  }
   if (constant.blob_ref() || (may_be_large && is_large(constant, spec_version))) add(constant);
 }
 

@@ -45,12 +45,14 @@ void expect_replaceable(const fs::path& target, Container container) {
   const fs::file_status status = fs::status(target);
   if (!fs::exists(status)) return;
   if (container == Container::kMlmodel) {
-    if (!fs::is_regular_file(status))
+    if (!fs::is_regular_file(status)) {
       fail(ErrorCode::kIo, "expected a file to replace, got something else");
+    }
     return;
   }
-  if (!fs::is_directory(status))
+  if (!fs::is_directory(status)) {
     fail(ErrorCode::kIo, "expected a folder to replace, got a file; remove it first");
+  }
   const bool is_model = std::any_of(kOwnFiles.begin(), kOwnFiles.end(), [&](std::string_view name) {
     return fs::exists(target / name);
   });

@@ -35,8 +35,9 @@ class Retyper {
     }
     for (const Value* output : source_.body.outputs) names_.insert(output->name);
     block(source_.body, body);
-    for (const Value* output : source_.body.outputs)
+    for (const Value* output : source_.body.outputs) {
       body.outputs.push_back(exported(*output, body));
+    }
     return std::move(result_);
   }
 
@@ -69,8 +70,9 @@ class Retyper {
   }
   Value* mapped(const Value* value) const {
     const auto found = map_.find(value);
-    if (found == map_.end())
+    if (found == map_.end()) {
       fail(ErrorCode::kInvalidModel, "'{}' is used before it is defined", value->name);
+    }
     return found->second;
   }
 
@@ -86,8 +88,9 @@ class Retyper {
 
   // `value` as a tensor of the dtype of `wanted`, cast in `block` where it differs.
   Value* with_dtype(Value* value, const Type& wanted, Block& block) {
-    if (!wanted.is_tensor() || !value->type.is_tensor() || value->type.dtype() == wanted.dtype())
+    if (!wanted.is_tensor() || !value->type.is_tensor() || value->type.dtype() == wanted.dtype()) {
       return value;
+    }
     return cast(value, wanted.dtype(), block);
   }
 
@@ -178,6 +181,7 @@ class Retyper {
 
   std::vector<Type> retyped_results(const Operation& op) const {
     std::vector<Type> types;
+    types.reserve(op.outputs.size());
     for (const auto& output : op.outputs) types.push_back(retyped(output->type));
     return types;
   }
@@ -209,8 +213,9 @@ class Retyper {
 
   Value* rounded(Value* value, const Type& declared, Block& to) {
     if (!round_fp16_ || !declared.is_tensor() || declared.dtype() != DType::kF16 ||
-        value->type.dtype() != compute_)
+        value->type.dtype() != compute_) {
       return value;
+    }
     return cast(cast(value, DType::kF16, to), compute_, to);
   }
 
@@ -221,11 +226,13 @@ class Retyper {
       if (input.name != def.dtype_input() || input.operands.size() != 1) continue;
       const ir::ConstantPtr constant = ir::constant_of(input.operands[0]);
       if (!constant || !constant->is_tensor() || constant->value().dtype() != DType::kString ||
-          constant->value().count() != 1)
+          constant->value().count() != 1) {
         return;
+      }
       const auto dtype = dtype_named(constant->value().data<std::string>()[0]);
-      if (dtype && is_float(*dtype))
+      if (dtype && is_float(*dtype)) {
         input.operands = {{nullptr, ir::Constant::string(std::string(mw::name_of(compute_)))}};
+      }
     }
   }
 

@@ -78,8 +78,9 @@ class Specialiser : private ir::Facts {
                 result_->body.add_argument(take_name(argument->name), argument_type(*argument)));
     }
     block(source_.body, result_->body);
-    for (const Value* output : source_.body.outputs)
+    for (const Value* output : source_.body.outputs) {
       result_->body.outputs.push_back(value_of(output));
+    }
     remove_dead_ops(*result_, catalog_);
     if (records_wanted_) forget_dead();
     return std::move(result_);
@@ -100,7 +101,7 @@ class Specialiser : private ir::Facts {
   Type argument_type(const Value& argument) const {
     const auto found = options_.shapes.find(argument.name);
     if (found == options_.shapes.end()) return argument.type;
-    const Type type = Type::tensor(argument.type.dtype(), found->second);
+    Type type = Type::tensor(argument.type.dtype(), found->second);
     if (!compatible(type, argument.type)) {
       fail(ErrorCode::kInvalidArgument, "input '{}': expected shape {}, got {}", argument.name,
            to_string(argument.type.shape()), to_string(found->second));
@@ -117,8 +118,9 @@ class Specialiser : private ir::Facts {
   // --- facts about the source's operands, read through their images ---
   const Image& image(const Value* value) const {
     const auto found = images_.find(value);
-    if (found == images_.end())
+    if (found == images_.end()) {
       fail(ErrorCode::kInvalidModel, "'{}' is used before it is defined", value->name);
+    }
     return found->second;
   }
   Type type_of(const Operand& operand) const override {
@@ -177,8 +179,9 @@ class Specialiser : private ir::Facts {
 
   void constant(const Operation& op) {
     const ir::ConstantPtr value = find_attribute(op.attributes, "val");
-    if (!value)
+    if (!value) {
       fail(ErrorCode::kInvalidModel, "const '{}': val: expected a value, got none", op.name());
+    }
     make_known(*op.outputs[0], value);
   }
 
@@ -228,7 +231,9 @@ class Specialiser : private ir::Facts {
     record.consulted.assign(record.operands.size(), false);
     for (size_t i = 0; i < record.operands.size(); ++i) {
       record.consulted[i] =
-          std::find(consulted_.begin(), consulted_.end(), record.operands[i]) != consulted_.end();
+          std::find(consulted_.begin(), consulted_.end(), record.operands[i]) != consulted_.end()
+              ? 1
+              : 0;
     }
   }
 
@@ -319,8 +324,9 @@ class Specialiser : private ir::Facts {
     for (const ir::Input& input : view.operation().inputs) {
       for (const Operand& operand : input.operands) {
         if (def.has_trait(ir::kTypeOnly) ? !type_of(operand).is_static()
-                                         : tensor_of(operand) == nullptr)
+                                         : tensor_of(operand) == nullptr) {
           return false;
+        }
       }
     }
     return true;
@@ -355,20 +361,23 @@ class Specialiser : private ir::Facts {
   // and one single-element operand that chooses between them: true the first, false the second.
   bool to_inline(const Operation& op, Block& to) {
     if (op.blocks.size() != 2 || !op.blocks[0]->arguments.empty() ||
-        !op.blocks[1]->arguments.empty())
+        !op.blocks[1]->arguments.empty()) {
       return false;
+    }
     if (op.inputs.size() != 1 || op.inputs[0].operands.size() != 1) return false;
     const Tensor* predicate = tensor_of(op.inputs[0].operands[0]);
-    if (predicate == nullptr || predicate->dtype() != DType::kBool || predicate->count() != 1)
+    if (predicate == nullptr || predicate->dtype() != DType::kBool || predicate->count() != 1) {
       return false;
+    }
     const Block& taken = *op.blocks[predicate->integer_at(0) != 0 ? 0 : 1];
     block(taken, to);
     if (taken.outputs.size() != op.outputs.size()) {
       fail(ErrorCode::kInvalidModel, "{} '{}': expected {} results, got {}", op.type, op.name(),
            taken.outputs.size(), op.outputs.size());
     }
-    for (size_t i = 0; i < op.outputs.size(); ++i)
+    for (size_t i = 0; i < op.outputs.size(); ++i) {
       images_[op.outputs[i].get()] = image(taken.outputs[i]);
+    }
     return true;
   }
 

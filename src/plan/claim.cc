@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ir/apart.h"
 #include "plan/lower.h"
 
 namespace mw::plan {
@@ -24,6 +25,11 @@ const ir::Operand& before_cast(const ir::Operand& operand) {
   const bool widens = source != nullptr && source->type.is_tensor() &&
                       (source->type.dtype() == DType::kF16 || source->type.dtype() == DType::kBF16);
   return widens ? x->operands[0] : operand;
+}
+
+bool is_apart(const ir::Value* value) {
+  return value->producer != nullptr &&
+         ir::find_attribute(value->producer->attributes, ir::kApart) != nullptr;
 }
 
 }  // namespace
@@ -63,7 +69,7 @@ ir::OpView Claim::view(const ir::Operation& op) const {
 
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   const ir::Value* value = operand.value;
-  if (value == nullptr || lowering_.where_.contains(value)) return nullptr;
+  if (value == nullptr || lowering_.where_.contains(value) || is_apart(value)) return nullptr;
   if (!lowering_.pending_.contains(value) && !lowering_.waiting_.contains(value)) return nullptr;
   const auto uses = lowering_.uses_.find(value);
   if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
@@ -80,7 +86,9 @@ Place Claim::result_for_view() {
   Place place = result();
   const ir::Operation* user = nullptr;
   const auto uses = lowering_.uses_.find(tail_);
-  if (uses != lowering_.uses_.end() && uses->second.size() == 1) user = uses->second[0].op;
+  if (uses != lowering_.uses_.end() && uses->second.size() == 1 && !is_apart(tail_)) {
+    user = uses->second[0].op;
+  }
   if (user == nullptr || lowering_.beyond_region(user)) return place;
   const Rules* rules = lowering_.request_.backend->find(user->type);
   if (rules == nullptr || !rules->view || user->input(rules->viewed) != tail_) return place;
@@ -175,7 +183,7 @@ std::optional<Weight> Claim::weight(std::string_view input) {
 // The only op that uses what result 0 has become so far; null when there are several or it leaves.
 const ir::Operation* Claim::sole_user() const {
   const auto uses = lowering_.uses_.find(tail_);
-  if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
+  if (uses == lowering_.uses_.end() || uses->second.size() != 1 || is_apart(tail_)) return nullptr;
   const ir::Operation* user = uses->second[0].op;
   if (user == nullptr || user->parent != &lowering_.block_ || user->outputs.size() != 1 ||
       lowering_.beyond_region(user)) {

@@ -40,6 +40,7 @@ std::shared_ptr<Plan> Lowering::run(bool wants_taps) {
   bind_arguments();
   for (const auto& op : block_.ops) operation(*op);
   finish_outputs();
+  write_in_place();
   return std::move(plan_);
 }
 
@@ -76,8 +77,10 @@ void Lowering::step_for(const ir::Operation& op, const ir::OpDef& def) {
     if (as_state_access(view, *rules)) return;
     if (rules->region && as_update(view, *rules)) return;
     if (rules->view && as_view(view, *rules)) return;
-    if (rules->row && as_rows(view, *rules)) return;
-    if (rules->waits && wait(op)) return;
+    if ((rules->row && as_rows(view, *rules)) || (rules->waits && wait(op))) {
+      if (waits_long(op)) compute(op.outputs[0].get());
+      return;
+    }
     if (rules->make && as_kernel(view, *rules)) return;
   }
   as_reference(view, rules);
@@ -220,7 +223,7 @@ Place Lowering::densely(const ir::Operand& wanted) {
     const auto copied = dense_.find(wanted.value);
     if (copied != dense_.end()) return copied->second;
   }
-  const Place copy = new_place(Buffer::Kind::kArena, found.place.dtype, found.place.shape);
+  Place copy = new_place(Buffer::Kind::kArena, found.place.dtype, found.place.shape);
   add_copy(found.place, copy);
   if (wanted.value != nullptr) dense_[wanted.value] = copy;
   return copy;

@@ -109,6 +109,10 @@ class Lowering {
   bool as_state_access(const ir::OpView& op, const Rules& rules);
   bool as_update(const ir::OpView& op, const Rules& rules);
   bool updates_state(const ir::OpView& op, int buffer);
+  // The buffer of the state that the value is written to; -1: of none.
+  [[nodiscard]] int state_to_get(const ir::Value* value) const;
+  // Steps that compute what is written to a state write it there themselves where they can.
+  void write_in_place();
   void protect(int buffer, size_t order);
   [[nodiscard]] bool used_after(const ir::Value* value, size_t order) const;
   [[nodiscard]] size_t order_of(const ir::Operation* op) const;
@@ -117,6 +121,8 @@ class Lowering {
   bool as_rows(const ir::OpView& op, const Rules& rules);
   void emit_rows(const ir::Value* wanted);
   bool wait(const ir::Operation& op);
+  // Whether the first use of the result is far below.
+  [[nodiscard]] bool waits_long(const ir::Operation& op) const;
   void emit(const ir::Operation& op);
   // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
   // computed, so that neither its evaluation nor a search through it recurses without bound.
@@ -169,6 +175,11 @@ class Lowering {
   // Values that lie in the memory of a state, by its buffer; and the ops that access the state.
   std::unordered_map<int, std::vector<const ir::Value*>> state_values_;
   std::unordered_map<int, std::vector<const ir::Operation*>> state_accesses_;
+  struct WriteBack {
+    int from = -1, state = -1;  // buffers
+    size_t step = 0;            // the copy
+  };
+  std::vector<WriteBack> write_backs_;           // of whole buffers
   std::vector<const ir::Value*> frozen_places_;  // frozen values that have got a place
   size_t region_end_ = std::numeric_limits<size_t>::max();
   bool moved_ = false;  // a value has got another place than it had at first

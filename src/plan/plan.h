@@ -69,8 +69,9 @@ struct Input {
   const ir::Value* value = nullptr;  // an argument, or for a nested block a value from outside
   Where where;
   bool is_state = false;
-  int state_buffer = -1;  // of a state whose steps use its memory directly
-  bool written = false;   // by such steps
+  int state_buffer = -1;          // of a state whose steps use its memory directly
+  std::vector<int> written_over;  // other buffers of kind kState with the same memory
+  bool written = false;           // by such steps
 };
 
 struct Output {

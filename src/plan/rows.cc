@@ -11,25 +11,14 @@ namespace {
 
 constexpr size_t kMaxMembers = 40;
 
-bool can_load(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF16:
-    case DType::kI32:
-    case DType::kBool:
-    case DType::kI8:
-    case DType::kU8:
-    case DType::kI16:
-    case DType::kU16:
-      return true;
-    default:
-      return false;
-  }
-}
-
 bool can_store(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kI32 ||
          dtype == DType::kBool;
+}
+
+bool can_load(DType dtype) {
+  return can_store(dtype) || dtype == DType::kI8 || dtype == DType::kU8 || dtype == DType::kI16 ||
+         dtype == DType::kU16;
 }
 
 Lane lane_of_dtype(DType dtype) {
@@ -83,7 +72,8 @@ class RowCluster : public RowBuilder {
   [[nodiscard]] bool walks_well(const Strides& strides) const;
   bool needed_outside(const ir::Value& value) const;
   void store(const ir::Value& value, int id);
-  void share_memory();
+  bool may_overwrite(size_t input, size_t output) const;
+  void share_memory(const std::vector<const ir::Value*>& stored);
   bool read_after(int value, int definition) const;
   void finish();
   void add_step();
@@ -259,26 +249,39 @@ bool RowCluster::read_after(int value, int definition) const {
   return false;
 }
 
-// A result may take the memory of an operand that no later instruction reads.
-void RowCluster::share_memory() {
+// Whether a result can be written over an operand, element by element.
+bool RowCluster::may_overwrite(size_t i, size_t o) const {
+  const auto& input = program_.inputs[i];
+  const auto& output = program_.outputs[o];
+  const bool alone =
+      std::count_if(program_.inputs.begin(), program_.inputs.end(),
+                    [&](const auto& other) { return other.ref.buffer == input.ref.buffer; }) == 1;
+  return alone && input.ref.offset == 0 && input.inner == 1 && output.inner == 1 &&
+         bit_width(input.dtype) == bit_width(output.dtype) && strides_[i] == output_strides_[o] &&
+         !read_after(input.value, output.value);
+}
+
+// A result may take the memory of an operand that no later instruction reads: of the state that it
+// is written to, or of an intermediate result.
+void RowCluster::share_memory(const std::vector<const ir::Value*>& stored) {
   std::vector<bool> given(program_.inputs.size(), false);
-  for (size_t o = 0; o < program_.outputs.size(); ++o) {
-    const auto& output = program_.outputs[o];
+  std::vector<Buffer>& buffers = lowering_.plan_->buffers;
+  const auto share = [&](size_t o, const auto& wanted) {
     for (size_t i = 0; i < program_.inputs.size(); ++i) {
-      const auto& input = program_.inputs[i];
-      const bool alone =
-          std::count_if(program_.inputs.begin(), program_.inputs.end(), [&](const auto& other) {
-            return other.ref.buffer == input.ref.buffer;
-          }) == 1;
-      if (given[i] || !alone || input.ref.offset != 0 || input.inner != 1 || output.inner != 1 ||
-          bit_width(input.dtype) != bit_width(output.dtype) || strides_[i] != output_strides_[o] ||
-          read_after(input.value, output.value)) {
-        continue;
-      }
+      const int buffer = program_.inputs[i].ref.buffer;
+      if (given[i] || !wanted(buffer) || !may_overwrite(i, o)) continue;
       given[i] = true;
-      lowering_.plan_->buffers[static_cast<size_t>(output.ref.buffer)].shares = input.ref.buffer;
-      break;
+      buffers[static_cast<size_t>(program_.outputs[o].ref.buffer)].shares = buffer;
+      return true;
     }
+    return false;
+  };
+  for (size_t o = 0; o < program_.outputs.size(); ++o) {
+    const int state = lowering_.state_to_get(stored[o]);
+    if (state >= 0 && share(o, [&](int buffer) { return buffer == state; })) continue;
+    (void)share(o, [&](int buffer) {
+      return buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;
+    });
   }
 }
 
@@ -349,7 +352,7 @@ void RowCluster::build() {
     }
   }
   finish();
-  share_memory();
+  share_memory(stored);
   add_step();
   for (const ir::Value* value : stored) lowering_.pending_.erase(value);
 }

@@ -6,6 +6,13 @@
 #include "plan/lower.h"
 
 namespace mw::plan {
+namespace {
+
+// Ops until the first use of a result from which on it is not put off to there: what it is computed
+// from would take memory meanwhile.
+constexpr size_t kLongWait = 64;
+
+}  // namespace
 
 size_t Lowering::order_of(const ir::Operation* op) const {
   while (op->parent != &block_) op = op->parent->parent;
@@ -19,6 +26,16 @@ bool Lowering::used_after(const ir::Value* value, size_t order) const {
   return std::any_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
     return use.op == nullptr || order_of(use.op) > order;
   });
+}
+
+bool Lowering::waits_long(const ir::Operation& op) const {
+  const auto uses = uses_.find(op.outputs[0].get());
+  if (uses == uses_.end()) return false;
+  size_t first = infos_.size();
+  for (const ir::Use& use : uses->second) {
+    if (use.op != nullptr) first = std::min(first, order_of(use.op));
+  }
+  return first > order_of(&op) + kLongWait;
 }
 
 bool Lowering::lies_in_state(const Where& where) const {
@@ -108,8 +125,59 @@ bool Lowering::as_state_access(const ir::OpView& op, const Rules& rules) {
       .written = true;
   if (lies_in_state(source) && source.place.ref.buffer == found->second) return true;
   protect(found->second, order_of(&operation));
-  add_copy(operand(data).place, state.place);
+  const Place from = operand(data).place;
+  const bool whole =
+      from.dense() && from.ref.offset == 0 &&
+      plan_->buffers[static_cast<size_t>(from.ref.buffer)].bytes == state.place.nbytes();
+  if (whole) write_backs_.push_back({from.ref.buffer, found->second, plan_->steps.size()});
+  add_copy(from, state.place);
   return true;
+}
+
+int Lowering::state_to_get(const ir::Value* value) const {
+  const auto uses = uses_.find(value);
+  if (uses == uses_.end()) return -1;
+  for (const ir::Use& use : uses->second) {
+    const Rules* rules = use.op == nullptr ? nullptr : request_.backend->find(use.op->type);
+    if (rules == nullptr || rules->writes.empty()) continue;
+    if (use.op->inputs[use.input].name != rules->data) continue;
+    const auto state = state_buffers_.find(use.op->input(rules->writes));
+    if (state != state_buffers_.end()) return state->second;
+  }
+  return -1;
+}
+
+// The result takes the memory of the state, and its copy becomes one from a place to itself. Until
+// the copy nothing else may see the state; afterwards both hold the same, until a later write.
+void Lowering::write_in_place() {
+  const auto touches = [](const std::vector<int>& list, int buffer) {
+    return std::find(list.begin(), list.end(), buffer) != list.end();
+  };
+  for (const WriteBack& back : write_backs_) {
+    Buffer& result = plan_->buffers[static_cast<size_t>(back.from)];
+    if (result.kind != Buffer::Kind::kArena || result.shares != back.state) continue;
+    size_t writers = 0, writer = 0, last = back.step;
+    for (size_t s = 0; s < plan_->steps.size(); ++s) {
+      const Step& step = plan_->steps[s];
+      if (touches(step.writes, back.from)) {
+        ++writers;
+        writer = s;
+      }
+      if (touches(step.reads, back.from)) last = std::max(last, s);
+    }
+    bool free = writers == 1 && writer < back.step;
+    for (size_t s = writer + 1; free && s <= last; ++s) {
+      const Step& step = plan_->steps[s];
+      if (s == back.step) continue;
+      free =
+          !touches(step.writes, back.state) && (s > back.step || !touches(step.reads, back.state));
+    }
+    if (!free) continue;
+    result.kind = Buffer::Kind::kState;
+    result.index = plan_->buffers[static_cast<size_t>(back.state)].index;
+    result.shares = -1;
+    plan_->inputs[static_cast<size_t>(result.index)].written_over.push_back(back.from);
+  }
 }
 
 // Whether the result of an update of a state's content goes back to that state and nowhere else,

@@ -118,8 +118,9 @@ struct Tokenizer::Impl {
     if (end_of_text_ids.empty()) {
       for (const std::string& token : text::well_known_end_of_text()) {
         const auto id = id_of(token);
-        if (id && std::binary_search(special_ids.begin(), special_ids.end(), *id))
+        if (id && std::binary_search(special_ids.begin(), special_ids.end(), *id)) {
           end_of_text_ids.push_back(*id);
+        }
       }
     }
     std::sort(end_of_text_ids.begin(), end_of_text_ids.end());

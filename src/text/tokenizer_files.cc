@@ -87,7 +87,7 @@ Json read_config(const fs::path& path) {
     return true;
   };
   const auto* begin = reinterpret_cast<const char*>(bytes.data());
-  const Json json = Json::parse(begin, begin + bytes.size(), shallow, /*allow_exceptions=*/false);
+  Json json = Json::parse(begin, begin + bytes.size(), shallow, /*allow_exceptions=*/false);
   file->check_intact();
   if (!json.is_object()) {
     fail(ErrorCode::kInvalidModel, "{}: expected a JSON object, got {}; mend or remove the file",
@@ -98,7 +98,7 @@ Json read_config(const fs::path& path) {
 
 fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   if (!named.empty()) {
-    const fs::path path = is_folder(named) ? named / kFileName : named;
+    fs::path path = is_folder(named) ? named / kFileName : named;
     if (is_there(path)) return path;
     fail(ErrorCode::kIo,
          "--tokenizer '{}': expected a tokenizer file or a folder with {}, found no '{}'",
@@ -111,9 +111,9 @@ fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
     return is_there(path);
   };
   if (is_folder(whole)) {
-    if (const fs::path inside = whole / kFileName; there(inside)) return inside;
+    if (fs::path inside = whole / kFileName; there(inside)) return inside;
   }
-  if (const fs::path beside = whole.parent_path() / kFileName; there(beside)) return beside;
+  if (fs::path beside = whole.parent_path() / kFileName; there(beside)) return beside;
   fail(ErrorCode::kIo,
        "'{}': tokenizer: expected a {} in the model's folder or beside it, found none (looked for "
        "{}); name the file with --tokenizer",
@@ -134,7 +134,7 @@ EndOfText end_of_text_in(const fs::path& folder) {
 }
 
 const std::vector<std::string>& well_known_end_of_text() {
-  static const std::vector<std::string> tokens = {
+  static const std::vector<std::string> kTokens = {
       "</s>",
       "<eos>",
       "<|endoftext|>",
@@ -151,7 +151,7 @@ const std::vector<std::string>& well_known_end_of_text() {
       "<｜end▁of▁sentence｜>",
       "[EOS]",
   };
-  return tokens;
+  return kTokens;
 }
 
 }  // namespace mw::text

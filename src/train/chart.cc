@@ -5,25 +5,31 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mw::train {
 namespace {
 
-constexpr double kWide = 720, kNarrow = 400, kHeight = 240, kLeft = 62, kRight = 16, kTop = 14,
-                 kBottom = 34;
+constexpr double kWide = 720, kNarrow = 400, kHeight = 250, kLeft = 62, kRight = 24, kTop = 14,
+                 kBottom = 44;
 constexpr size_t kMostPoints = 1200;
 
 struct Bounds {
-  double low = INFINITY, high = -INFINITY;
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
 
   void take(double value) {
     if (!std::isfinite(value)) return;
     low = std::min(low, value);
     high = std::max(high, value);
   }
+  // Room around the numbers; what is never negative gets no axis below zero, and a range of one
+  // number reaches to zero.
   void widen() {
-    const double room = high > low ? (high - low) * 0.05 : std::max(std::fabs(high) * 0.05, 1e-9);
-    low -= room;
+    const bool one = high == low;
+    if (one && high >= 0) low = 0;
+    const double room = high > low ? (high - low) * (one ? 0.25 : 0.05) : 0.5;
+    low = low >= 0 ? std::max(0.0, low - room) : low - room;
     high += room;
   }
 };
@@ -68,9 +74,10 @@ std::string axes(const Scale& scale) {
   for_each_tick(scale.x, scale.width < kWide ? 5 : 8, [&](double value) {
     if (value < 0 || value != std::floor(value)) return;
     svg += fmt::format(R"svg(<text class="tick mid" x="{:.1f}" y="{:.1f}">{:.0f}</text>)svg",
-                       scale.at_x(value), kHeight - 12, value);
+                       scale.at_x(value), kHeight - kBottom + 18, value);
   });
-  return svg;
+  return svg + fmt::format(R"svg(<text class="tick end" x="{:.1f}" y="{:.1f}">step</text>)svg",
+                           scale.width - kRight, kHeight - 6);
 }
 
 // Many points become the least and the largest of each stretch, so that no spike is lost.
@@ -91,20 +98,21 @@ std::vector<std::pair<double, double>> thinned(const Series& series) {
   return kept;
 }
 
+// A point whose neighbours are missing has no line through it and gets a dot in any case.
 std::string line(const Series& series, size_t index, const Scale& scale) {
   std::string path, dots;
-  bool pen_down = false;
-  for (const auto& [x, y] : thinned(series)) {
-    if (!std::isfinite(y)) {
-      pen_down = false;
-      continue;
-    }
-    path += fmt::format("{}{:.1f} {:.1f}", pen_down ? "L" : "M", scale.at_x(x), scale.at_y(y));
-    pen_down = true;
-    if (!series.dots) continue;
+  const auto points = thinned(series);
+  const auto drawn = [&](size_t i) { return i < points.size() && std::isfinite(points[i].second); };
+  for (size_t i = 0; i < points.size(); ++i) {
+    if (!drawn(i)) continue;
+    const auto& [x, y] = points[i];
+    const bool begins = i == 0 || !drawn(i - 1);
+    path += fmt::format("{}{:.1f} {:.1f}", begins ? "M" : "L", scale.at_x(x), scale.at_y(y));
+    if (!series.dots && !(begins && !drawn(i + 1))) continue;
     dots += fmt::format(
-        R"svg(<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="var(--series-{})"><title>{} at step {:.0f}: {:.4f}</title></circle>)svg",
-        scale.at_x(x), scale.at_y(y), index, escaped(series.name), x, y);
+        R"svg(<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="var(--series-{})"><title>{}{}step {:.0f}: {:.5g}</title></circle>)svg",
+        scale.at_x(x), scale.at_y(y), index, escaped(series.name),
+        series.name.empty() ? "" : " at ", x, y);
   }
   return fmt::format(R"svg(<path class="line{}" stroke="var(--series-{})" d="{}"/>{})svg",
                      series.faint ? " faint" : "", index, path, dots);
@@ -160,10 +168,11 @@ std::string chart(const std::string& title, const std::vector<Series>& series, b
   std::string lines;
   for (size_t i = 0; i < series.size(); ++i) lines += line(series[i], i, scale);
   return fmt::format(
-      R"svg(<figure><figcaption><h2>{}</h2><p class="legend">{}</p></figcaption>)svg"
+      R"svg(<figure{}><figcaption><h2>{}</h2><p class="legend">{}</p></figcaption>)svg"
       R"svg(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg></figure>)svg"
       "\n",
-      escaped(title), legend(series), scale.width, kHeight, escaped(title), axes(scale), lines);
+      wide ? R"svg( class="wide")svg" : "", escaped(title), legend(series), scale.width, kHeight,
+      escaped(title), axes(scale), lines);
 }
 
 }  // namespace mw::train

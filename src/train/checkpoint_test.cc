@@ -139,8 +139,32 @@ TEST(Report, is_one_page_without_anything_from_elsewhere) {
   EXPECT_EQ(html.find("nan"), std::string::npos);
   EXPECT_NE(html.find("&lt;model&gt;"), std::string::npos);
   EXPECT_NE(html.find("To be &amp; </b>or &lt;b&gt;"), std::string::npos);
-  EXPECT_NE(html.find("validation at step 2000: 1.2500"), std::string::npos);
+  EXPECT_NE(html.find("validation at step 2000: 1.25<"), std::string::npos);
   EXPECT_LT(html.size(), 200'000U);
+}
+
+size_t occurrences(const std::string& html, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = html.find(part); at != std::string::npos; at = html.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST(Report, draws_a_point_where_there_is_no_line) {
+  Report report;
+  StepRecord record;
+  record.step = 1;
+  record.loss = record.grad_norm = 2;
+  record.learning_rate = 0;  // a range of nothing
+  report.records = {record};
+  const std::string html = html_of(report);
+  EXPECT_EQ(occurrences(html, "<svg"), 3U);
+  EXPECT_EQ(occurrences(html, "<circle"), 3U);
+  EXPECT_EQ(occurrences(html, ">step</text>"), 3U);
+  EXPECT_EQ(html.find("nan"), std::string::npos);
+  EXPECT_EQ(html.find("inf"), std::string::npos);
+  EXPECT_EQ(html.find(">-"), std::string::npos);  // a label below zero
+  EXPECT_EQ(html.find("each step"), std::string::npos);
+  EXPECT_EQ(occurrences(html_of(Report()), "<svg"), 0U);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "train/checksum.h"
+#include "train/splitmix.h"
 
 namespace mw::train {
 namespace {
@@ -149,14 +150,6 @@ class Arrays : public Dataset {
   TensorMap tensors_;
   int64_t examples_ = -1;
 };
-
-// Steele, Lea and Flood 2014: splitmix64.
-uint64_t next_random(uint64_t& state) {
-  uint64_t z = (state += 0x9E3779B97F4A7C15ULL);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-  return z ^ (z >> 31);
-}
 
 }  // namespace
 

@@ -5,12 +5,12 @@
 #include <map>
 
 #include "base/error.h"
+#include "ir/op_pairs.h"
 #include "ops/expr.h"
 
 namespace mw::train {
 namespace {
 
-using ir::Operation;
 using ir::Value;
 
 bool is_one_number(const Tensor& tensor) {
@@ -25,7 +25,7 @@ class Lifter {
   Lifter(const ir::Function& source, const ir::Catalog& catalog, DType dtype)
       : catalog_(catalog), dtype_(dtype) {
     lifted_.function = ir::clone(source);
-    pair_ops(source.body, lifted_.function->body);
+    copies_ = ir::pair_ops(source.body, lifted_.function->body);
     uses_ = ir::uses_in(lifted_.function->body);
   }
 
@@ -35,18 +35,6 @@ class Lifter {
   }
 
  private:
-  // A clone has the same ops in the same order.
-  void pair_ops(const ir::Block& source, const ir::Block& copy) {
-    auto other = copy.ops.begin();
-    for (const auto& op : source.ops) {
-      copies_[op.get()] = other->get();
-      for (size_t i = 0; i < op->blocks.size(); ++i) {
-        pair_ops(*op->blocks[i], *(*other)->blocks[i]);
-      }
-      ++other;
-    }
-  }
-
   void add(const Candidate& candidate) {
     const ir::ConstantPtr constant = ir::constant_of(candidate.op->outputs[0].get());
     if (constant == nullptr || !constant->is_tensor() || !is_float(constant->type().dtype())) {
@@ -69,7 +57,7 @@ class Lifter {
         by_blob_[key] = lifted_.parameters.size();
       }
     }
-    if (uses.size() > 1 && is_one_number(constant->value())) {
+    if (uses.size() > 1 && !candidate.whole && is_one_number(constant->value())) {
       for (size_t i = 0; i < uses.size(); ++i) {
         make(candidate, *constant, i == 0 ? "" : fmt::format("_use{}", i));
         lifted_.parameters.back().use = static_cast<int64_t>(i);
@@ -127,7 +115,7 @@ class Lifter {
   const ir::Catalog& catalog_;
   DType dtype_;
   Lifted lifted_;
-  std::map<const Operation*, Operation*> copies_;
+  ir::OpPairs copies_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
   std::map<std::pair<std::string, uint64_t>, size_t> by_blob_;
   std::map<std::string, Value*> reads_;

@@ -18,6 +18,7 @@ namespace mw::train {
 struct Candidate {
   const ir::Operation* op = nullptr;
   std::string name;
+  bool whole = false;  // one parameter whatever its numbers are
 };
 
 struct Lifted {
@@ -26,7 +27,7 @@ struct Lifted {
     std::string state;  // the argument that holds it
     Shape shape;
     DType stored = DType::kF32;
-    Tensor initial;                            // in the dtype of the states
+    Tensor initial;  // in the dtype of the states; whoever makes the states takes it
     std::vector<const ir::Operation*> consts;  // of the source, all that show this parameter
     int64_t use = -1;  // the use of the const that this is the parameter of; -1: all
   };

@@ -13,7 +13,6 @@ namespace mw::train {
 class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
-  [[nodiscard]] virtual std::string name() const = 0;
   // States per parameter, of its shape, zero at first.
   [[nodiscard]] virtual std::vector<std::string> moments() const = 0;
   // Numbers that depend on the step (1 for the first), beside the learning rate: inputs of the

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "train/chart.h"
 
@@ -46,6 +48,7 @@ figcaption { display: flex; flex-wrap: wrap; justify-content: space-between; gap
 svg { display: block; width: 100%; height: auto; margin-top: .5rem; }
 .rule { stroke: var(--rule); }
 .tick { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
+@media (max-width: 40rem) { .wide .tick { font-size: 17px; } }
 .end { text-anchor: end; }
 .mid { text-anchor: middle; }
 .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
@@ -88,12 +91,18 @@ Series smoothed(const std::string& name, const Series& raw) {
   return series;
 }
 
-std::string loss_chart(const std::vector<StepRecord>& records) {
+// Of a short run the mean would be the line itself.
+std::string loss_chart(const std::vector<StepRecord>& records, const std::string& name) {
+  constexpr size_t kShort = 100;
   Series each = series_of("each step", records, &StepRecord::loss);
   each.faint = true;
+  Series training = smoothed(name, each);
+  if (each.points.size() < kShort) {
+    training.points = std::exchange(each.points, {});
+  }
   Series valid = series_of("validation", records, &StepRecord::valid_loss);
   valid.dots = valid.points.size() <= 200;
-  return chart("Loss", {each, smoothed("training", each), valid}, true);
+  return chart("Loss", {each, training, valid}, true);
 }
 
 std::string samples_of(const std::vector<Report::Sample>& samples) {
@@ -126,8 +135,9 @@ std::string html_of(const Report& report) {
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
          escaped(report.title) + "</title>\n<style>" + kStyle + "</style>\n</head>\n<body>\n<h1>" +
          escaped(report.title) + "</h1>\n<p class=\"subtitle\">" + escaped(report.subtitle) +
-         "</p>\n<dl class=\"facts\">\n" + facts + "</dl>\n" + loss_chart(records) +
-         samples_of(report.samples) + "<div class=\"pair\">\n" +
+         "</p>\n<dl class=\"facts\">\n" + facts + "</dl>\n" +
+         loss_chart(records, report.loss_name) + samples_of(report.samples) +
+         "<div class=\"pair\">\n" +
          chart("Learning rate", {series_of("", records, &StepRecord::learning_rate)}, false) +
          chart("Gradient norm", {series_of("", records, &StepRecord::grad_norm)}, false) +
          "</div>\n" + settings_of(report.settings) + "</body>\n</html>\n";

@@ -14,6 +14,7 @@ struct Report {
   std::string subtitle;                                    // "finished after 1,000 steps"
   std::vector<std::pair<std::string, std::string>> facts;  // large, at the top
   std::vector<std::pair<std::string, std::string>> settings;  // a table
+  std::string loss_name = "training";                         // of the loss of the steps
   std::vector<StepRecord> records;
   struct Sample {
     std::string heading, prompt, text;

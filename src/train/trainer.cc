@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "passes/expand.h"
 #include "passes/precision.h"
+#include "train/memory.h"
 
 namespace mw::train {
 namespace {
@@ -38,9 +39,9 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   recipe_.wrt_inputs = options_.settings.wrt_inputs;
   recipe_.dtype = options_.dtype;
   std::map<std::string, std::shared_ptr<ir::StateCell>> cells;
-  for (const auto& parameter : lifted_.parameters) {
+  for (auto& parameter : lifted_.parameters) {
     auto cell = std::make_shared<ir::StateCell>();
-    cell->value = parameter.initial;
+    cell->value = std::move(parameter.initial);
     cells[parameter.state] = std::move(cell);
     for (const std::string& moment : rule_->moments()) {
       auto zeros = std::make_shared<ir::StateCell>();
@@ -101,11 +102,67 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   exec::SessionOptions session;
   session.threads = options_.threads;
   session.naive = options_.settings.naive || options_.dtype == DType::kF64;
-  session.profile = options_.profile;
   session.files = options_.files;
+  limit_memory(kind, session);
   engine.session = std::make_unique<exec::Session>(*engine.signature, specialiser,
                                                    *options_.catalog, options_.backend, session);
   return engine;
+}
+
+void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
+  const uint64_t limit = options_.settings.memory;
+  if (limit == 0 ||
+      (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients)) {
+    return;
+  }
+  if (session.naive || options_.backend == nullptr) {
+    fail(ErrorCode::kInvalidArgument,
+         "memory: expected no limit where a program is computed op by op (naive, or in fp64), got "
+         "{} bytes",
+         limit);
+  }
+  session.plan_cache = 1;  // batches of other shapes take over the memory
+  session.refine = [this, kind, limit](std::unique_ptr<ir::Function> function,
+                                       const exec::Planner& planner) {
+    if (kind == Kind::kAccumulate) {
+      const Engine& update = engine(Kind::kApply);
+      std::map<std::string, Shape> scalars;
+      for (const auto& argument : update.signature->body.arguments) {
+        if (argument->type.is_tensor()) scalars[argument->name] = {};
+      }
+      update.session->prepare(scalars);
+    }
+    return within_memory(std::move(function), {limit, bytes_beside(kind)}, *options_.catalog,
+                         *options_.backend, planner);
+  };
+}
+
+uint64_t Trainer::bytes_beside(Kind kind) const {
+  uint64_t bytes = 0;
+  for (const auto& [name, cell] : states_.cells()) {
+    bytes += static_cast<uint64_t>(cell->value.nbytes());
+  }
+  if (kind == Kind::kGradients) {
+    for (const auto& parameter : lifted_.parameters) {
+      bytes += static_cast<uint64_t>(cell(parameter.state).nbytes());
+    }
+  }
+  const auto update = engines_.find(Kind::kApply);
+  if (kind == Kind::kAccumulate && update != engines_.end() && update->second.session) {
+    bytes += update->second.session->arena_bytes();
+  }
+  return bytes;
+}
+
+uint64_t Trainer::step_bytes() const {
+  uint64_t largest = 0;
+  for (const auto& [kind, engine] : engines_) {
+    if (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients) continue;
+    if (engine.session == nullptr || engine.session->arena_bytes() == 0) continue;
+    const uint64_t arena = engine.session->arena_bytes();
+    largest = std::max(largest, arena + engine.session->weight_bytes_held() + bytes_beside(kind));
+  }
+  return largest;
 }
 
 // A model's own states (a cache) are empty at the beginning of every batch.
@@ -225,14 +282,24 @@ const Tensor& Trainer::master(const Lifted::Parameter& parameter) const {
   return cell(parameter.state);
 }
 
-void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
+void Trainer::check_master(const Lifted::Parameter& parameter, const Tensor& value) {
   if (value.shape() != parameter.shape || !is_float(value.dtype())) {
     fail(ErrorCode::kInvalidArgument, "parameter '{}': expected floats of shape {}, got {} {}",
          parameter.name, to_string(parameter.shape), name_of(value.dtype()),
          to_string(value.shape()));
   }
+}
+
+void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
+  check_master(parameter, value);
   Tensor kept = value.to(options_.dtype);
   cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);
+}
+
+uint64_t Trainer::weight_bytes_held() const {
+  uint64_t bytes = 0;
+  for (const auto& [kind, engine] : engines_) bytes += engine.session->weight_bytes_held();
+  return bytes;
 }
 
 TensorMap Trainer::state() const {
@@ -276,22 +343,6 @@ void Trainer::load_state(const TensorMap& state) {
       cell(moment_name(parameter, moment)) = value.to(options_.dtype).clone();
     }
   }
-}
-
-uint64_t Trainer::state_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& [name, cell] : states_.cells()) {
-    bytes += static_cast<uint64_t>(cell->value.nbytes());
-  }
-  return bytes;
-}
-
-exec::Profile Trainer::profile() {
-  exec::Profile total;
-  for (auto& [kind, engine] : engines_) {
-    for (const auto& row : engine.session->profile().rows) total.add(row);
-  }
-  return total;
 }
 
 }  // namespace mw::train

@@ -18,7 +18,6 @@ struct TrainerOptions {
   const ir::Catalog* catalog = nullptr;
   const plan::Backend* backend = nullptr;
   int threads = 0;
-  bool profile = false;
   DType dtype = DType::kF32;
   std::vector<std::shared_ptr<const MappedFile>> files;
 };
@@ -46,12 +45,16 @@ class Trainer {
   // The master itself, not a copy.
   [[nodiscard]] const Tensor& master(const Lifted::Parameter& parameter) const;
   void set_master(const Lifted::Parameter& parameter, const Tensor& value);
+  // Throws what set_master would.
+  static void check_master(const Lifted::Parameter& parameter, const Tensor& value);
   // Masters as "NAME", moments as "NAME.MOMENT", the step as "step" (int32).
   [[nodiscard]] TensorMap state() const;
   void load_state(const TensorMap& state);
   [[nodiscard]] int64_t steps_done() const { return step_; }
-  [[nodiscard]] uint64_t state_bytes() const;
-  [[nodiscard]] exec::Profile profile();
+  // What the largest step so far takes, counted as in StudentOptions::memory; 0 before the first.
+  [[nodiscard]] uint64_t step_bytes() const;
+  // Of all programs made so far.
+  [[nodiscard]] uint64_t weight_bytes_held() const;
 
  private:
   struct Engine {
@@ -62,6 +65,10 @@ class Trainer {
   Engine& engine(Kind kind);
   void run(Kind kind, const TensorMap& inputs);
   void clear_model_states();
+  void limit_memory(Kind kind, exec::SessionOptions& session);
+  // What there is beside the working memory and the constants of a program: states, gradients that
+  // are results, and the working memory of the update that follows an accumulation.
+  [[nodiscard]] uint64_t bytes_beside(Kind kind) const;
   [[nodiscard]] TensorMap with_rates(TensorMap inputs) const;
   [[nodiscard]] double number(Kind kind, const char* name);
   StepResult finish(double loss, double count, double norm);

@@ -92,7 +92,8 @@ class DecoderLayer(nn.Module):
             keys[:, :, begin : begin + time] = k
             values[:, :, begin : begin + time] = v
             k, v = keys[:, :, : begin + time], values[:, :, : begin + time]
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=True)
+        grouped = self.heads != self.kv_heads
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=grouped)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         y = self.norm2(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))

@@ -1,4 +1,6 @@
 // Fuzzer: hostile MIL either parses or throws mw::Error, and what parses prints to a fixpoint.
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const char* version : {"1.0", "1.3"}) {
     const std::string once = text::print(*program, {.version = version});
     const std::string twice = text::print(*text::parse(once), {.version = version});
-    if (once != twice) throw std::logic_error("not a fixpoint:\n" + once + "\nthen:\n" + twice);
+    if (once != twice)
+      throw std::logic_error(fmt::format("not a fixpoint:\n{}\nthen:\n{}", once, twice));
   }
   return 0;
 }

@@ -207,6 +207,7 @@ class Parser {
     } while (in_.accept(','));
     in_.expect(')', "after the arguments of", op.type);
     std::vector<std::string_view> names;
+    names.reserve(op.inputs.size());
     for (const Input& input : op.inputs) names.push_back(input.name);
     reject_duplicates(start, "argument", std::move(names));
   }

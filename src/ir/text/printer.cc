@@ -284,8 +284,10 @@ class Printer {
   }
 
   template <class Item, class Name>
-  std::vector<const Item*> by_name(const std::vector<Item>& items, const Name& name) const {
+  [[nodiscard]] std::vector<const Item*> by_name(const std::vector<Item>& items,
+                                                 const Name& name) const {
     std::vector<const Item*> sorted;
+    sorted.reserve(items.size());
     for (const Item& item : items) sorted.push_back(&item);
     if (options_.sort_arguments) {
       std::stable_sort(sorted.begin(), sorted.end(),

@@ -34,8 +34,9 @@ std::vector<Type> infer(const OpView& op) {
 
 void evaluate(Eval& e) {
   const Tensor& pred = e.in("pred");
-  if (pred.count() != 1)
+  if (pred.count() != 1) {
     e.reject("pred", "expected one bool, got shape {}", to_string(pred.shape()));
+  }
   std::vector<Datum> outputs = e.run_block(pred.integer_at(0) != 0 ? 0 : 1, {});
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Type got = type_of_datum(outputs[i], e.result_type(i));

@@ -191,8 +191,9 @@ void evaluate_list_scatter(Eval& e) {
   const auto* from = static_cast<const char*>(value.raw());
   for (const int64_t index : integers_of(e.in("indices"))) {
     Tensor item(value.dtype(), shape);
-    if (item.nbytes() > 0)
+    if (item.nbytes() > 0) {
       std::memcpy(item.mutable_raw(), from, static_cast<size_t>(item.nbytes()));
+    }
     from += item.nbytes();
     put(e, "indices", items, index, std::move(item));
   }

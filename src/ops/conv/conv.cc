@@ -95,7 +95,7 @@ Type infer_quantized(const OpView& op) {
   if (type != "linear") op.reject("quantization_type", "expected 'linear', got '{}'", type);
   const int64_t bits = op.integer("nbits");
   if (bits < 1 || bits > 8) op.reject("nbits", "expected a value in [1, 8], got {}", bits);
-  const Type result = infer(op);
+  Type result = infer(op);
   for (const char* input : {"quant_scale", "quant_bias"}) {
     expect_float(op, input);
     const Shape shape = op.shape(input), weight = op.shape("weight");
@@ -146,7 +146,7 @@ void quantized_rule(Vjp& v) {
   const Expr numbers = as(operand(v, "weight"), v.dtype("x"));
   const auto per_channel = [&](const char* input) {
     const Expr value = operand(v, input);
-    const Shape shape = value.shape();
+    const Shape& shape = value.shape();
     Shape column(numbers.shape().size(), 1);
     column[0] = count_of(shape);
     return reshape(value, column);

@@ -107,6 +107,7 @@ std::vector<Phase> phases_of(const Window& w) {
     found.taps.push_back({t, (phase - at) / w.stride});
   }
   std::vector<Phase> result;
+  result.reserve(phases.size());
   for (auto& [phase, found] : phases) result.push_back(std::move(found));
   return result;
 }

@@ -51,6 +51,8 @@ OP_CASES(relu) {
 OP_CASES(relu6) {
   add("range", {{"x", values({-1, 0, 3, 6, 7, kInf, kNaN}, {7})}})
       .expect({values({0, 0, 3, 6, 6, 6, kNaN}, {7})});
+  add("finite", {{"x", values({-1, 0.5, 3, 5, 6, 7}, {2, 3})}})
+      .expect({values({0, 0.5, 3, 5, 6, 6}, {2, 3})});
   reject("integers", {{"x", ints({1})}}, "x: expected a float dtype, got int32");
 }
 
@@ -128,6 +130,9 @@ OP_CASES(sigmoid_hard) {
   add("range",
       {{"x", values({-9, -1, 0, 1, 9, kNaN}, {6})}, {"alpha", number(0.25)}, {"beta", number(0.5)}})
       .expect({values({0, 0.25, 0.5, 0.75, 1, kNaN}, {6})});
+  add("finite",
+      {{"x", values({-9, -1, 0, 1, 2, 9}, {2, 3})}, {"alpha", number(0.25)}, {"beta", number(0.5)}})
+      .expect({values({0, 0.25, 0.5, 0.75, 1, 1}, {2, 3})});
   reject("beta of two", {{"x", number(1)}, {"alpha", number(1)}, {"beta", values({1, 2}, {2})}},
          "beta: expected one number, got shape [2]");
 }
@@ -159,6 +164,9 @@ OP_CASES(clip) {
   const Tensor x = values({-9, -1, 0.5, 2, 9, kNaN}, {2, 3});
   add("range", {{"x", x}, {"alpha", number(-1)}, {"beta", number(2)}})
       .expect({values({-1, -1, 0.5, 2, 2, kNaN}, {2, 3})});
+  add("finite",
+      {{"x", values({-9, 0, 0.5, 1, 1.5, 9}, {3, 2})}, {"alpha", number(-1)}, {"beta", number(2)}})
+      .expect({values({-1, 0, 0.5, 1, 1.5, 2}, {3, 2})});
   add("no upper bound", {{"x", x}, {"alpha", number(0)}, {"beta", number(kInf)}})
       .expect({values({0, 0, 0.5, 2, 9, kNaN}, {2, 3})});
   add("crossed bounds give beta", {{"x", x}, {"alpha", number(3)}, {"beta", number(1)}})
@@ -171,6 +179,8 @@ OP_CASES(clip) {
 OP_CASES(threshold) {
   add("floats", {{"x", values({-9, 0.5, 3, kNaN}, {4})}, {"alpha", number(0.75)}})
       .expect({values({0.75, 0.75, 3, kNaN}, {4})});
+  add("on both sides", {{"x", values({-9, 0.5, 3, 1}, {2, 2})}, {"alpha", number(0.75)}})
+      .expect({values({0.75, 0.75, 3, 1}, {2, 2})});
   add("integers", {{"x", ints({-9, 3})}, {"alpha", integer(1)}}).expect({ints({1, 3})});
 }
 

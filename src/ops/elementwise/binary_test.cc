@@ -212,6 +212,9 @@ OP_CASES(select) {
       .expect({values({1, 6, 7, 4}, {2, 2})});
   add("one condition for all", {{"cond", flag(false)}, {"a", a}, {"b", number(9)}})
       .expect({values({9, 9, 9, 9}, {2, 2})});
+  add("a number for all that is not chosen",
+      {{"cond", bools({1, 0, 0, 1}, {2, 2})}, {"a", a}, {"b", number(9)}})
+      .expect({values({1, 9, 9, 4}, {2, 2})});
   add("a condition per row", {{"cond", bools({1, 0}, {2, 1})}, {"a", number(0)}, {"b", b}})
       .expect({values({0, 0, 7, 8}, {2, 2})});
   add("the condition is the largest",

@@ -92,8 +92,9 @@ plan::RowRule with_epsilon(RowOp code) {
 // Instructions with alpha, or alpha and beta, as immediate numbers.
 plan::RowRule with_parameters(RowOp code, bool has_beta) {
   return {[has_beta](const OpView& op) -> std::optional<RowDomain> {
-            if (!parameter(op, "alpha") || (has_beta && !parameter(op, "beta")))
+            if (!parameter(op, "alpha") || (has_beta && !parameter(op, "beta"))) {
               return std::nullopt;
+            }
             return on_floats(op);
           },
           [code, has_beta](RowBuilder& b, const OpView& op) {

@@ -100,6 +100,7 @@ OP_CASES(atanh) {
 OP_CASES(ceil) {
   add("signs", {{"x", values({-1.5, -0.25, 0, 0.25, 2, kInf}, {6})}})
       .expect({values({-1, 0, 0, 1, 2, kInf}, {6})});
+  add("finite", {{"x", values({-1.5, 0.25}, {2})}}).expect({values({-1, 1}, {2})});
   rejects_integers(*this);
 }
 
@@ -141,6 +142,7 @@ OP_CASES(exp2) {
 OP_CASES(floor) {
   add("signs", {{"x", values({-1.5, -0.25, 0, 0.25, 2, -kInf}, {6})}})
       .expect({values({-2, -1, 0, 0, 2, -kInf}, {6})});
+  add("finite", {{"x", values({-1.5, 0.25}, {2})}}).expect({values({-2, 0}, {2})});
   rejects_integers(*this);
 }
 
@@ -219,6 +221,7 @@ OP_CASES(rsqrt) {
 OP_CASES(sign) {
   add("signs", {{"x", values({-kInf, -0.5, 0, 3, kNaN}, {5})}})
       .expect({values({-1, -1, 0, 1, kNaN}, {5})});
+  add("finite", {{"x", values({-1.5, 0.25}, {2})}}).expect({values({-1, 1}, {2})});
   add("integers", {{"x", ints({-7, 0, 9})}}).expect({ints({-1, 0, 1})});
 }
 
@@ -267,6 +270,7 @@ OP_CASES(cast) {
   add("float to bool", {{"x", x}, {"dtype", text("bool")}}).expect({bools({1, 0, 1, 1}, {2, 2})});
   add("float to fp16", {{"x", x}, {"dtype", text("fp16")}})
       .expect({values({-1.75, 0, 0.5, 3.25}, {2, 2}).to(DType::kF16)});
+  add("fp64 stays", {{"x", x}, {"dtype", text("fp64")}}).only({DType::kF64}).expect({x});
   add("beyond the range", {{"x", values({-1e4, 1e4}, {2})}, {"dtype", text("uint8")}})
       .expect({ints({0, 255}, {2}, DType::kU8)});
   add("int to fp32", {{"x", ints({-2, 7})}, {"dtype", text("fp32")}})

@@ -9,7 +9,7 @@ namespace {
 
 // Elements to cut off before and after an axis.
 std::vector<int64_t> edges(const OpView& op, std::string_view input, int64_t extent) {
-  const std::vector<int64_t> cut = op.ints(input);
+  std::vector<int64_t> cut = op.ints(input);
   if (cut.size() != 2) op.reject(input, "expected 2 values, got {}", cut.size());
   for (const int64_t value : cut) {
     if (value < 0 || value > 0x7fffffff) {

@@ -201,90 +201,56 @@ void evaluate(Eval& e) {
 }
 
 // --- gradient --------------------------------------------------------------------------------
-// A crop is rows^T x columns, where rows [h, target h] and columns hold what each element counts
-// at each sample. Boxes are inputs, so both are computed.
+// A crop is rows^T x columns, where rows [target h, h] and columns hold what each element counts at
+// each sample. Boxes are inputs: where their samples lie, a crop of an image of coordinates tells.
 
-struct Axis {
-  int64_t extent, target;
-  Expr start, end;  // [boxes, 1]
-};
-
-// positions() in MIL ops: [boxes, target].
-Expr sample_positions(Sampling sampling, Axis axis) {
-  Expr start = axis.start, end = axis.end;
-  if (sampling == Sampling::kUnalignCorners) {
-    const Expr forwards = start <= end;
-    start = select(forwards, start, 0.0);
-    end = select(forwards, end, static_cast<double>(axis.extent - 1));
+// [boxes, 2, target h, target w]: 1 + the row and 1 + the column of each sample; 0 outside.
+Expr sampled_coordinates(const Vjp& v, const Expr& boxes, DType wide) {
+  const int64_t height = v.shape("x")[2], width = v.shape("x")[3];
+  Tensor image(DType::kF64, {1, 2, height, width});
+  for (int64_t i = 0; i < height * width; ++i) {
+    const int64_t row = i / width, column = i % width;
+    image.set_number(i, static_cast<double>(1 + row));
+    image.set_number(height * width + i, static_cast<double>(1 + column));
   }
-  const Expr length =
-      start.op("maximum", {{"y", end.value()}}) - start.op("minimum", {{"y", end.value()}});
-  const bool ends_coincide =
-      sampling == Sampling::kStrictAlignCorners || sampling == Sampling::kAlignCorners;
-  // grid_point() is linear in the length, but for its bound.
-  Tensor slopes(DType::kF64, {1, axis.target}), shifts(DType::kF64, {1, axis.target});
-  for (int64_t i = 0; i < axis.target; ++i) {
-    const double at_two = grid_point(sampling, 2, axis.target, i);
-    const double slope = grid_point(sampling, 3, axis.target, i) - at_two;
-    slopes.set_number(i, slope);
-    shifts.set_number(i, ends_coincide ? 0 : at_two - slope);
+  std::vector<Argument> arguments =
+      same_inputs(v, {"target_height", "target_width", "normalized_coordinates", "spatial_scale",
+                      "box_coordinate_mode", "sampling_mode"});
+  const Shape& shape = boxes.shape();
+  if (has_roi(v)) {
+    // Without the index of an image: there is one.
+    const Shape four{shape[0], 1, 4, 1, 1};
+    arguments.emplace_back("roi", slice(boxes, {0, 0, shape[2] - 4, 0, 0}, four).value());
+  } else {
+    const std::vector<int64_t> first(static_cast<size_t>(shape[0]), 0);
+    arguments.emplace_back("boxes", boxes.value());
+    arguments.emplace_back("box_indices", integers(v.builder(), first, {shape[0]}).value());
   }
-  Expr distance =
-      (sampling == Sampling::kOffsetCorners ? length.op("maximum", {length.number("y", 1)})
-                                            : length) *
-      constant_like(length, slopes);
-  if (sampling != Sampling::kOffsetCorners) {
-    distance = distance + constant_like(length, shifts);
-    distance = distance.op("maximum", {distance.number("y", 0)});
-    distance = distance.op("minimum", {{"y", length.value()}});
-  }
-  const Expr within = select(start <= end, start + distance, start - distance);
-  return select(equal(distance, length), end, within);
+  const Expr seen = Expr(v.builder(), v.builder().constant(Constant::tensor(image.to(wide))))
+                        .op("crop_resize", arguments);
+  const Shape& y = seen.shape();
+  return reshape(seen, {shape[0], 2, y[y.size() - 2], y[y.size() - 1]});
 }
 
-// Flags, [boxes, target].
-Expr inside(const Axis& axis, const Expr& at) {
-  const Expr below = at <= static_cast<double>(axis.extent - 1);
-  return (at >= 0.0).op("logical_and", {{"y", below.value()}});
+Expr largest(const Expr& x, int64_t axis) {
+  return x.op("reduce_max", {{"axes", std::vector<int64_t>{axis}}, {"keep_dims", true}});
 }
 
-// [boxes, target, extent]: linear between the elements, nothing outside of them.
-Expr shares(const Axis& axis, const Expr& at) {
-  Tensor before(DType::kF64, {1, 1, axis.extent}), after(DType::kF64, {1, 1, axis.extent});
-  for (int64_t i = 0; i < axis.extent; ++i) {
-    before.set_number(i, static_cast<double>(i - 1));
-    after.set_number(i, static_cast<double>(i + 1));
-  }
-  const Shape column{at.shape()[0], axis.target, 1};
-  const Expr seen = reshape(at, column);
-  const Expr rising = seen - constant_like(at, before), falling = constant_like(at, after) - seen;
-  const Expr share = rising.op("minimum", {{"y", falling.value()}}).op("relu");
-  return select(reshape(inside(axis, at), column), share, 0.0);
-}
-
-Axis axis_of_boxes(const Vjp& v, const Expr& boxes, size_t which) {
-  const CoordinateMode mode = coordinate_mode_of(v);
-  const int64_t extent = v.shape("x")[2 + which], count = boxes.shape()[0];
-  const int64_t first = boxes.shape()[1] - 4 + ((which == 0) == mode.height_first ? 0 : 1);
-  const bool normalized = v.flag("normalized_coordinates");
-  const double unit =
-      v.number("spatial_scale") * (normalized ? static_cast<double>(extent - 1) : 1);
-  const auto edge = [&](int64_t at) {
-    const Expr value = slice(boxes, {0, at}, {count, 1});
-    return unit == 1 ? value : value * unit;
-  };
-  const Expr a = edge(first), b = edge(first + 2);
-  const int64_t target = v.out()->type.shape()[v.out()->type.shape().size() - 2 + which];
-  if (mode.corners) return {extent, target, a, b};
-  return {extent, target, a - b * 0.5, a + b * 0.5};
+// [boxes, 1, target, extent]: linear between the elements, nothing outside of them. `at` [boxes, 1,
+// target, 1] counts from 1.
+Expr shares(const Expr& at, int64_t extent) {
+  Tensor after(DType::kF64, {1, 1, 1, extent});
+  for (int64_t i = 0; i < extent; ++i) after.set_number(i, static_cast<double>(i + 2));
+  const Expr falling = constant_like(at, after) - at, rising = 2.0 - falling;
+  return falling.op("minimum", {{"y", rising.value()}}).op("relu");
 }
 
 // Which image each box is of, as int32; nullopt: all of them.
 std::optional<Expr> images_of_boxes(const Vjp& v, const Expr& boxes) {
   const int64_t count = boxes.shape()[0];
   if (has_roi(v)) {
-    if (boxes.shape()[1] == 4) return std::nullopt;
-    return as(reshape(slice(boxes, {0, 0}, {count, 1}), {count}), DType::kI32);
+    if (boxes.shape()[2] == 4) return std::nullopt;
+    return as(reshape(slice(boxes, {0, 0, 0, 0, 0}, {count, 1, 1, 1, 1}), {count}), DType::kI32);
   }
   if (v.has("box_indices")) return operand(v, "box_indices");
   std::vector<int64_t> each(static_cast<size_t>(count));
@@ -300,26 +266,24 @@ void rule(Vjp& v) {
   }
   const Expr g = grad(v);
   if (count_of(g.shape()) == 0) return;
-  const Shape x = v.shape("x"), y = g.shape();
-  const Expr given = as(operand(v, input), g.dtype());
-  const int64_t count = given.shape()[0];
-  const Expr boxes = reshape(given, {count, count_of(given.shape()) / count});
-  const Sampling sampling = sampling_of(v);
-  const Axis height = axis_of_boxes(v, boxes, 0), width = axis_of_boxes(v, boxes, 1);
-  const int64_t planes = count_of(y) / (count * height.target * width.target);
-  const Expr crops = reshape(g, {count, planes, height.target, width.target});
-  const Expr down = sample_positions(sampling, height), across = sample_positions(sampling, width);
+  const Shape x = v.shape("x");
+  const DType wide = g.dtype() == DType::kF64 ? DType::kF64 : DType::kF32;
+  const Expr given = operand(v, input), boxes = has_roi(v) ? as(given, wide) : given;
+  const Expr seen = sampled_coordinates(v, boxes, wide);
+  const int64_t count = seen.shape()[0], height = seen.shape()[2], width = seen.shape()[3];
+  const Expr crops =
+      reshape(g, {count, count_of(g.shape()) / (count * height * width), height, width});
+  const auto channel = [&](int64_t which) {
+    return slice(seen, {0, which, 0, 0}, {count, 1, height, width});
+  };
+  const Expr row = channel(0), column = channel(1);
   if (v.wants("pad_value")) {
-    const Expr row = reshape(inside(height, down), {count, 1, height.target, 1});
-    const Expr column = reshape(inside(width, across), {count, 1, 1, width.target});
-    const Expr outside = row.op("logical_and", {{"y", column.value()}}).op("logical_not");
-    v.add("pad_value", sum_for(v, "pad_value", crops * as_number(outside, crops)));
+    v.add("pad_value", sum_for(v, "pad_value", crops * as_number(row < 0.5, crops)));
   }
   if (!v.wants("x")) return;
-  const Expr rows = reshape(shares(height, down), {count, 1, height.target, height.extent});
-  const Expr columns = reshape(shares(width, across), {count, 1, width.target, width.extent});
-  const Expr wide = crops.op("matmul", {{"y", columns.value()}});
-  const Expr whole = rows.op("matmul", {{"y", wide.value()}, {"transpose_x", true}});
+  const Expr rows = as(shares(largest(row, 3), x[2]), g.dtype());
+  const Expr columns = as(shares(transpose(largest(column, 2), {0, 1, 3, 2}), x[3]), g.dtype());
+  const Expr whole = matmul(rows, matmul(crops, columns), true);
   if (const auto images = images_of_boxes(v, boxes)) {
     v.add("x", scattered(whole, *images, 0, x));
   } else {

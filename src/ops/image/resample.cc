@@ -213,9 +213,8 @@ void evaluate_affine(Eval& e) {
 void resample_rule(Vjp& v) {
   if (count_of(grad(v).shape()) == 0) return;
   const Shape at = v.shape("coordinates");
-  const Expr points = as(operand(v, "coordinates"), v.dtype("x"));
-  const Expr flat = reshape(points, {at[0], at[1] * at[2], 2});
-  if (const auto slope = sampling_rule(v, sampler_of(v), flat, v.wants("coordinates"))) {
+  const Expr points = reshape(operand(v, "coordinates"), {at[0] * at[1] * at[2], 2});
+  if (const auto slope = sampling_rule(v, sampler_of(v), points, v.wants("coordinates"))) {
     v.add("coordinates", as(reshape(*slope, at), v.dtype("coordinates")));
   }
 }
@@ -237,8 +236,9 @@ void affine_rule(Vjp& v) {
   Expr points =
       grid.op("matmul", {{"y", reshape(matrix, {matrices, 2, 3}).value()}, {"transpose_y", true}});
   if (matrices != y[0]) points = points.op("tile", {{"reps", std::vector<int64_t>{y[0], 1, 1}}});
-  if (const auto slope = sampling_rule(v, s, points, v.wants("transform_matrix"))) {
-    const Expr each = slope->op("matmul", {{"y", grid.value()}, {"transpose_x", true}});
+  const Expr flat = reshape(points, {y[0] * count, 2});
+  if (const auto slope = sampling_rule(v, s, flat, v.wants("transform_matrix"))) {
+    const Expr each = matmul(reshape(*slope, {y[0], count, 2}), grid, true);
     v.add("transform_matrix", reshape(each, {y[0], 6}));
   }
 }

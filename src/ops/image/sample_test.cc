@@ -104,7 +104,7 @@ OP_CASES(crop_resize) {
       .at(Opset::kIos15)
       .expect({values({5, 7}, {1, 1, 2, 1, 1})});
 
-  const Tensor images = normal({2, 2, 5, 6});
+  const Tensor images = normal({3, 2, 5, 6});
   const std::vector<DType> wide{DType::kF64, DType::kF32};
   const std::vector<double> three{0.3, 0.7, 3.1, 4.2, 2.9, 3.3, 0.6, 1.1, -0.4, 2.2, 2.7, 6.3};
   for (const char* sampling :
@@ -119,8 +119,12 @@ OP_CASES(crop_resize) {
         inputs.insert(inputs.end(), more.begin(), more.end());
         return inputs;
       };
-      const CaseInput given("boxes", values(three, {3, 4})), which("box_indices", ints({1, 0, 1}));
+      const CaseInput given("boxes", values(three, {3, 4})), which("box_indices", ints({1, 0, 2}));
       add("boxes anywhere" + title, some({given, which, {"pad_value", number(0.7)}}))
+          .tolerance(kind, 4)
+          .only(wide);
+      add("short indices" + title,
+          some({given, {"box_indices", ints({1, 0, 2}, {3}, DType::kU16)}}))
           .tolerance(kind, 4)
           .only(wide);
       add("boxes by their middles" + title,
@@ -132,14 +136,21 @@ OP_CASES(crop_resize) {
                 normalized}))
           .tolerance(kind, 4)
           .only(wide);
+      add("a box per image, padded" + title, some({given, {"pad_value", number(0.7)}}))
+          .tolerance(kind, 4)
+          .only(wide);
       add("roi anywhere" + title, some({{"roi", values(three, {3, 1, 4, 1, 1})}}))
           .at(Opset::kIos15)
           .tolerance(kind, 4)
           .only(wide);
-      add("roi of images" + title,
-          some({{"roi", values({1, 0.3, 0.7, 3.1, 4.2, 0, 2.9, 3.3, 0.6, 1.1}, {2, 1, 5, 1, 1})},
-                {"pad_value", number(0.7)}}))
+      const CaseInput of_images(
+          "roi", values({1, -0.4, 0.7, 3.1, 5.3, 0, 2.9, 3.3, 0.6, 1.1}, {2, 1, 5, 1, 1}));
+      add("roi of images" + title, some({of_images, {"pad_value", number(0.7)}}))
           .at(Opset::kIos16)
+          .tolerance(kind, 4)
+          .only(wide);
+      add("roi of images, zeros beyond" + title, some({of_images}))
+          .at(Opset::kIos15)
           .tolerance(kind, 4)
           .only(wide);
     }
@@ -253,6 +264,10 @@ OP_CASES(resample) {
   add("no points", with(values({}, {1, 0, 2, 2}), "bilinear", "border", 0, "unnormalized", true))
       .expect({values({}, {1, 1, 0, 2})});
   const Tensor images = normal({2, 2, 3, 4});
+  Inputs whole = with(random_ints({2, 2, 3, 2}, -2, 3), "bilinear", "constant", 0.3,
+                      "normalized_minus_one_to_one", false);
+  whole[0] = {"x", images};
+  add("integer coordinates anywhere", whole).tolerance(kind, 8).only({DType::kF64});
   for (const char* padding : {"constant", "border", "reflection", "symmetric"}) {
     for (const char* sampling : {"bilinear", "nearest"}) {
       for (const bool align : {false, true}) {

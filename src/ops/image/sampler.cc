@@ -1,173 +1,182 @@
-// Gradients of reading images at points. With n the points of all images, and i, j their neighbours
-// along rows and columns:
-//   y[n] = sum over i, j of down[i, n] * right[j, n] * pixel[i, j, n]
+// Gradients of reading images at points. A point reads pixels around it, four or the nearest:
+//   y[point] = sum over them of share[point, pixel] * x[pixel]
 #include "ops/image/sampler.h"
 
 #include <algorithm>
+#include <numeric>
 
+#include "base/error.h"
 #include "ops/shape/rules.h"
 
 namespace mw::ops {
 namespace {
 
-// One neighbour of each point along one axis, as vectors over the points.
-struct Side {
-  Expr element;
-  std::optional<Expr> inside;  // flags; absent: always
-  std::optional<Expr> share;   // absent: 1
-};
-struct Neighbourhood {
-  std::vector<Side> sides;
-  double scale;  // elements per unit of the coordinate
-};
+constexpr int64_t kCountedPixels = int64_t{1} << 24;  // fp32 holds their numbers exactly
 
-Side side_at(const Sampler& s, const Expr& index, int64_t extent) {
-  const auto n = static_cast<double>(extent);
-  if (s.padding == Padding::kReflection || s.padding == Padding::kSymmetric) {
-    const bool symmetric = s.padding == Padding::kSymmetric;
-    const double period = std::max(1.0, symmetric ? 2 * n : 2 * (n - 1));
-    const Expr within = index.op("mod", {index.number("y", period)});
-    const Expr mirrored = (symmetric ? period - 1 : period) - within;
-    return {within.op("minimum", {{"y", mirrored.value()}}), std::nullopt, std::nullopt};
+// A constant for each pixel read, and each of its coordinates (column, row): [1, 1, 4, 2].
+template <class Number>
+Expr by_corner(const Expr& like, const Number& number) {
+  Tensor tensor(DType::kF64, {1, 1, 4, 2});
+  for (int64_t i = 0; i < 8; ++i) {
+    const int64_t corner = i / 2, axis = i % 2;
+    tensor.set_number(i, static_cast<double>(number(axis, axis == 0 ? corner % 2 : corner / 2)));
   }
-  const Expr held =
-      index.op("maximum", {index.number("y", 0)}).op("minimum", {index.number("y", n - 1)});
-  if (s.padding == Padding::kBorder) return {held, std::nullopt, std::nullopt};
-  return {held, equal(held, index), std::nullopt};
+  return constant_like(like, tensor);
 }
 
-Neighbourhood neighbourhood_of(const Sampler& s, const Expr& coordinate, int64_t extent) {
-  const auto n = static_cast<double>(extent);
-  double scale = 1, shift = 0;
-  if (s.coordinates != Coordinates::kPixels) {
-    const double length = s.align_corners ? n - 1 : n;
-    const double half = s.coordinates == Coordinates::kMinusOneToOne ? 0.5 : 0;
-    scale = half != 0 ? length / 2 : length;
-    shift = half * length - (s.align_corners ? 0 : 0.5);
-  }
-  const Expr scaled = scale == 1 ? coordinate : coordinate * scale;
-  const Expr position = shift == 0 ? scaled : scaled + shift;
-  const Expr low = (s.bilinear ? position : position + 0.5).op("floor");
-  Neighbourhood result{{side_at(s, low, extent)}, scale};
-  if (!s.bilinear) return result;
-  result.sides.push_back(side_at(s, low + 1.0, extent));
-  result.sides[1].share = position - low;
-  result.sides[0].share = 1.0 - *result.sides[1].share;
-  return result;
-}
-
-// The neighbours of all points, [n] each; pixels lie in rows [image and place, channel].
-class PointsOfImages {
+// The pixels lie in a table, a row each. With constant padding the image's last row is the padding
+// value, which lies wherever there is no pixel.
+class Reading {
  public:
-  // points [images, points of each, 2]
-  PointsOfImages(const Vjp& v, const Sampler& s, const Expr& points)
+  Reading(const Vjp& v, const Sampler& s, const Expr& points)
       : v_(v),
+        s_(s),
         x_(v.shape("x")),
-        columns_(axis(s, points, 0, x_[3])),
-        rows_(axis(s, points, 1, x_[2])),
-        g_(by_point(grad(v), points.shape()[1])) {}
+        rows_(rows_of_image(s, x_)),
+        points_(points.shape()[0]),
+        each_(s.bilinear ? 4 : 1),
+        g_(by_point(grad(v))),
+        position_(in_pixels(points)),
+        low_(s.bilinear ? position_.op("floor") : position_),
+        factors_(factors()),
+        places_(places()) {}
 
-  void add_to_image(Vjp& v) const {
-    std::vector<Value*> parts, places;
-    for (const Side& i : rows_.sides) {
-      for (const Side& j : columns_.sides) {
-        Expr part = g_;
-        if (i.share) part = part * column(*i.share * *j.share);
-        if (i.inside) part = select(column(inside(i, j)), part, 0.0);
-        parts.push_back(part);
-        places.push_back(place(i, j));
-      }
+  void add_to_image_and_padding(Vjp& v) const {
+    Expr parts = g_;
+    if (factors_) {
+      const Shape one{1, points_, each_, 1};
+      parts = parts * (slice(*factors_, {0, 0, 0, 0}, one) * slice(*factors_, {0, 0, 0, 1}, one));
     }
-    const Expr sums = scattered(joined(parts), joined(places), 0, {x_[0] * x_[2] * x_[3], x_[1]});
-    v.add("x", transpose(reshape(sums, {x_[0], x_[2], x_[3], x_[1]}), {0, 3, 1, 2}));
-  }
-
-  // The padding value counts as a pixel wherever there is none.
-  void add_to_padding(Vjp& v) const {
-    for (const Side& i : rows_.sides) {
-      for (const Side& j : columns_.sides) {
-        if (!i.inside) return;
-        Expr part = g_;
-        if (i.share) part = part * column(*i.share * *j.share);
-        const Expr outside = inside(i, j).op("logical_not");
-        part = part * as_number(column(outside), part);
-        v.add("padding_value", sum_for(v, "padding_value", part));
-      }
+    const Expr sums = reshape(
+        scattered(reshape(parts, {points_ * each_, x_[1]}), places_, 0, {x_[0] * rows_, x_[1]}),
+        {x_[0], rows_, x_[1]});
+    const int64_t pixels = x_[2] * x_[3];
+    if (v.wants("x")) {
+      const Expr images = slice(sums, {0, 0, 0}, {x_[0], pixels, x_[1]});
+      v.add("x", reshape(transpose(images, {0, 2, 1}), x_));
+    }
+    if (v.wants("padding_value") && rows_ > pixels) {
+      const Expr beyond = slice(sums, {0, pixels, 0}, {x_[0], 1, x_[1]});
+      v.add("padding_value", sum_for(v, "padding_value", beyond));
     }
   }
 
-  // [images, points of each, 2]: y changes with the shares alone.
-  [[nodiscard]] Expr of_points() const {
-    const Expr pixels =
-        reshape(transpose(operand(v_, "x"), {0, 2, 3, 1}), {x_[0] * x_[2] * x_[3], x_[1]});
-    std::optional<Expr> slopes[2];  // by column and row
-    for (const Side& i : rows_.sides) {
-      for (const Side& j : columns_.sides) {
-        Expr pixel = gather(pixels, place(i, j), 0);
-        if (i.inside) pixel = select(column(inside(i, j)), pixel, operand(v_, "padding_value"));
-        const Expr along = reduce_sum(g_ * pixel, {1}, false);
-        const auto add = [&](std::optional<Expr>& slope, const Expr& part, bool high) {
-          if (!slope) {
-            slope = part * -1.0;
-          } else {
-            slope = high ? *slope + part : *slope - part;
-          }
-        };
-        add(slopes[0], along * *i.share, &j == &columns_.sides[1]);
-        add(slopes[1], along * *j.share, &i == &rows_.sides[1]);
-      }
-    }
-    const auto scaled = [](const Expr& slope, double scale) {
-      return scale == 1 ? slope : slope * scale;
-    };
-    const std::vector<Value*> both{scaled(*slopes[0], columns_.scale),
-                                   scaled(*slopes[1], rows_.scale)};
-    const Expr pairs(v_.builder(), v_.builder().op("stack", {{"values", both}, {"axis", 1}}));
-    return reshape(pairs, {x_[0], g_.shape()[0] / x_[0], 2});
+  // [points, 2]: y changes with the shares alone, each of which is a product of two factors.
+  [[nodiscard]] std::optional<Expr> of_points() const {
+    if (!factors_) return std::nullopt;
+    const Expr pixels = reshape(gather(table(), places_, 0), {1, points_, each_, x_[1]});
+    const Expr along = reduce_sum(g_ * pixels, {3}, true);
+    const double scales[] = {scaling(x_[3]).factor, scaling(x_[2]).factor};
+    const Expr direction = by_corner(along, [&](int64_t axis, int64_t side) {
+      return scales[axis] * static_cast<double>(2 * side - 1);
+    });
+    const Expr other = factors_->op("reverse", {{"axes", std::vector<int64_t>{3}}});
+    return reduce_sum(along * other * direction, {0, 2}, false);
   }
 
  private:
-  static Neighbourhood axis(const Sampler& s, const Expr& points, int64_t which, int64_t extent) {
-    const Shape& shape = points.shape();
-    const Expr part = slice(points, {0, 0, which}, {shape[0], shape[1], 1});
-    return neighbourhood_of(s, reshape(part, {shape[0] * shape[1]}), extent);
+  // position = factor * coordinate + shift
+  struct Scaling {
+    double factor, shift;
+  };
+  [[nodiscard]] Scaling scaling(int64_t extent) const {
+    if (s_.coordinates == Coordinates::kPixels) return {1, 0};
+    const auto n = static_cast<double>(extent);
+    const double length = s_.align_corners ? n - 1 : n;
+    const double half = s_.coordinates == Coordinates::kMinusOneToOne ? 0.5 : 0;
+    return {half != 0 ? length / 2 : length, half * length - (s_.align_corners ? 0 : 0.5)};
   }
-  // [images, channels, h, w] as [image and point, channel].
-  [[nodiscard]] Expr by_point(const Expr& y, int64_t points) const {
-    const Expr flat = reshape(y, {x_[0], x_[1], points});
-    return reshape(transpose(flat, {0, 2, 1}), {x_[0] * points, x_[1]});
+
+  static int64_t rows_of_image(const Sampler& s, const Shape& x) {
+    const int64_t pixels = x[2] * x[3], rows = pixels + (s.padding == Padding::kConstant ? 1 : 0);
+    if (rows > kCountedPixels) {
+      fail(ErrorCode::kUnsupported, "x: expected at most {} pixels per image, got {}",
+           kCountedPixels, pixels);
+    }
+    return rows;
   }
-  static Expr column(const Expr& vector) { return reshape(vector, {vector.shape()[0], 1}); }
-  static Expr inside(const Side& i, const Side& j) {
-    return i.inside->op("logical_and", {{"y", j.inside->value()}});
+
+  // [images, channels, *] as [1, points, 1, channels].
+  [[nodiscard]] Expr by_point(const Expr& y) const {
+    const Expr channels = reshape(y, {x_[0], x_[1], points_ / x_[0]});
+    return reshape(transpose(channels, {0, 2, 1}), {1, points_, 1, x_[1]});
   }
-  [[nodiscard]] Expr place(const Side& i, const Side& j) const {
-    const Expr row = as(i.element, DType::kI32), at = as(j.element, DType::kI32);
-    const int64_t points = row.shape()[0], each = points / x_[0];
+
+  // [1, points, 1, 2]; to read the nearest pixel, in the units of the op.
+  [[nodiscard]] Expr in_pixels(const Expr& points) const {
+    const DType wide = v_.dtype("x") == DType::kF64 ? DType::kF64 : DType::kF32;
+    const Expr given = reshape(as(points, wide), {1, points_, 1, 2});
+    if (!s_.bilinear || s_.coordinates == Coordinates::kPixels) return given;
+    const Scaling column = scaling(x_[3]), row = scaling(x_[2]);
+    const auto pair = [&](double a, double b) {
+      return constant_like(given, Tensor::from<double>({a, b}, {1, 1, 1, 2}));
+    };
+    const Expr scaled = given * pair(column.factor, row.factor);
+    if (column.shift == 0 && row.shift == 0) return scaled;
+    return scaled + pair(column.shift, row.shift);
+  }
+
+  // 1 - share of the first side, share of the second.
+  [[nodiscard]] std::optional<Expr> factors() const {
+    if (!s_.bilinear) return std::nullopt;
+    const Expr share = as(position_ - low_, g_.dtype());
+    const Expr signs = by_corner(share, [](int64_t, int64_t side) { return 2 * side - 1; });
+    return by_corner(share, [](int64_t, int64_t side) { return 1 - side; }) + share * signs;
+  }
+
+  // The rows of the table that are read: the nearest pixels of an image of row numbers.
+  [[nodiscard]] Expr places() const {
+    const int64_t pixels = x_[2] * x_[3], count = points_ * each_;
+    std::vector<double> numbers(static_cast<size_t>(pixels));
+    std::iota(numbers.begin(), numbers.end(), 0.0);
+    Expr coordinates = low_;
+    std::vector<Argument> arguments = same_inputs(v_, {"padding_mode"});
+    if (s_.bilinear) {
+      coordinates = low_ + by_corner(low_, [](int64_t, int64_t side) { return side; });
+      arguments.emplace_back("coordinates_mode", "unnormalized");
+      arguments.emplace_back("align_corners", true);
+    } else {
+      const auto units = same_inputs(v_, {"coordinates_mode", "align_corners"});
+      arguments.insert(arguments.end(), units.begin(), units.end());
+    }
+    arguments.emplace_back("coordinates", coordinates.value());
+    arguments.emplace_back("sampling_mode", "nearest");
+    arguments.push_back(low_.number("padding_value", static_cast<double>(pixels)));
+    const Tensor image = Tensor::from(numbers, {1, 1, x_[2], x_[3]});
+    const Expr found = constant_like(low_, image).op("resample", arguments);
     std::vector<int64_t> starts;
-    for (int64_t n = 0; n < points; ++n) starts.push_back(n / each * x_[2] * x_[3]);
-    const Expr within = row * static_cast<double>(x_[3]) + at;
-    return within + integers(v_.builder(), starts, {points});
+    for (int64_t i = 0; i < count; ++i) starts.push_back(i / (count / x_[0]) * rows_);
+    return as(reshape(found, {count}), DType::kI32) + integers(v_.builder(), starts, {count});
   }
-  [[nodiscard]] Expr joined(const std::vector<Value*>& parts) const {
-    if (parts.size() == 1) return {v_.builder(), parts[0]};
-    return {v_.builder(), v_.builder().op("concat", {{"values", parts}, {"axis", 0}})};
+
+  [[nodiscard]] Expr table() const {
+    const int64_t pixels = x_[2] * x_[3];
+    Expr rows = transpose(reshape(operand(v_, "x"), {x_[0], x_[1], pixels}), {0, 2, 1});
+    if (rows_ > pixels) {
+      const Expr padding = reshape(operand(v_, "padding_value"), {1, 1, 1});
+      const std::vector<int64_t> times{x_[0], 1, x_[1]};
+      rows = concat({rows, padding.op("tile", {{"reps", times}})}, 1);
+    }
+    return reshape(rows, {x_[0] * rows_, x_[1]});
   }
 
   const Vjp& v_;
+  const Sampler& s_;
   Shape x_;
-  Neighbourhood columns_, rows_;
-  Expr g_;
+  int64_t rows_, points_, each_;
+  Expr g_;                       // [1, points, 1, channels]
+  Expr position_;                // [1, points, 1, 2]
+  Expr low_;                     // of the first of the four pixels, or of the point itself
+  std::optional<Expr> factors_;  // [1, points, each, 2]; absent: 1
+  Expr places_;                  // [points * each], int32
 };
 
 }  // namespace
 
 std::optional<Expr> sampling_rule(Vjp& v, const Sampler& s, const Expr& points, bool wanted) {
-  const PointsOfImages sampled(v, s, points);
-  if (v.wants("x")) sampled.add_to_image(v);
-  if (v.wants("padding_value")) sampled.add_to_padding(v);
-  if (!wanted || !s.bilinear) return std::nullopt;
-  return sampled.of_points();
+  const Reading reading(v, s, points);
+  if (v.wants("x") || v.wants("padding_value")) reading.add_to_image_and_padding(v);
+  return wanted ? reading.of_points() : std::nullopt;
 }
 
 }  // namespace mw::ops

@@ -18,7 +18,7 @@ struct Sampler {
 };
 
 // Of a rule of an op with inputs x [images, channels, h, w] and padding_value that reads x at
-// points [images, points of each, 2] of (column, row): adds the gradients of both inputs. Returns
+// points [points of all images, 2] of (column, row): adds the gradients of both inputs. Returns
 // that of the points, where it is wanted and not zero.
 std::optional<Expr> sampling_rule(Vjp& v, const Sampler& s, const Expr& points, bool wanted);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -149,8 +150,9 @@ inline Tensor cropped(const OpCase& c, const Tensor& boxes, int64_t width, int64
 
 inline std::vector<Tensor> reference_crop_resize(const OpCase& c) {
   if (!c.has("roi")) {
-    return {cropped(c, c["boxes"], 4, 0,
-                    c.has("box_indices") ? c.ints("box_indices") : std::vector<int64_t>{0, 1})};
+    std::vector<int64_t> each(static_cast<size_t>(c["boxes"].dim(0)));
+    std::iota(each.begin(), each.end(), 0);
+    return {cropped(c, c["boxes"], 4, 0, c.has("box_indices") ? c.ints("box_indices") : each)};
   }
   const Tensor& roi = c["roi"];
   const int64_t width = roi.dim(2), count = roi.dim(0);

@@ -17,8 +17,9 @@ int64_t IndexReader::at(size_t i, int64_t extent) const {
   const int64_t value = values_[i];
   const int64_t low = strict_ ? 0 : -extent;
   if (value < low || value >= extent) {
-    if (extent == 0)
+    if (extent == 0) {
       eval_->reject("indices", "expected no index into an empty axis, got {}", value);
+    }
     eval_->reject("indices", "expected values in [{}, {}], got {}", low, extent - 1, value);
   }
   return value < 0 ? value + extent : value;

@@ -32,7 +32,8 @@ T arithmetic(T a, T b, Mode mode) {
     if (mode == Mode::kSub) return a - b;
     return mode == Mode::kMul ? a * b : a / b;
   } else {
-    const auto ua = static_cast<uint64_t>(a), ub = static_cast<uint64_t>(b);
+    const auto ua = static_cast<uint64_t>(static_cast<int64_t>(a));
+    const auto ub = static_cast<uint64_t>(static_cast<int64_t>(b));
     if (mode == Mode::kAdd) return static_cast<T>(ua + ub);
     if (mode == Mode::kSub) return static_cast<T>(ua - ub);
     if (mode == Mode::kMul) return static_cast<T>(ua * ub);

@@ -130,6 +130,12 @@ OP_CASES(scatter_along_axis) {
   };
   add("update, twice the same", twice("update")).expect({values({1, 2, 20, 30, 40, 6}, {2, 3})});
   add("mul, twice the same", twice("mul")).expect({values({1, 2, 600, 120, 200, 6}, {2, 3})});
+  add("mul, once and twice by 0", {{"data", x},
+                                   {"indices", ints({2, 2, 0, 0, 0, 1}, {2, 3})},
+                                   {"updates", values({10, 0, 30, 0, 0, 50}, {2, 3})},
+                                   {"axis", integer(1)},
+                                   {"mode", text("mul")}})
+      .expect({values({30, 2, 0, 0, 250, 6}, {2, 3})});
   add("max, twice the same", twice("max")).expect({values({1, 2, 20, 30, 40, 6}, {2, 3})});
   reject("index",
          {{"data", x},
@@ -172,6 +178,11 @@ OP_CASES(scatter_nd) {
   };
   add("update, twice the same", twice("update")).expect({values({1, 2, 3, 10, 2, 12}, {2, 3})});
   add("mul, twice the same", twice("mul")).expect({values({1, 2, 3, 280, 80, 648}, {2, 3})});
+  add("mul, once and twice by 0", {{"data", x},
+                                   {"indices", ints({1, -1}, {2, 1})},
+                                   {"updates", values({7, 0, 0, 10, 2, 0}, {2, 3})},
+                                   {"mode", text("mul")}})
+      .expect({values({1, 2, 3, 280, 0, 0}, {2, 3})});
   add("min, twice the same", twice("min")).expect({values({1, 2, 3, 4, 2, 6}, {2, 3})});
   add("one element",
       {{"data", x}, {"indices", ints({0, 1})}, {"updates", number(9)}, {"mode", text("max")}})

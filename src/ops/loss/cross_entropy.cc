@@ -5,6 +5,7 @@
 
 #include "ops/expr.h"
 #include "ops/loss/loss.h"
+#include "ops/loss/rows.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -63,28 +64,16 @@ struct Rows {
 };
 
 Rows rows_of(Builder& b, Value* logits, Value* labels, int64_t ignored) {
-  const Shape& shape = logits->type.shape();
-  const int64_t classes = shape.back(), n = count_of(shape) / std::max<int64_t>(classes, 1);
-  const Expr x = reshape(Expr(b, logits), {n, classes});
-  const Expr l = reshape(Expr(b, labels), {n, 1});
-  const Expr counts(
-      b, b.op("not_equal", {{"x", l.value()},
-                            {"y", Constant::number(l.dtype(), static_cast<double>(ignored))}}));
-  const Expr flags = as_number(counts, x);
-  const Expr safe(
-      b, b.op("mul",
-              {{"x", l.value()},
-               {"y", counts.op(kCastOp, {{"dtype", std::string(name_of(l.dtype()))}}).value()}}));
-  return {x, safe, flags};
+  const Expr x = as_rows(b, logits), column = as_column(b, labels);
+  const Expr counts = not_equal(column, static_cast<double>(ignored));
+  return {x, column * as_number(counts, column), as_number(counts, x)};
 }
 
 std::vector<Value*> expand(Builder& b, const OpView& op) {
   const Rows r = rows_of(b, op.operand("logits").value, op.operand("labels").value,
                          op.integer("ignore_index"));
   const double smoothing = op.number("label_smoothing");
-  const Expr shifted = r.logits - r.logits.op("reduce_max", {{"axes", std::vector<int64_t>{1}},
-                                                             {"keep_dims", true}});
-  const Expr lse = log(reduce_sum(exp(shifted), {1}, true));
+  const Expr shifted = shifted_rows(r.logits), lse = log_sum_exp_rows(shifted);
   const Expr picked = shifted.op("gather_along_axis", {{"indices", r.labels.value()}, {"axis", 1}});
   Expr losses = lse - picked;
   if (smoothing > 0) {

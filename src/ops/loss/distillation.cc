@@ -2,8 +2,10 @@
 // T)), and how many labels count.
 #include <cmath>
 
+#include "base/error.h"
 #include "ops/expr.h"
 #include "ops/loss/loss.h"
+#include "ops/loss/rows.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -59,35 +61,32 @@ struct Parts {
 };
 
 Parts parts_of(Builder& b, const OpView& op) {
-  const Shape shape = op.shape("student");
-  const int64_t classes = shape.back(), n = count_of(shape) / std::max<int64_t>(classes, 1);
   const double temperature = op.number("temperature");
-  const Expr s = reshape(Expr(b, op.operand("student").value), {n, classes}) / temperature;
-  const Expr t = reshape(Expr(b, op.operand("teacher").value), {n, classes}) / temperature;
-  const Expr labels = reshape(Expr(b, op.operand("labels").value), {n, 1});
-  const Expr counts(
-      b, b.op("not_equal", {{"x", labels.value()},
-                            {"y", Constant::number(labels.dtype(), static_cast<double>(op.integer(
-                                                                       "ignore_index")))}}));
-  return {s, t, as_number(counts, s)};
+  const Expr s = as_rows(b, op.operand("student").value) / temperature;
+  const Expr t = as_rows(b, op.operand("teacher").value) / temperature;
+  const Expr labels = as_column(b, op.operand("labels").value);
+  const auto ignored = static_cast<double>(op.integer("ignore_index"));
+  return {s, t, as_number(not_equal(labels, ignored), s)};
 }
 
 Expr log_softmax(const Expr& x) {
-  const Expr shifted =
-      x - x.op("reduce_max", {{"axes", std::vector<int64_t>{1}}, {"keep_dims", true}});
-  return shifted - log(reduce_sum(exp(shifted), {1}, true));
+  const Expr shifted = shifted_rows(x);
+  return shifted - log_sum_exp_rows(shifted);
 }
 
 std::vector<Value*> expand(Builder& b, const OpView& op) {
   const Parts p = parts_of(b, op);
   const Expr s = log_softmax(p.student), t = log_softmax(p.teacher);
-  const Expr divergence = exp(t) * (t - s) * p.counts;
+  // Row by row first: a plan then never holds more than a few rows of the terms.
+  const Expr divergence = reduce_sum(exp(t) * (t - s), {1}, true) * p.counts;
   return {reduce_sum(divergence, {0, 1}, false), reduce_sum(p.counts, {0, 1}, false)};
 }
 
 // (softmax(student / T) - softmax(teacher / T)) / T where the label counts. The teacher gets none.
 void rule(Vjp& v) {
-  if (v.wants("teacher")) v.reject("teacher", "expected a frozen value, got one that is trained");
+  if (v.wants("teacher")) {
+    fail(ErrorCode::kUnsupported, "teacher: expected a frozen value, got one that is trained");
+  }
   if (v.grad(0) == nullptr || !v.wants("student")) return;
   const Parts p = parts_of(v.builder(), v);
   const Expr difference =

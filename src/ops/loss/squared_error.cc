@@ -25,18 +25,9 @@ void evaluate(Eval& e) {
   e.out(1).set_number(0, static_cast<double>(x.count()));
 }
 
-std::vector<int64_t> all_axes(int64_t rank) {
-  std::vector<int64_t> axes;
-  for (int64_t i = 0; i < rank; ++i) axes.push_back(i);
-  return axes;
-}
-
 std::vector<Value*> expand(Builder& b, const OpView& op) {
   const Expr x(b, op.operand("x").value), target(b, op.operand("target").value);
-  const Expr squares = square(x - target);
-  const auto axes = all_axes(op.rank("x"));
-  const Expr sum = axes.empty() ? squares : reduce_sum(squares, axes, false);
-  return {sum,
+  return {sum_of_squares(x - target),
           filled(b, Type::scalar(op.dtype("x")), static_cast<double>(count_of(op.shape("x"))))};
 }
 

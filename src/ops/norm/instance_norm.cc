@@ -10,7 +10,7 @@ namespace {
 Type infer(const OpView& op) {
   expect_float(op, "x");
   expect_rank(op, "x", 3, kMaxRank);
-  const Type x = op.tensor_type("x");
+  Type x = op.tensor_type("x");
   expect_parameters(op, {"gamma", "beta"}, {x.shape()[1]});
   (void)op.number("epsilon");
   return x;

@@ -18,7 +18,7 @@ std::vector<bool> normalised_axes(const OpView& op, int64_t rank) {
 
 Type infer(const OpView& op) {
   expect_float(op, "x");
-  const Type x = op.tensor_type("x");
+  Type x = op.tensor_type("x");
   const std::vector<bool> selected = normalised_axes(op, x.rank());
   Shape affine;
   for (size_t i = 0; i < selected.size(); ++i) {

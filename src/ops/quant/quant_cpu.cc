@@ -13,8 +13,9 @@ class Reader : public plan::WeightReader {
   }
   void read_part(int64_t first, int64_t count, int64_t from, int64_t length,
                  float* out) const override {
-    for (int64_t row = first; row < first + count; ++row, out += length)
+    for (int64_t row = first; row < first + count; ++row, out += length) {
       decoder_->read(row * decoder_->row_length() + from, length, out);
+    }
   }
 
  private:

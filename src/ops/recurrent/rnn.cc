@@ -4,6 +4,7 @@
 // comes first.
 #include <algorithm>
 
+#include "base/error.h"
 #include "ops/recurrent/layer.h"
 #include "ops/recurrent/unrolled.h"
 
@@ -46,25 +47,38 @@ void evaluate(Eval& e) {
   e.set_out(1, Tensor::from(h, {layer.batch, layer.hidden}).to(dtype));
 }
 
-// The state before the first step and after each: those that the results hold are not computed.
-std::vector<Expr> states_of(const Vjp& v, const Pass& pass) {
-  std::vector<Expr> states{pass.columns(operand(v, "initial_h"))};
+struct Steps {
+  std::vector<Expr> before;  // the state before each
+  std::vector<Part> slopes;  // of the activation; absent: 1
+};
+
+// States that the results hold are not computed.
+Steps steps_of(const Vjp& v, const Pass& pass) {
+  const auto count = static_cast<size_t>(pass.layer.steps);
+  Steps steps{{pass.columns(operand(v, "initial_h"))}, {}};
   if (v.flag("output_sequence")) {
     const std::vector<Expr> rows = split(result(v), 0, pass.layer.steps);
-    states.insert(states.end(), rows.begin(), rows.end());
-    return states;
+    steps.before.insert(steps.before.end(), rows.begin(), rows.end() - 1);
+    const Part slope = slope_of_activation(v, "activation", result(v));
+    if (!slope) steps.slopes.resize(count);
+    if (slope) {
+      for (const Expr& each : split(*slope, 0, pass.layer.steps)) steps.slopes.emplace_back(each);
+    }
+    return steps;
   }
   const Expr weight = operand(v, "weight_hh");
-  const auto last = static_cast<size_t>(pass.layer.steps);
-  if (last > 1) {
+  if (count > 1) {
     for (const Expr& from_input : pass.from_input(v, {"bias"})) {
-      if (states.size() == last) break;
-      states.push_back(
-          activate(v, "activation", from_input + matmul(states.back(), weight, false, true)));
+      if (steps.before.size() == count) break;
+      const Expr sums = from_input + matmul(steps.before.back(), weight, false, true);
+      steps.before.push_back(activate(v, "activation", sums));
     }
   }
-  states.push_back(result(v));
-  return states;
+  for (size_t i = 1; i < count; ++i) {
+    steps.slopes.push_back(slope_of_activation(v, "activation", steps.before[i]));
+  }
+  steps.slopes.push_back(slope_of_activation(v, "activation", result(v)));
+  return steps;
 }
 
 void rule(Vjp& v) {
@@ -74,20 +88,22 @@ void rule(Vjp& v) {
   Part of_h = pass.last_seed(v);
   if (pass.layer.steps == 0) return add_state(v, "initial_h", {of_h});
   const Expr weight = operand(v, "weight_hh");
-  const std::vector<Expr> states = states_of(v, pass);
+  const Steps steps = steps_of(v, pass);
   const std::vector<Part> seeds = pass.seeds(v);
   std::vector<Expr> of_sums;
   for (size_t step = seeds.size(); step-- > 0;) {
-    of_h = sum(of_h, seeds[step]);
-    of_sums.push_back(through_activation(v, "activation", states[step + 1], *of_h));
+    const Part seed = sum(of_h, seeds[step]), slope = steps.slopes[step];
+    if (!seed) fail(ErrorCode::kInternal, "rnn: no gradient reaches step {}", step);
+    of_sums.push_back(slope ? *seed * *slope : *seed);
     of_h = matmul(of_sums.back(), weight);
   }
   add_state(v, "initial_h", {of_h});
   std::reverse(of_sums.begin(), of_sums.end());
-  const std::vector<Expr> before(states.begin(), states.end() - 1);
   const Expr all = pass.gathered(of_sums);
   pass.add_input(v, {"bias"}, all);
-  if (v.wants("weight_hh")) v.add("weight_hh", gradient_of_weight(all, pass.gathered(before)));
+  if (v.wants("weight_hh")) {
+    v.add("weight_hh", gradient_of_weight(all, pass.gathered(steps.before)));
+  }
 }
 
 }  // namespace

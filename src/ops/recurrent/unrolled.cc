@@ -19,13 +19,18 @@ Expr activate(const Vjp& v, std::string_view input, const Expr& x) {
   return x.op("sigmoid_hard", {x.number("alpha", 0.2), x.number("beta", 0.5)});
 }
 
-Expr through_activation(const Vjp& v, std::string_view input, const Expr& y, const Expr& g) {
+Part slope_of_activation(const Vjp& v, std::string_view input, const Expr& y) {
   const std::string name = activation_name(v, input);
-  if (name == "tanh" || name == "scaled_tanh") return g * (1.0 - y * y);
-  if (name == "sigmoid") return g * (y * (1.0 - y));
-  if (name == "relu") return select(y > 0.0, g, 0.0);
-  if (name == "linear") return g;
-  return select(y > 0.0, select(y < 1.0, g * 0.2, 0.0), 0.0);
+  if (name == "tanh" || name == "scaled_tanh") return 1.0 - y * y;
+  if (name == "sigmoid") return y * (1.0 - y);
+  if (name == "relu") return as_number(y > 0.0, y);
+  if (name == "linear") return std::nullopt;
+  return select(y > 0.0, as_number(y < 1.0, y) * 0.2, 0.0);
+}
+
+Expr through_activation(const Vjp& v, std::string_view input, const Expr& y, const Expr& g) {
+  const Part slope = slope_of_activation(v, input, y);
+  return slope ? g * *slope : g;
 }
 
 Expr Pass::own_columns(const Expr& rows) const {
@@ -89,6 +94,7 @@ void add_state(Vjp& v, std::string_view input, const std::vector<Part>& halves) 
   const Type half =
       Type::tensor(v.dtype(input), {1, shape[0], shape[1] / static_cast<int64_t>(halves.size())});
   std::vector<Expr> parts;
+  parts.reserve(halves.size());
   for (const Part& part : halves) parts.push_back(part ? *part : filled(v.builder(), half, 0));
   v.add(input, reshape(concat(parts, 2), shape));
 }

@@ -18,8 +18,9 @@ namespace mw::ops {
 using Part = std::optional<Expr>;
 Part sum(const Part& a, const Part& b);
 
-// The activation that `input` names; g times its slope where its value is y.
+// The activation that `input` names; its slope where its value is y (absent: 1); g times that.
 Expr activate(const Vjp& v, std::string_view input, const Expr& x);
+Part slope_of_activation(const Vjp& v, std::string_view input, const Expr& y);
 Expr through_activation(const Vjp& v, std::string_view input, const Expr& y, const Expr& g);
 
 // One direction of a layer: the inputs it reads, and its columns of states and results.

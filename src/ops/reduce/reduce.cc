@@ -183,8 +183,8 @@ OpDef::VjpRule reduced(
 
 Expr from_sum(const Vjp& /*v*/, const Expr& g, const Expr& /*x*/) { return g; }
 Expr from_mean(const Vjp& /*v*/, const Expr& g, const Expr& x) {
-  const auto count = static_cast<double>(count_of(x.shape()) / count_of(g.shape()));
-  return g * (1 / count);
+  const int64_t count = count_of(x.shape()) / count_of(g.shape());
+  return g * (1 / static_cast<double>(count));
 }
 // Equal extremes share the gradient.
 Expr from_extreme(const Vjp& v, const Expr& g, const Expr& x) {
@@ -201,6 +201,7 @@ Expr from_log_sum(const Vjp& v, const Expr& g, const Expr& x) {
   return g / reduce_sum(x, axis_list(v), true);
 }
 Expr from_log_sum_exp(const Vjp& v, const Expr& g, const Expr& x) {
+  if (g.shape() == x.shape()) return g;  // of single elements
   return g * exp(x - kept(v, result(v)));
 }
 Expr from_sum_square(const Vjp& /*v*/, const Expr& g, const Expr& x) { return g * 2.0 * x; }
@@ -237,8 +238,9 @@ void product_rule(Vjp& v) {
       if (reduced[axis] == wanted) perm.push_back(static_cast<int64_t>(axis));
     }
   }
-  for (size_t i = 0; i < perm.size(); ++i)
+  for (size_t i = 0; i < perm.size(); ++i) {
     back[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  }
   const bool moves = !std::is_sorted(perm.begin(), perm.end());
   const int64_t groups = count_of(kept_shape(v)), count = count_of(x.shape()) / groups;
   const Expr g = kept(v, grad(v));

@@ -121,14 +121,17 @@ class Judge {
         verdict.offer(Verdict::kNoWeight, "passed to the output of a block");
         continue;
       }
-      visit(value, *use.op, use.op->inputs[use.input].name, tensor, sliced, verdict, seen);
+      visit(value, use, tensor, sliced, verdict, seen);
     }
   }
 
-  void visit(const Value& value, const Operation& op, const std::string& input,
-             const Tensor* tensor, bool sliced, Verdict& verdict, Values& seen) {
-    if (is_setting(op, input))
+  void visit(const Value& value, const ir::Use& use, const Tensor* tensor, bool sliced,
+             Verdict& verdict, Values& seen) {
+    const Operation& op = *use.op;
+    const std::string& input = op.inputs[use.input].name;
+    if (is_setting(op, input)) {
       return verdict.offer(Verdict::kSetting, fmt::format("{} of {}", input, op.type));
+    }
     const bool gather_by_value = op.type == "gather" && input == "x" && gathers_by_input(op);
     if (moves_data(op.type) || slices_data(op.type) ||
         (op.type == "gather" && input == "x" && !gather_by_value)) {
@@ -143,8 +146,9 @@ class Judge {
       return offer_weight(op, input, tensor, verdict);
     }
     if (gather_by_value) return verdict.offer(Verdict::kWeight, "table of gather");
-    if (is_one_of(op.type, {"add", "sub", "mul", "real_div"}))
+    if (is_one_of(op.type, {"add", "sub", "mul", "real_div"})) {
       return offer_elementwise(value, op, input, tensor, verdict);
+    }
     verdict.offer(Verdict::kNoWeight, fmt::format("{} of {}, which is no weight", input, op.type));
   }
 
@@ -169,8 +173,9 @@ class Judge {
         std::count_if(shape.begin(), shape.end(), [](int64_t extent) { return extent != 1; });
     if (wide == 0) return verdict.offer(Verdict::kNumber, "a single number; name it to train it");
     const bool scale = op.type == "mul" || op.type == "real_div";
-    if (scale && wide > 1)
+    if (scale && wide > 1) {
       return verdict.offer(Verdict::kTable, "a table of factors; name it to train it");
+    }
     if (!scale && tensor != nullptr && all(*tensor, [](double x) { return x == 0 || x <= -1e3; })) {
       return verdict.offer(Verdict::kTable, "a mask; name it to train it");
     }
@@ -264,16 +269,18 @@ std::string scheme_of(const Operation& op) {
   std::string own = "cast";
   if (op.type == "constexpr_affine_dequantize") own = dtype_in(op, {"quantized_data"}) + " affine";
   if (op.type == "constexpr_blockwise_shift_scale") own = dtype_in(op, {"data"}) + " blockwise";
-  if (op.type == "constexpr_sparse_blockwise_shift_scale")
+  if (op.type == "constexpr_sparse_blockwise_shift_scale") {
     own = dtype_in(op, {"nonzero_data"}) + " blockwise";
+  }
   if (op.type.starts_with("constexpr_lut")) own = palette_name(op);
   if (op.type == "constexpr_sparse_to_dense") own = "sparse";
   std::string parts;
   for (const auto& input : op.inputs) {
     for (const auto& operand : input.operands) {
       const Value* value = operand.value;
-      if (value == nullptr || value->producer == nullptr || !is_constexpr(*value->producer))
+      if (value == nullptr || value->producer == nullptr || !is_constexpr(*value->producer)) {
         continue;
+      }
       const std::string part = scheme_of(*value->producer);
       if (part != parts) parts += (parts.empty() ? "" : " + ") + part;
     }

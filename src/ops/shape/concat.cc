@@ -79,7 +79,7 @@ void rule(Vjp& v) {
   const bool interleave = v.flag("interleave");
   const size_t count = v.operand_count("values");
   std::vector<int64_t> begin(g.shape().size(), 0), stride(begin.size(), 1);
-  const std::vector<int64_t> end = g.shape();
+  const Shape& end = g.shape();
   if (interleave) stride[axis] = static_cast<int64_t>(count);
   for (size_t i = 0; i < count; ++i) {
     const Shape shape = shape_of(v, i);

@@ -118,6 +118,7 @@ void rule(Vjp& v) {
   Expr g = grad(v);
   if (mode == "constant") {
     std::vector<int64_t> begin;
+    begin.reserve(pads.size());
     for (const auto& [before, after] : pads) begin.push_back(before);
     const Expr inside = slice(g, begin, x);
     v.add("x", inside);

@@ -18,6 +18,14 @@ OP_CASES(slice_by_size) {
   add("run-time positions", {{"x", x}, {"begin", ints({0, 3})}, {"size", ints({3, 1})}})
       .constant({"x"})
       .expect({values({4, 8, 12}, {3, 1})});
+  add("a block from a run-time position",
+      {{"x", x}, {"begin", ints({1, 1})}, {"size", ints({2, 3})}})
+      .constant({"size"})
+      .expect({values({6, 7, 8, 10, 11, 12}, {2, 3})});
+  add("columns from a run-time position, counted from the end",
+      {{"x", x}, {"begin", ints({0, -2})}, {"size", ints({3, 1})}})
+      .constant({"size"})
+      .expect({values({3, 7, 11}, {3, 1})});
   add("flags", {{"x", bools({1, 0, 1}, {3})}, {"begin", ints({1})}, {"size", ints({2})}})
       .expect({bools({0, 1}, {2})});
   reject("begin beyond the end", {{"x", x}, {"begin", ints({4, 0})}, {"size", ints({-1, 4})}},

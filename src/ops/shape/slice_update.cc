@@ -9,7 +9,7 @@ namespace mw::ops {
 namespace {
 
 Type infer(const OpView& op) {
-  const Type x = expect_movable(op, "x");
+  Type x = expect_movable(op, "x");
   expect_dtype(op, "update", x.dtype());
   expect_shape(op, "update", sliced_shape(slices_of(op, x.shape())));
   return x;

@@ -40,8 +40,9 @@ std::vector<int64_t> strides(const OpView& op, size_t rank) {
 }
 
 Slice squeezed(const OpView& op, int64_t extent, Position begin, size_t axis) {
-  if (!begin.given || extent == kAny)
+  if (!begin.given || extent == kAny) {
     return {.begin = kAny, .stride = 1, .count = 1, .squeezed = true};
+  }
   const int64_t index = begin.value < 0 ? begin.value + extent : begin.value;
   if (index < 0 || index >= extent) {
     op.reject("begin", "expected an index in [{}, {}] on axis {}, got {}", -extent, extent - 1,

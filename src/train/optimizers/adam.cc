@@ -19,7 +19,6 @@ struct Settings {
 class AdamRule : public UpdateRule {
  public:
   explicit AdamRule(const Settings& settings) : s_(settings) {}
-  [[nodiscard]] std::string name() const override { return s_.decoupled ? "adamw" : "adam"; }
   [[nodiscard]] std::vector<std::string> moments() const override { return {"m", "v"}; }
   [[nodiscard]] std::vector<std::pair<std::string, double>> numbers(int64_t step) const override {
     const auto t = static_cast<double>(step);

@@ -10,7 +10,6 @@ using ops::Expr;
 class SgdRule : public UpdateRule {
  public:
   explicit SgdRule(const Sgd& settings) : s_(settings) {}
-  [[nodiscard]] std::string name() const override { return "sgd"; }
   [[nodiscard]] std::vector<std::string> moments() const override {
     return s_.momentum != 0 ? std::vector<std::string>{"velocity"} : std::vector<std::string>{};
   }

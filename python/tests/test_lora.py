@@ -1,0 +1,77 @@
+"""LoRA from Python: adapters that train, are written, loaded and added to their weights."""
+
+import numpy as np
+import pytest
+
+import millwright as mw
+
+
+@pytest.fixture(scope="module")
+def path(example):
+    return example / "student.mlpackage"
+
+
+@pytest.fixture(scope="module")
+def batch(example, model):
+    ids = np.array(model.tokenizer.encode((example / "train.txt").read_text()[:2000]), np.int64)
+    return ids[:64].reshape(4, 16), ids[1:65].reshape(4, 16)
+
+
+@pytest.fixture
+def student(path):
+    return mw.StudentModel(path, mw.AdamW(learning_rate=1e-2), lora=mw.Lora(rank=4, alpha=8))
+
+
+def logits_of(outputs):
+    return next(iter(outputs.values()))
+
+
+def test_adapters_learn_and_the_weights_stay(student, batch):
+    trained = [p for p in student.parameters() if p.trained]
+    assert trained and all(".lora_" in p.name for p in trained)
+    first = student.training_step(*batch).loss
+    for _ in range(9):
+        last = student.training_step(*batch).loss
+    assert last < first - 0.3
+    assert np.any(student.get_parameter(trained[1].name))
+
+
+def test_an_adapter_beside_the_model_and_in_its_weights_gives_the_same(
+    path, student, batch, tmp_path
+):
+    for _ in range(3):
+        student.training_step(*batch)
+    student.save_adapter(tmp_path / "a.safetensors")
+    student.save(tmp_path / "fused.mlpackage")
+    data = {"input_ids": batch[0]}
+    now = logits_of(student.predict(data))
+    beside = logits_of(mw.MLModel(path, adapter=tmp_path / "a.safetensors").predict(data))
+    fused = logits_of(mw.MLModel(tmp_path / "fused.mlpackage").predict(data))
+    np.testing.assert_allclose(beside, now, atol=1e-4)
+    np.testing.assert_allclose(fused, now, atol=1e-3)
+    assert np.abs(now - logits_of(mw.MLModel(path).predict(data))).max() > 0.01
+    other = mw.StudentModel(path, lora=mw.Lora(rank=4, alpha=8))
+    other.load_adapter(tmp_path / "a.safetensors")
+    assert other.evaluate(*batch).loss == student.evaluate(*batch).loss
+
+
+@pytest.mark.parametrize(
+    ("lora", "sentence"),
+    [
+        (mw.Lora(rank=0), "rank: expected a number from 1"),
+        (mw.Lora(alpha=float("nan")), "alpha: expected a number above 0, got nan"),
+        (mw.Lora(targets=["absent"]), "target 'absent': expected a glob that matches a weight"),
+    ],
+)
+def test_bad_settings_are_told_in_a_sentence(path, lora, sentence):
+    with pytest.raises(mw.Error, match=sentence):
+        mw.StudentModel(path, lora=lora)
+
+
+def test_wrong_types_are_told(path):
+    with pytest.raises(TypeError, match="lora: expected a Lora, got dict"):
+        mw.StudentModel(path, lora={"rank": 4})
+    with pytest.raises(TypeError, match="targets: expected a list of strings"):
+        mw.StudentModel(path, lora=mw.Lora(targets="*w*"))
+    with pytest.raises(mw.Error, match="expected a student with StudentOptions::lora"):
+        mw.StudentModel(path).save_adapter("a.safetensors")

@@ -1,0 +1,104 @@
+// Tests of results that are written where a state lies: right in every order of reads and writes,
+// and without memory of their own where nothing needs the old content.
+#include "cpu/testing.h"
+
+namespace mw::cpu {
+namespace {
+
+constexpr int64_t kCount = 65536;
+constexpr const char* kArguments =
+    "state<tensor<fp32, [65536]>> p, state<tensor<fp32, [65536]>> m, tensor<fp32, [65536]> g";
+
+// Runs it three times, and says how much memory intermediate results take.
+int64_t check(const std::string& statements, const std::string& outputs) {
+  const TestProgram program(kArguments, statements, outputs);
+  exec::SessionOptions options;
+  options.poison = true;
+  exec::Session session(program.function(), program.specialiser(), ops::catalog(),
+                        &ops::cpu_backend(), options);
+  exec::States states = session.make_states(), plain = session.make_states();
+  for (uint64_t i = 1; i < 4; ++i) {
+    const TensorMap inputs{{"g", noise({kCount}, i)}};
+    const exec::RunResult result = session.run(inputs, &states);
+    for (const auto& [name, want] : program.expected(inputs, plain.cells())) {
+      expect_near(result.outputs.at(name).tensor, want.tensor, 1e-6, name);
+    }
+    for (const char* name : {"p", "m"}) expect_near(states.get(name), plain.get(name), 1e-6, name);
+  }
+  return static_cast<int64_t>(session.arena_bytes());
+}
+
+TEST(StateWrite, AnUpdateTakesNoMemory) {
+  const int64_t arena = check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> m0 = read_state(input = m);
+    tensor<fp32, [65536]> kept = mul(x = m0, y = fp32(0.9));
+    tensor<fp32, [65536]> m1 = add(x = kept, y = g);
+    tensor<fp32, [65536]> move = mul(x = m1, y = fp32(0.1));
+    tensor<fp32, [65536]> p1 = sub(x = p0, y = move);
+    write_state(input = m, data = m1);
+    write_state(input = p, data = p1);)",
+                              "g");
+  // What a kernel works in is small.
+  EXPECT_LT(arena, kCount);
+}
+
+TEST(StateWrite, TheOldContentIsThereForThoseWhoReadIt) {
+  check(R"(
+    tensor<fp32, [65536]> before = read_state(input = p);
+    tensor<fp32, [65536]> after = add(x = before, y = g);
+    write_state(input = p, data = after);
+    tensor<fp32, [65536]> change = sub(x = after, y = before);
+    tensor<fp32, [65536]> again = read_state(input = p);
+    tensor<fp32, [65536]> twice = mul(x = again, y = fp32(2));)",
+        "change, twice");
+}
+
+TEST(StateWrite, TwoStatesMayBeMadeOfEachOther) {
+  check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> m0 = read_state(input = m);
+    tensor<fp32, [65536]> p1 = add(x = m0, y = g);
+    tensor<fp32, [65536]> m1 = sub(x = p0, y = g);
+    write_state(input = p, data = p1);
+    write_state(input = m, data = m1);)",
+        "g");
+}
+
+TEST(StateWrite, AResultStaysWhatItWasWhenTheStateIsWrittenAgain) {
+  check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> first = add(x = p0, y = g);
+    write_state(input = p, data = first);
+    tensor<fp32, [65536]> p1 = read_state(input = p);
+    tensor<fp32, [65536]> second = mul(x = p1, y = fp32(0.5));
+    write_state(input = p, data = second);
+    tensor<fp32, [65536]> root = tanh(x = first);
+    tensor<fp32, [65536]> difference = sub(x = first, y = second);)",
+        "root, difference");
+}
+
+TEST(StateWrite, AResultMayAlsoBeAnOutput) {
+  check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> p1 = add(x = p0, y = g);
+    write_state(input = p, data = p1);
+    write_state(input = m, data = p1);)",
+        "p1");
+}
+
+TEST(StateWrite, AValueMayGoToTwoStates) {
+  check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> p1 = sub(x = p0, y = g);
+    write_state(input = p, data = p1);
+    write_state(input = m, data = p1);
+    tensor<fp32, [65536]> m1 = read_state(input = m);
+    tensor<fp32, [65536]> back = sub(x = m1, y = p1);
+    tensor<fp32, [65536]> m2 = add(x = m1, y = fp32(1));
+    write_state(input = m, data = m2);)",
+        "back");
+}
+
+}  // namespace
+}  // namespace mw::cpu

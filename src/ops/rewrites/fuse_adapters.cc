@@ -1,0 +1,179 @@
+// fuse_adapters(): the products of the factors added to the weights themselves.
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "ir/builder.h"
+#include "ir/evaluate.h"
+#include "ops/rewrites/adapters.h"
+
+namespace mw::ops {
+namespace {
+
+using ir::Operation;
+using ir::Value;
+
+bool is_constant_op(const Operation& op) {
+  return op.is_const() || op.type.starts_with("constexpr_");
+}
+
+// scale * B A in the layout of the weight, in fp64.
+Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter, double scale) {
+  const int64_t rank = adapter.a.dim(0), outputs = adapter.b.dim(0);
+  const int64_t inputs = adapter.a.count() / rank;
+  Tensor change(DType::kF64, weight.type().shape());
+  const Tensor a = adapter.a.to(DType::kF64), b = adapter.b.to(DType::kF64);
+  const double *from_a = a.data<double>(), *from_b = b.data<double>();
+  double* to = change.mutable_data<double>();
+  const bool by_output = weight.outputs_first();
+  const int64_t o_stride = by_output ? inputs : 1, i_stride = by_output ? 1 : outputs;
+  for (int64_t o = 0; o < outputs; ++o) {
+    for (int64_t r = 0; r < rank; ++r) {
+      const double factor = scale * from_b[o * rank + r];
+      double* row = to + o * o_stride;
+      for (int64_t i = 0; i < inputs; ++i) row[i * i_stride] += factor * from_a[r * inputs + i];
+    }
+  }
+  return change;
+}
+
+// Puts one changed weight into the function.
+class Replacer {
+ public:
+  Replacer(ir::Function& function, const ir::Catalog& catalog, const AdaptableWeight& weight,
+           const Tensor& stored)
+      : function_(function),
+        catalog_(catalog),
+        stored_(stored),
+        constant_(ir::Constant::tensor(stored)),
+        uses_(ir::uses_in(function.body)) {
+    for (const AdapterSite& site : weight.sites) sites_.emplace(site.op, site.input);
+    for (Value* value : weight.values) replace(*value);
+  }
+
+ private:
+  void replace(Value& value) {
+    Operation& producer = *value.producer;
+    if (!reaches(value, false)) return;
+    if (producer.is_const() && reaches(value, true)) {
+      const ir::ConstantPtr old = ir::constant_of(&value);
+      ir::set_attribute(
+          producer.attributes, "val",
+          old->blob_ref() ? ir::Constant::blob(stored_, *old->blob_ref()) : constant_);
+      return;
+    }
+    ir::Block& block = *producer.parent;
+    ir::Builder b(block, catalog_, function_.opset);
+    Operation* next = after(producer);
+    if (next != nullptr) b.insert_before(next);
+    const std::string name = value.name;
+    Value* own = b.constant(constant_, name + "_adapted");
+    redirect(value, own);
+    if (drop_unused(producer)) {
+      own->name = name;
+      ir::set_attribute(own->producer->attributes, "name", ir::Constant::string(name));
+    }
+  }
+
+  // Whether all (or any) uses of a value, through casts, are sites.
+  bool reaches(const Value& value, bool all) const {
+    const auto found = uses_.find(&value);
+    if (found == uses_.end()) return false;
+    const auto is_site = [&](const ir::Use& use) {
+      if (use.op == nullptr) return false;
+      if (sites_.contains({use.op, use.input})) return true;
+      return use.op->type == ir::kCastOp && reaches(*use.op->outputs[0], all);
+    };
+    return all ? std::all_of(found->second.begin(), found->second.end(), is_site)
+               : std::any_of(found->second.begin(), found->second.end(), is_site);
+  }
+
+  static Operation* after(const Operation& op) {
+    auto& ops = op.parent->ops;
+    const auto at =
+        std::find_if(ops.begin(), ops.end(), [&](const auto& other) { return other.get() == &op; });
+    return std::next(at) == ops.end() ? nullptr : std::next(at)->get();
+  }
+
+  // The sites behind `from` take `to`; a cast that others need, too, is copied.
+  void redirect(const Value& from, Value* to) {
+    for (const ir::Use& use : uses_.at(&from)) {
+      if (use.op == nullptr) continue;
+      ir::Operand& operand = use.op->inputs[use.input].operands[use.operand];
+      if (sites_.contains({use.op, use.input})) {
+        operand.value = to;
+      } else if (use.op->type == ir::kCastOp && reaches(*use.op->outputs[0], false)) {
+        if (reaches(*use.op->outputs[0], true)) {
+          operand.value = to;
+          continue;
+        }
+        ir::Builder b(*use.op->parent, catalog_, function_.opset);
+        if (Operation* next = after(*use.op)) b.insert_before(next);
+        const auto dtype = std::string(name_of(use.op->outputs[0]->type.dtype()));
+        Value* copy = b.op(ir::kCastOp, {{"x", to}, {"dtype", dtype}}, to->name + "_cast");
+        redirect(*use.op->outputs[0], copy);
+      }
+    }
+  }
+
+  // Drops a constant op that nothing uses any more, and then those it was made of.
+  bool drop_unused(Operation& op) {
+    const auto uses = ir::uses_in(function_.body);
+    for (const auto& output : op.outputs) {
+      const auto found = uses.find(output.get());
+      if (found != uses.end() && !found->second.empty()) return false;
+    }
+    std::set<Operation*> parts;
+    for (const ir::Input& input : op.inputs) {
+      for (const ir::Operand& operand : input.operands) {
+        if (operand.value == nullptr || operand.value->producer == nullptr) continue;
+        if (is_constant_op(*operand.value->producer)) parts.insert(operand.value->producer);
+      }
+    }
+    op.parent->ops.remove_if([&](const auto& other) { return other.get() == &op; });
+    for (Operation* part : parts) drop_unused(*part);
+    return true;
+  }
+
+  ir::Function& function_;
+  const ir::Catalog& catalog_;
+  const Tensor& stored_;
+  ir::ConstantPtr constant_;
+  std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
+  std::set<std::pair<const Operation*, size_t>> sites_;
+};
+
+Tensor value_of(const Value& value, const ir::Function& function, const ir::Catalog& catalog) {
+  if (const ir::ConstantPtr constant = ir::constant_of(&value)) return constant->value();
+  const Operation& op = *value.producer;
+  const auto results =
+      ir::evaluate(op, catalog.at(op, function.opset), function.opset, ir::Facts(), nullptr);
+  return results.at(value.index).tensor;
+}
+
+}  // namespace
+
+void fuse_adapters(ir::Function& function, const ir::Catalog& catalog,
+                   const std::vector<Adapter>& adapters, double scale,
+                   const std::function<void(const FusedWeight&)>& fused) {
+  const std::vector<AdaptableWeight> weights = adaptable_weights(function, catalog);
+  for (const Adapter& adapter : adapters) {
+    const auto weight = std::find_if(weights.begin(), weights.end(), [&](const auto& w) {
+      return w.name() == adapter.weight && w.obstacle.empty();
+    });
+    MW_CHECK(weight != weights.end());
+    FusedWeight made{.name = adapter.weight};
+    made.original = value_of(*weight->values.front(), function, catalog);
+    made.exact = change_of(*weight, adapter, scale);
+    for (int64_t i = 0; i < made.exact.count(); ++i) {
+      made.exact.set_number(i, made.exact.number_at(i) + made.original.number_at(i));
+    }
+    made.stored = made.exact.to(weight->type().dtype());
+    if (!bit_equal(made.stored, made.original)) {
+      Replacer(function, catalog, *weight, made.stored);
+    }
+    fused(made);
+  }
+}
+
+}  // namespace mw::ops

@@ -1,0 +1,49 @@
+// Small functions with weights that adapters can stand beside, for the tests of LoRA.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "autodiff/testing.h"
+#include "train/lora.h"
+
+namespace mw::train {
+
+inline Tensor random(const Shape& shape, uint64_t seed, DType dtype = DType::kF32) {
+  std::mt19937_64 generator(seed);
+  return autodiff::noise(shape, generator).to(dtype);
+}
+
+// A function of x, as a test builds it.
+struct Built {
+  ir::Program program;
+  ir::Function& function;
+  ir::Builder b;
+
+  explicit Built(ir::Opset opset = ir::Opset::kIos17)
+      : function(*program.add_function("main", opset)), b(function.body, ops::catalog(), opset) {}
+
+  ir::Value* input(const std::string& name, const Shape& shape, DType dtype = DType::kF32) {
+    ir::Value* made = function.body.add_argument(name, ir::Type::tensor(dtype, shape));
+    b = ir::Builder(function.body, ops::catalog(), function.opset);
+    return made;
+  }
+  ir::Value* weight(const std::string& name, const Shape& shape, DType dtype = DType::kF32) {
+    return b.constant(ir::Constant::tensor(random(shape, shape.size() + name.size(), dtype)), name);
+  }
+  void returns(std::vector<ir::Value*> outputs) { function.body.outputs = std::move(outputs); }
+};
+
+// Adapters of all weights that can be, no factor of them zero.
+inline AdapterSet adapters_of(const ir::Function& function, int64_t rank,
+                              DType dtype = DType::kF32) {
+  AdapterSet set = begin_adapters(function, ops::catalog(), {.rank = rank, .alpha = 3}, {});
+  uint64_t seed = 40;
+  for (ops::Adapter& adapter : set.adapters) {
+    adapter.a = adapter.a.to(dtype);
+    adapter.b = random(adapter.b.shape(), ++seed, dtype);
+  }
+  return set;
+}
+
+}  // namespace mw::train

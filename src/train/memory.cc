@@ -1,0 +1,105 @@
+// within_memory(): the backend says what an op costs and which ops need no memory; the plans of
+// candidates say what they take.
+#include "train/memory.h"
+
+#include <string_view>
+#include <unordered_map>
+
+#include "autodiff/recompute.h"
+#include "base/error.h"
+#include "base/memory.h"
+#include "train/program.h"
+
+namespace mw::train {
+namespace {
+
+using ir::Operation;
+using ir::Value;
+
+// Work per byte that an op touches where its plan states none, beside operations of products:
+// elements come from memory at about a tenth of the speed at which they are multiplied.
+constexpr double kWorkPerByte = 8;
+
+double bytes_touched(const Operation& op) {
+  int64_t bytes = 0;
+  const auto add = [&](const Value* value) {
+    if (value == nullptr || !value->type.is_tensor() || !value->type.is_static()) return;
+    bytes += bytes_of(value->type.dtype(), count_of(value->type.shape()));
+  };
+  for (const ir::Input& input : op.inputs) {
+    for (const ir::Operand& operand : input.operands) add(operand.value);
+  }
+  for (const auto& output : op.outputs) add(output.get());
+  return static_cast<double>(bytes);
+}
+
+const Value* viewed(const plan::Backend& backend, const Operation& op) {
+  const plan::Rules* rules = backend.find(op.type);
+  if (rules == nullptr || !rules->view) return nullptr;
+  const Value* x = op.input(rules->viewed);
+  if (x == nullptr || !x->type.is_tensor()) return nullptr;
+  for (const auto& output : op.outputs) {
+    if (!output->type.is_tensor() || output->type.dtype() != x->type.dtype()) return nullptr;
+  }
+  return x;
+}
+
+// By the name of an op's first result; row programs are left out, they stand for many ops.
+std::unordered_map<std::string, double> flops_of(const plan::Plan& plan) {
+  std::unordered_map<std::string, double> flops;
+  for (const plan::Step& step : plan.steps) {
+    if (step.op == nullptr || step.op->outputs.empty() || std::string_view(step.kind) == "row") {
+      continue;
+    }
+    flops[step.op->outputs[0]->name] += step.flops;
+  }
+  return flops;
+}
+
+autodiff::RecomputeHints hints_of(const plan::Backend& backend, const plan::Plan& plan) {
+  autodiff::RecomputeHints hints;
+  hints.viewed = [&backend](const Operation& op) { return viewed(backend, op); };
+  hints.chains = [&backend](const Operation& op) {
+    const plan::Rules* rules = backend.find(op.type);
+    return rules != nullptr && rules->row.has_value();
+  };
+  hints.work = [&backend, flops = flops_of(plan)](const Operation& op) {
+    if (viewed(backend, op) != nullptr || op.outputs.empty()) return 0.0;
+    const auto found = flops.find(op.outputs[0]->name);
+    return kWorkPerByte * bytes_touched(op) + (found != flops.end() ? found->second : 0);
+  };
+  return hints;
+}
+
+std::string text_of(uint64_t bytes) { return memory_text(static_cast<int64_t>(bytes)); }
+
+}  // namespace
+
+std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
+                                            const MemoryLimit& limit, const ir::Catalog& catalog,
+                                            const plan::Backend& backend,
+                                            const exec::Planner& planner) {
+  const exec::Footprint whole = planner(*function);
+  const uint64_t fixed = limit.beside + whole.weights;
+  if (fixed + whole.arena <= limit.bytes) return function;
+  std::vector<const Value*> ends;
+  for (const Value* output : function->body.outputs) {
+    if (output->name == kLossSum || output->name == kCount) ends.push_back(output);
+  }
+  MW_CHECK(!ends.empty());
+  const int64_t budget = limit.bytes > fixed ? static_cast<int64_t>(limit.bytes - fixed) : 0;
+  autodiff::Recomputed changed =
+      autodiff::recompute(*function, catalog, ends, hints_of(backend, *whole.plan), budget,
+                          [&](const ir::Function& candidate) {
+                            return static_cast<int64_t>(planner(candidate).arena);
+                          });
+  if (changed.function != nullptr) return std::move(changed.function);
+  const auto least = static_cast<uint64_t>(changed.need);
+  fail(ErrorCode::kInvalidArgument,
+       "memory: expected at least {} for a step with this batch ({} of them for weights and the "
+       "optimiser's states), got {}; a smaller batch takes less, and so does a batch in parts "
+       "(--accumulate)",
+       text_of(fixed + least), text_of(fixed), text_of(limit.bytes));
+}
+
+}  // namespace mw::train

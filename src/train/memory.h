@@ -1,0 +1,24 @@
+// within_memory(): the program of a step, changed where need be so that the step fits in so much
+// memory: see autodiff/recompute.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "exec/session.h"
+
+namespace mw::train {
+
+struct MemoryLimit {
+  uint64_t bytes = 0;   // for all of a step
+  uint64_t beside = 0;  // of them for what lies beside the program: states and such
+};
+
+// `function` is a program with a backward pass, as train/program.h composes it. Throws
+// invalid_argument with what a step takes at least when that is more than the limit.
+std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
+                                            const MemoryLimit& limit, const ir::Catalog& catalog,
+                                            const plan::Backend& backend,
+                                            const exec::Planner& planner);
+
+}  // namespace mw::train
