@@ -22,8 +22,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const char* version : {"1.0", "1.3"}) {
     const std::string once = text::print(*program, {.version = version});
     const std::string twice = text::print(*text::parse(once), {.version = version});
-    if (once != twice)
+    if (once != twice) {
       throw std::logic_error(fmt::format("not a fixpoint:\n{}\nthen:\n{}", once, twice));
+    }
   }
   return 0;
 }
