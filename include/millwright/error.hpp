@@ -20,14 +20,11 @@ enum class ErrorCode {
 };
 
 // Message form: `<where>: <what>: expected <x>, got <y>; <remedy>`, lower case, no full stop.
-// `where` grows from the inside out as layers add context (input, op, function, file).
+// `where` grows from the inside out as layers add context (input, op, function, file). Both are one
+// line of printable text: control characters, which names in a file may hold, are written out.
 class __attribute__((visibility("default"))) Error : public std::runtime_error {
  public:
-  Error(ErrorCode code, const std::string& message, const std::string& where = "")
-      : std::runtime_error(where.empty() ? message : where + ": " + message),
-        code_(code),
-        message_(message),
-        where_(where) {}
+  Error(ErrorCode code, const std::string& message, const std::string& where = "");
 
   [[nodiscard]] ErrorCode code() const { return code_; }
   [[nodiscard]] const std::string& message() const { return message_; }

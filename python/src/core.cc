@@ -39,10 +39,12 @@ const char* code_name(ErrorCode code) {
 void raise(const std::exception_ptr& thrown, void* type) {
   try {
     std::rethrow_exception(thrown);
-  } catch (const Error& e) {
+  } catch (...) {
+    const std::optional<Error> known = known_error();
+    if (!known) throw;
     const nb::handle error(static_cast<PyObject*>(type));
-    nb::object instance = error(e.what());
-    instance.attr("code") = code_name(e.code());
+    nb::object instance = error(known->what());
+    instance.attr("code") = code_name(known->code());
     PyErr_SetObject(error.ptr(), instance.ptr());
   }
 }

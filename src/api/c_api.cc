@@ -2,7 +2,8 @@
 #include "api/c_api.h"
 
 #include <iterator>
-#include <new>
+
+#include "base/error.h"
 
 namespace mw::c_api {
 namespace {
@@ -56,21 +57,9 @@ Tensor wrap(const mw_tensor& tensor) {
 }  // namespace
 
 mw_status status_of_exception() {
-  try {
-    throw;
-  } catch (const Error& e) {
-    g_error = e.what();
-    return status_of(e.code());
-  } catch (const std::bad_alloc&) {
-    g_error = "out of memory";
-    return MW_OUT_OF_MEMORY;
-  } catch (const std::exception& e) {
-    g_error = e.what();
-    return MW_INTERNAL;
-  } catch (...) {
-    g_error = "an exception of an unknown type";
-    return MW_INTERNAL;
-  }
+  const Error error = current_error();
+  g_error = error.what();
+  return status_of(error.code());
 }
 
 void require(bool condition, const char* message) {

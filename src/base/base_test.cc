@@ -7,12 +7,14 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 
 #include "base/error.h"
 #include "base/half.h"
 #include "base/mapped_file.h"
 #include "base/parallel.h"
+#include "base/printable.h"
 #include "base/tensor_file.h"
 
 namespace mw {
@@ -137,6 +139,63 @@ TEST(in_context, an_allocation_that_fails_is_an_error_of_the_user) {
     EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory);
     EXPECT_STREQ(e.what(), "model: out of memory");
   }
+}
+
+std::string told(const std::function<void()>& body) {
+  try {
+    in_context([] { return "model"; }, body);
+  } catch (const Error& e) {
+    return fmt::format("{} {}", static_cast<int>(e.code()), e.what());
+  }
+  return "no error";
+}
+
+TEST(in_context, what_the_operating_system_refuses_is_an_error_of_the_user) {
+  const auto code = [](std::errc value) { return std::make_error_code(value); };
+  EXPECT_EQ(told([&] {
+              throw std::filesystem::filesystem_error("cannot", "/a/b",
+                                                      code(std::errc::permission_denied));
+            }),
+            "3 model: /a/b: cannot be reached: Permission denied");
+  EXPECT_EQ(told([&] { throw std::system_error(code(std::errc::no_space_on_device)); }),
+            "3 model: the operating system refuses: No space left on device");
+  EXPECT_EQ(told([&] { throw std::system_error(code(std::errc::resource_unavailable_try_again)); }),
+            "4 model: the operating system refuses: Resource temporarily unavailable");
+  EXPECT_EQ(told([&] { throw std::ios_base::failure("underflow"); }),
+            "3 model: a file cannot be read or written");
+  EXPECT_EQ(told([&] { throw std::length_error("vector"); }), "4 model: out of memory");
+}
+
+TEST(in_context, an_exception_of_an_unknown_kind_passes_and_is_internal_at_the_border) {
+  const auto unknown = [] { throw std::out_of_range("map::at"); };
+  EXPECT_THROW(in_context([] { return "model"; }, unknown), std::out_of_range);
+  try {
+    unknown();
+  } catch (...) {
+    const Error error = current_error();
+    EXPECT_EQ(error.exit_code(), 2);
+    EXPECT_STREQ(error.what(), "internal error: map::at; report it");
+  }
+}
+
+TEST(printable, control_characters_and_bytes_that_are_no_text_are_written_out) {
+  EXPECT_EQ(printable("a\x1b[31mb\x07\n\r\t\x7f"), "a\\x1b[31mb\\x07\\n\\r\\t\\x7f");
+  EXPECT_EQ(printable(std::string_view("\0", 1)), "\\x00");
+  EXPECT_EQ(printable("\xc2\x9b"), "\\x9b");                // U+009B starts a sequence, too
+  EXPECT_EQ(printable("\xe2\x80\xae"), "\\u202e");          // right-to-left override
+  EXPECT_EQ(printable("a\xff\xc3"), "a\\xff\\xc3");         // no UTF-8
+  EXPECT_EQ(printable("\xc0\x8a"), "\\xc0\\x8a");           // an over-long newline
+  EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
+  EXPECT_EQ(printable("Grüße 日本 🙂 \\n"), "Grüße 日本 🙂 \\n");
+  EXPECT_EQ(printable("a\n\tb\x1b", Lines::kKept), "a\n\tb\\x1b");
+  const std::string once = printable("\x1b\xff\n");
+  EXPECT_EQ(printable(once), once);
+}
+
+TEST(error, is_one_line_of_printable_text_whatever_is_in_its_names) {
+  const Error error(ErrorCode::kIo, "a\nb", "file\x1b]0;title\x07");
+  EXPECT_STREQ(error.what(), "file\\x1b]0;title\\x07: a\\nb");
+  EXPECT_STREQ(error.within("out\r").what(), "out\\r: file\\x1b]0;title\\x07: a\\nb");
 }
 
 TEST(mapped_file, a_missing_file_or_a_folder_is_an_error) {

@@ -1,9 +1,11 @@
-// Throwing mw::Error with a formatted message, adding context, and checking our own invariants.
+// Throwing mw::Error with a formatted message, adding context, turning other exceptions into it,
+// and checking our own invariants.
 #pragma once
 
 #include <fmt/format.h>
 
-#include <new>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "millwright/error.hpp"
@@ -16,18 +18,23 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `body`; an mw::Error that leaves it gains `context()` in front. The context is built only
-// then. An allocation that failed becomes an mw::Error.
+// The exception being handled, in a catch block, as the caller is told of it: an mw::Error as it
+// is; those of the operating system, of an allocation and of a parser with their codes. Nothing for
+// any other.
+std::optional<Error> known_error();
+// The same; any other is an internal error.
+Error current_error();
+// Throws it again with `where` in front. One that is none of these passes as it is.
+[[noreturn]] void rethrow_within(std::string_view where);
+
+// Runs `body`; what it throws gains `context()` in front, as rethrow_within() does. The context is
+// built only then.
 template <class Context, class Body>
 decltype(auto) in_context(Context&& context, Body&& body) {
   try {
     return std::forward<Body>(body)();
-  } catch (const Error& e) {
-    throw e.within(context());
-  } catch (const std::bad_alloc&) {
-    throw Error(ErrorCode::kOutOfMemory, "out of memory", std::string(context()));
-  } catch (const std::length_error&) {
-    throw Error(ErrorCode::kOutOfMemory, "out of memory", std::string(context()));
+  } catch (...) {
+    rethrow_within(context());
   }
 }
 
