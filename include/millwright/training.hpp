@@ -49,9 +49,14 @@ struct Schedule {
 };
 
 enum class Loss : uint8_t {
-  kCrossEntropy,  // of logits and integer labels; label -100 is ignored
+  // Of logits and labels: an index per position, of a classifier also the names of its classes, or
+  // its numbers. Label -100 is ignored. Where the target is a softmax or the logarithm of one, its
+  // input is what is taken for the logits.
+  kCrossEntropy,
   kMeanSquaredError,
   kOutput,  // the target output is a scalar and is the loss itself
+  // Of logits, or of a sigmoid's input, and a label from 0 to 1 for each; -100 is ignored.
+  kBinaryCrossEntropy,
 };
 
 // Settings for the parameters whose names match a glob; the last match counts.
@@ -82,6 +87,11 @@ struct StudentOptions {
   Loss loss = Loss::kCrossEntropy;
   std::string target;                   // the output; empty: the one that DESIGN calls logits
   float label_smoothing = 0;            // cross entropy only
+  // The axis of the target that counts the classes, from the end where negative; where there is
+  // none given, the shape of the labels tells it.
+  std::optional<int64_t> class_axis;
+  // Binary cross entropy only: what a label 1 counts. One number, or one for each class.
+  std::vector<float> pos_weight;
   float clip_norm = 0;                  // of all gradients together; 0: no clipping
   std::vector<std::string> wrt_inputs;  // inputs that backward() differentiates by, too
   bool naive = false;                   // run op by op with the reference implementations
@@ -145,6 +155,12 @@ class MW_API StudentModel {
   TensorMap backward(const Batch& batch, StepResult* result = nullptr);
   // The loss of a batch, without the teacher.
   StepResult evaluate(const Batch& batch);
+  // What is minimised and over what, in one line: "cross entropy of 'x' (before softmax of 'probs'),
+  // over axis 1, 3 classes". The batch tells the shapes.
+  [[nodiscard]] std::string objective(const Batch& batch);
+  // The classes of a classifier, in the order of the indices that labels may be; else none. Where
+  // they are integers, integer labels are these and no indices.
+  [[nodiscard]] std::vector<std::string> class_labels() const;
   // What the largest step so far takes, counted as in StudentOptions::memory; 0 before the first.
   [[nodiscard]] uint64_t step_bytes() const;
   // Outputs with the weights as they are now.
