@@ -131,7 +131,7 @@ typedef enum mw_loss {
   MW_LOSS_CROSS_ENTROPY = 0, /* of logits (or what a softmax is of) and integer labels; label -100
                                 is ignored */
   MW_LOSS_MEAN_SQUARED_ERROR = 1,
-  MW_LOSS_OUTPUT = 2, /* the target output is one number and is the loss itself */
+  MW_LOSS_OUTPUT = 2,              /* the target output is one number and is the loss itself */
   MW_LOSS_BINARY_CROSS_ENTROPY = 3 /* of logits (or what a sigmoid is of) and labels from 0 to 1 */
 } mw_loss;
 
@@ -174,7 +174,7 @@ typedef struct mw_student_options {
   const char* const* lora_targets; /* globs over parameter names; NULL: all that can be adapted */
   size_t lora_target_count;
   uint64_t lora_seed;
-  int64_t class_axis; /* of the output, that counts the classes; below 0: from the end */
+  int64_t class_axis;      /* of the output, that counts the classes; below 0: from the end */
   const float* pos_weight; /* binary cross entropy: what a label 1 counts, one or one per class */
   size_t pos_weight_count;
 } mw_student_options;
@@ -232,8 +232,8 @@ MW_C_API mw_status mw_student_backward(mw_student* student, const mw_batch* batc
 /* The loss of a batch, without the teacher. */
 MW_C_API mw_status mw_student_evaluate(mw_student* student, const mw_batch* batch,
                                        mw_step_result* result);
-/* What is minimised and over what, in one line; the batch tells the shapes. `text` is valid until the
- * next call or mw_student_free. */
+/* What is minimised and over what, in one line; the batch tells the shapes. `text` is valid until
+ * the next call or mw_student_free. */
 MW_C_API mw_status mw_student_objective(mw_student* student, const mw_batch* batch,
                                         const char** text);
 /* The classes of a classifier, in the order of the indices that labels are; 0: none. Where they are

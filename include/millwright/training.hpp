@@ -85,8 +85,8 @@ struct StudentOptions {
   std::vector<std::string> trainable = {"*"};
   std::vector<ParameterGroup> groups;
   Loss loss = Loss::kCrossEntropy;
-  std::string target;                   // the output; empty: the one that DESIGN calls logits
-  float label_smoothing = 0;            // cross entropy only
+  std::string target;         // the output; empty: the one that DESIGN calls logits
+  float label_smoothing = 0;  // cross entropy only
   // The axis of the target that counts the classes, from the end where negative; where there is
   // none given, the shape of the labels tells it.
   std::optional<int64_t> class_axis;
@@ -155,8 +155,8 @@ class MW_API StudentModel {
   TensorMap backward(const Batch& batch, StepResult* result = nullptr);
   // The loss of a batch, without the teacher.
   StepResult evaluate(const Batch& batch);
-  // What is minimised and over what, in one line: "cross entropy of 'x' (before softmax of 'probs'),
-  // over axis 1, 3 classes". The batch tells the shapes.
+  // What is minimised and over what, in one line: "cross entropy of 'x' (before softmax of
+  // 'probs'), over axis 1, 3 classes". The batch tells the shapes.
   [[nodiscard]] std::string objective(const Batch& batch);
   // The classes of a classifier, in the order of the indices that labels may be; else none. Where
   // they are integers, integer labels are these and no indices.
