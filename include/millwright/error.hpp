@@ -33,11 +33,8 @@ class __attribute__((visibility("default"))) Error : public std::runtime_error {
   // 1: the user can mend it; 2: we must.
   [[nodiscard]] int exit_code() const { return code_ == ErrorCode::kInternal ? 2 : 1; }
 
-  // The same error with `context` placed before what is known already.
-  [[nodiscard]] Error within(std::string_view context) const {
-    return Error(code_, message_,
-                 where_.empty() ? std::string(context) : std::string(context) + ": " + where_);
-  }
+  // The same error with `context` placed before what is known already, unless that begins with it.
+  [[nodiscard]] Error within(std::string_view context) const;
 
  private:
   ErrorCode code_;

@@ -198,6 +198,13 @@ TEST(error, is_one_line_of_printable_text_whatever_is_in_its_names) {
   EXPECT_STREQ(error.within("out\r").what(), "out\\r: file\\x1b]0;title\\x07: a\\nb");
 }
 
+TEST(error, says_once_where_it_is) {
+  const Error error(ErrorCode::kIo, "cannot open", "a.npy");
+  EXPECT_STREQ(error.within("a.npy").what(), "a.npy: cannot open");
+  EXPECT_STREQ(error.within("main").within("a.npy").what(), "a.npy: main: a.npy: cannot open");
+  EXPECT_STREQ(error.within("a").what(), "a: a.npy: cannot open");
+}
+
 TEST(mapped_file, a_missing_file_or_a_folder_is_an_error) {
   EXPECT_THROW(MappedFile::open(scratch("absent")), Error);
   EXPECT_THROW(MappedFile::open(std::filesystem::temp_directory_path()), Error);

@@ -51,6 +51,12 @@ Error::Error(ErrorCode code, const std::string& message, const std::string& wher
       message_(printable(message)),
       where_(printable(where)) {}
 
+Error Error::within(std::string_view context) const {
+  const std::string outer = printable(context);
+  if (where_ == outer || where_.starts_with(outer + ": ")) return *this;
+  return {code_, message_, where_.empty() ? outer : outer + ": " + where_};
+}
+
 Error current_error() {
   if (std::optional<Error> known = known_error()) return *std::move(known);
   try {

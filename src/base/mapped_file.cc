@@ -69,16 +69,20 @@ int register_range(uintptr_t begin, uintptr_t end) {
   fail(ErrorCode::kOutOfMemory, "more than {} files are mapped at once", kMaxRanges);
 }
 
+[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& message) {
+  throw Error(ErrorCode::kIo, message, path.string());
+}
+
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) fail(ErrorCode::kIo, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  if (fd < 0) refuse(path, std::string("cannot open: ") + std::strerror(errno));
   struct stat info {};
   const bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   if (!regular) {
     ::close(fd);
-    fail(ErrorCode::kIo, "{}: expected a regular file", path.string());
+    refuse(path, "expected a regular file");
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) {
@@ -89,7 +93,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   const int reason = errno;
   ::close(fd);
   if (data == MAP_FAILED) {
-    fail(ErrorCode::kIo, "{}: cannot map {} bytes: {}", path.string(), size, std::strerror(reason));
+    throw Error(reason == ENOMEM ? ErrorCode::kOutOfMemory : ErrorCode::kIo,
+                fmt::format("cannot map {} bytes: {}", size, std::strerror(reason)), path.string());
   }
   const auto begin = reinterpret_cast<uintptr_t>(data);
   const int slot = register_range(begin, begin + size);
@@ -108,8 +113,7 @@ MappedFile::~MappedFile() {
 
 void MappedFile::check_intact() const {
   if (slot_ >= 0 && g_ranges[static_cast<size_t>(slot_)].damaged.load()) {
-    fail(ErrorCode::kIo, "{}: the file was truncated while it was in use; load the model again",
-         path_.string());
+    refuse(path_, "the file was truncated while it was in use; load the model again");
   }
 }
 

@@ -6,9 +6,10 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -18,13 +19,22 @@ volatile std::sig_atomic_t g_interrupted = 0;
 }  // namespace
 
 void watch_interrupts() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_interrupted = 1; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
-  sigaction(SIGINT, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    // nohup has the terminal's end ignored: that stays.
+    if (signal == SIGHUP && sigaction(signal, nullptr, &before) == 0 &&
+        before.sa_handler == SIG_IGN) {
+      continue;
+    }
+    struct sigaction action = {};
+    action.sa_handler = [](int caught) { g_interrupted = caught; };
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
+    sigaction(signal, &action, nullptr);
+  }
 }
 
 bool is_interrupted() { return g_interrupted != 0; }
+int interrupt_exit_code() { return 128 + static_cast<int>(g_interrupted); }
 
 void stop_if_interrupted() {
   if (is_interrupted()) throw Interrupted();
@@ -69,7 +79,7 @@ CoreMLModelWrapper ModelOptions::load() const {
 }
 
 void print_json(const nlohmann::json& value) {
-  fmt::print("{}\n", value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  answer_bytes(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 std::string human_bytes(uint64_t bytes) {
@@ -107,15 +117,14 @@ void Progress::update(int64_t done) {
   const double share = static_cast<double>(done) / static_cast<double>(total_);
   const int filled = static_cast<int>(share * kWidth);
   const double left = done > 0 ? elapsed / share - elapsed : 0;
-  fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}/{}  {:.0f} s left \x1b[K", what_,
-             std::string(static_cast<size_t>(filled), '='),
-             std::string(static_cast<size_t>(kWidth - filled), ' '), share * 100, done, total_,
-             left);
-  std::fflush(stderr);
+  redraw(fmt::format("{} [{}{}] {:3.0f} %  {}/{}  {:.0f} s left ", what_,
+                     std::string(static_cast<size_t>(filled), '='),
+                     std::string(static_cast<size_t>(kWidth - filled), ' '), share * 100, done,
+                     total_, left));
 }
 
 Progress::~Progress() {
-  if (visible_) fmt::print(stderr, "\r\x1b[K");
+  if (visible_) redraw("");
 }
 
 }  // namespace mw::cli

@@ -64,10 +64,13 @@ class Progress {
 
 double now_seconds();  // monotonic
 
-// From here on the first Ctrl-C asks the command to stop between two steps; a second one ends it.
+// From here on the first Ctrl-C, SIGTERM or end of the terminal asks the command to stop between
+// two steps; a second one ends it.
 void watch_interrupts();
 bool is_interrupted();
-// Ends the command with exit code 130.
+// As a shell tells of a process that a signal ended: 130 after Ctrl-C, 143 after SIGTERM.
+int interrupt_exit_code();
+// Ends the command with that exit code.
 struct Interrupted {};
 void stop_if_interrupted();  // throws Interrupted
 

@@ -7,7 +7,9 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "cli/command.h"
+#include "cli/print.h"
 #include "exporter/export.h"
 #include "ir/verify.h"
 #include "ops/catalog.h"
@@ -139,7 +141,7 @@ void add_adapter(package::Model& model, const std::string& path, const std::stri
   }
   const train::AdapterSet adapters = train::read_adapters(path, *adapted, ops::catalog());
   for (const std::string& warning : exporter::fuse(model, function, adapters)) {
-    fmt::print(stderr, "warning: {}\n", warning);
+    inform("warning: {}\n", printable(warning));
   }
 }
 
@@ -163,8 +165,8 @@ void convert(const Options& o) {
                        {"functions", model.functions.size()},
                        {"weight_bytes", model.weight_bytes()}});
   }
-  fmt::print("wrote {}  {}, {} of them weights\n", out.string(), human_bytes(bytes),
-             human_bytes(model.weight_bytes()));
+  answer("wrote {}  {}, {} of them weights\n", printable(out.string()), human_bytes(bytes),
+         human_bytes(model.weight_bytes()));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
+
 namespace mw::cli {
 namespace {
 
@@ -163,6 +165,11 @@ nlohmann::json tensor_json(const Tensor& tensor, int64_t count) {
     }
   }
   return {{"dtype", name_of(tensor.dtype())}, {"shape", tensor.shape()}, {"first", values}};
+}
+
+void Table::row(const std::vector<std::string>& cells) {
+  std::vector<std::string>& shown = rows_.emplace_back();
+  for (const std::string& cell : cells) shown.push_back(printable(cell));
 }
 
 std::string Table::str() const {

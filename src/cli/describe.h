@@ -22,11 +22,12 @@ const ir::Value* output_named(const ir::Function& function, const std::string& n
 std::string first_values(const Tensor& tensor, int64_t count);
 nlohmann::json tensor_json(const Tensor& tensor, int64_t count);
 
-// Columns aligned by their widest cell, two spaces apart, the last one ragged.
+// Columns aligned by their widest cell, two spaces apart, the last one ragged. A cell stays on its
+// line whatever a file put into it.
 class Table {
  public:
   explicit Table(std::string indent) : indent_(std::move(indent)) {}
-  void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void row(const std::vector<std::string>& cells);
   [[nodiscard]] std::string str() const;
 
  private:

@@ -5,9 +5,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/compare.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -32,10 +34,10 @@ std::string weight_text(const WeightChange& change) {
 
 void print_list(const char* title, const std::vector<std::string>& lines, int64_t limit) {
   if (lines.empty()) return;
-  fmt::print("{}\n", title);
+  answer("{}\n", title);
   const auto shown = std::min(lines.size(), static_cast<size_t>(limit));
-  for (size_t i = 0; i < shown; ++i) fmt::print("  {}\n", lines[i]);
-  if (shown < lines.size()) fmt::print("  and {} more; --limit shows them\n", lines.size() - shown);
+  for (size_t i = 0; i < shown; ++i) answer("  {}\n", printable(lines[i]));
+  if (shown < lines.size()) answer("  and {} more; --limit shows them\n", lines.size() - shown);
 }
 
 void print_human(Differences& found, int64_t limit) {
@@ -50,14 +52,14 @@ void print_human(Differences& found, int64_t limit) {
     const WeightChange& change = found.weights[i];
     table.row({change.function, change.name, weight_text(change)});
   }
-  if (shown > 0) fmt::print("weights  {} differ\n{}", found.weights.size(), table.str());
+  if (shown > 0) answer("weights  {} differ\n{}", found.weights.size(), table.str());
   if (shown < found.weights.size()) {
-    fmt::print("  and {} more; --limit shows them\n", found.weights.size() - shown);
+    answer("  and {} more; --limit shows them\n", found.weights.size() - shown);
   }
   print_list("metadata", found.metadata, limit);
   if (found.none()) {
-    fmt::print("equal{}\n",
-               found.renamed > 0 ? fmt::format(", {} values named otherwise", found.renamed) : "");
+    answer("equal{}\n",
+           found.renamed > 0 ? fmt::format(", {} values named otherwise", found.renamed) : "");
   }
 }
 

@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
 #include "ops/released.h"
@@ -157,12 +158,12 @@ void print_ops() {
   const auto rows = known_ops();
   for (const OpRow& row : rows) table.row({row.name, row.opset, row.kernel, row.gradient});
   const auto missing = missing_ops();
-  fmt::print("{}{} operations; released and unknown here: {}\n{}", table.str(), rows.size(),
-             missing.empty() ? "none" : std::to_string(missing.size()), wrapped(missing, "  "));
+  answer("{}{} operations; released and unknown here: {}\n{}", table.str(), rows.size(),
+         missing.empty() ? "none" : std::to_string(missing.size()), wrapped(missing, "  "));
 }
 
 void print_table() {
-  fmt::print(
+  answer(
       "# Operations\n\n"
       "What this build knows, from its catalog; `make docs` writes this file. *Opset* is the first "
       "one that has the\n"
@@ -171,14 +172,14 @@ void print_table() {
       "*Gradient* is a rule, checked against differences, or the reason why there is none.\n\n"
       "| operation | opset | on the CPU | gradient |\n|---|---|---|---|\n");
   for (const OpRow& row : known_ops()) {
-    fmt::print("| `{}` | {} | {} | {} |\n", row.name, row.opset, row.kernel, row.gradient);
+    answer("| `{}` | {} | {} | {} |\n", row.name, row.opset, row.kernel, row.gradient);
   }
   const auto missing = missing_ops();
-  fmt::print("\nOf the {} operations of the released opsets ", ops::released_ops().size());
-  if (missing.empty()) return fmt::print("none is missing.\n");
-  fmt::print("{} are missing:", missing.size());
-  for (size_t i = 0; i < missing.size(); ++i) fmt::print("{}`{}`", i > 0 ? ", " : " ", missing[i]);
-  fmt::print(".\n");
+  answer("\nOf the {} operations of the released opsets ", ops::released_ops().size());
+  if (missing.empty()) return answer("none is missing.\n");
+  answer("{} are missing:", missing.size());
+  for (size_t i = 0; i < missing.size(); ++i) answer("{}`{}`", i > 0 ? ", " : " ", missing[i]);
+  answer(".\n");
 }
 
 void print_ops_json() {
@@ -208,7 +209,7 @@ void doctor(const Options& o) {
       table.row({fmt::format("{:<13}", name), value});
       json[title][name] = value;
     }
-    if (!o.json) fmt::print("{}\n{}", title, table.str());
+    if (!o.json) answer("{}\n{}", title, table.str());
   }
   if (o.json) print_json(json);
 }

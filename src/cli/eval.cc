@@ -1,5 +1,4 @@
 // millwright eval MODEL --data FILE: mean cross entropy and perplexity over windows of a text.
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include "api/language_model.h"
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -118,10 +118,10 @@ void run(const Options& o) {
                 {"weight_bytes_held", model.weight_bytes_held()}});
     return;
   }
-  fmt::print("windows     {}\ntokens      {}\nmean loss   {:.5f}\nperplexity  {:.4f}\n",
-             with_commas(loss.windows), with_commas(loss.tokens), mean, std::exp(mean));
-  fmt::print(stderr, "{:.1f} s, {:.0f} tokens/s\n", seconds,
-             static_cast<double>(loss.windows * seq_len) / seconds);
+  answer("windows     {}\ntokens      {}\nmean loss   {:.5f}\nperplexity  {:.4f}\n",
+         with_commas(loss.windows), with_commas(loss.tokens), mean, std::exp(mean));
+  inform("{:.1f} s, {:.0f} tokens/s\n", seconds,
+         static_cast<double>(loss.windows * seq_len) / seconds);
 }
 
 }  // namespace

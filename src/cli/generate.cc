@@ -1,9 +1,8 @@
 // millwright generate MODEL --prompt TEXT: streams a continuation to stdout, facts to stderr.
-#include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -11,6 +10,7 @@
 #include "api/language_model.h"
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -59,9 +59,15 @@ int32_t sample(const std::vector<float>& logits, const Options& o, std::mt19937_
   return order[count - 1];
 }
 
+// A model may have learnt to say anything, also what a terminal takes for orders.
 void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  static const bool kTerminal = isatty(STDOUT_FILENO) != 0;
+  if (kTerminal) {
+    answer_text(text);
+  } else {
+    answer_bytes(text);
+  }
+  flush_answers();
 }
 
 void run(const Options& o) {
@@ -106,9 +112,9 @@ void run(const Options& o) {
   }
   print(decoder.flush() + "\n");
   const double seconds = now_seconds() - prefilled;
-  fmt::print(stderr, "prompt {} tokens in {:.3f} s; {} tokens in {:.3f} s, {:.1f} tokens/s; {}\n",
-             prompt.size(), prefilled - started, count, seconds,
-             count > 0 ? static_cast<double>(count) / seconds : 0.0, why);
+  inform("prompt {} tokens in {:.3f} s; {} tokens in {:.3f} s, {:.1f} tokens/s; {}\n",
+         prompt.size(), prefilled - started, count, seconds,
+         count > 0 ? static_cast<double>(count) / seconds : 0.0, why);
   stop_if_interrupted();
 }
 

@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -69,8 +71,8 @@ void print_result(const Options& o, const StepResult& result, const TensorMap& g
   for (const auto& [name, gradient] : gradients) {
     table.row({name, to_string(gradient.shape()), fmt::format("{:.6g}", norm_of(gradient))});
   }
-  fmt::print("loss       {:.6f}\nlabels     {}\ngrad norm  {:.6g}\n{}wrote {}\n", result.loss,
-             with_commas(result.tokens), result.grad_norm, table.str(), o.output);
+  answer("loss       {:.6f}\nlabels     {}\ngrad norm  {:.6g}\n{}wrote {}\n", result.loss,
+         with_commas(result.tokens), result.grad_norm, table.str(), printable(o.output));
 }
 
 void run(const Options& o) {

@@ -12,6 +12,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -224,9 +225,9 @@ void print_rows(const std::vector<Row>& rows, const Options& o, const StepResult
     table.row({row.name, to_string(row.shape), fmt::format("{:13.6e}", row.autodiff),
                fmt::format("{:13.6e}", row.difference), fmt::format("{:.1e}", row.error)});
   }
-  fmt::print("{}", table.str());
-  fmt::print("{} parameters, loss {:.6f}: {} the tolerance of {:g}\n", rows.size(), at.loss,
-             good ? "all within" : "the first is beyond", o.tolerance);
+  answer("{}", table.str());
+  answer("{} parameters, loss {:.6f}: {} the tolerance of {:g}\n", rows.size(), at.loss,
+         good ? "all within" : "the first is beyond", o.tolerance);
 }
 
 void run(const Options& o) {

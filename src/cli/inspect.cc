@@ -8,8 +8,10 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 #include "ir/text/text.h"
 #include "ir/verify.h"
 #include "ops/catalog.h"
@@ -160,7 +162,7 @@ void print_features(const FunctionFacts& facts) {
   add("inputs", facts.description->inputs, true);
   add("outputs", facts.description->outputs, false);
   add("states", facts.description->states, true);
-  fmt::print("{}", table.str());
+  answer("{}", table.str());
 }
 
 void print_census(const std::map<std::string, int64_t>& census) {
@@ -174,8 +176,8 @@ void print_census(const std::map<std::string, int64_t>& census) {
     if (name != ir::kConstOp) total += count;
   }
   const auto consts = census.find(std::string(ir::kConstOp));
-  fmt::print("\n  operations  {}, and {} constants\n{}", with_commas(total),
-             with_commas(consts == census.end() ? 0 : consts->second), wrapped(words, "    "));
+  answer("\n  operations  {}, and {} constants\n{}", with_commas(total),
+         with_commas(consts == census.end() ? 0 : consts->second), wrapped(words, "    "));
 }
 
 std::string counted(size_t count, const char* what) {
@@ -209,14 +211,14 @@ void print_groups(const Infos& infos) {
                  numbers ? fmt::format("{:>12}", with_commas(amount.numbers))
                          : fmt::format("{:>9}", human_bytes(amount.bytes))});
     }
-    fmt::print("{}", table.str());
+    answer("{}", table.str());
   };
-  fmt::print("\n  storage\n");
+  answer("\n  storage\n");
   print(storage, false);
-  fmt::print("\n  can be trained  {}, {} numbers\n", counted(all_in.tensors, "tensor"),
-             with_commas(all_in.numbers));
+  answer("\n  can be trained  {}, {} numbers\n", counted(all_in.tensors, "tensor"),
+         with_commas(all_in.numbers));
   print(in, true);
-  if (!out.empty()) fmt::print("\n  not trained unless stated\n");
+  if (!out.empty()) answer("\n  not trained unless stated\n");
   print(out, true);
 }
 
@@ -235,24 +237,32 @@ void print_weights(const Infos& infos) {
                info.storage, fmt::format("{:>9}", human_bytes(info.bytes)), verdict_of(info),
                reason_of(info)});
   }
-  fmt::print("\n  weights\n{}", table.str());
+  answer("\n  weights\n{}", table.str());
   if (hidden > 0) {
-    fmt::print("    and {} of a few integers or flags\n", counted(hidden, "constant"));
+    answer("    and {} of a few integers or flags\n", counted(hidden, "constant"));
   }
+}
+
+// At most 200 bytes, no character cut in two.
+std::string beginning_of(const std::string& text) {
+  constexpr size_t kLongest = 200;
+  if (text.size() <= kLongest) return text;
+  size_t end = kLongest;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0U) == 0x80) --end;
+  return text.substr(0, end) + " ...";
 }
 
 void print_human(const package::Model& model, const std::vector<FunctionFacts>& functions,
                  const Options& o) {
-  fmt::print("{}  ML Program, {}, specification {}, {} of weights\n",
-             model.path.filename().empty() ? o.model : model.path.filename().string(),
-             package::name_of(model.container), model.spec_version,
-             human_bytes(model.weight_bytes()));
+  answer("{}  ML Program, {}, specification {}, {} of weights\n",
+         printable(model.path.filename().empty() ? o.model : model.path.filename().string()),
+         package::name_of(model.container), model.spec_version, human_bytes(model.weight_bytes()));
   const std::string why = obstacle(*model.program);
-  if (!why.empty()) fmt::print("this build cannot run it: {}\n", why);
+  if (!why.empty()) answer("this build cannot run it: {}\n", why);
   for (const auto& facts : functions) {
     const bool is_default = functions.size() > 1 && facts.function->name == model.default_function;
-    fmt::print("\nfunction {}  {}{}\n", facts.function->name, ir::name_of(facts.function->opset),
-               is_default ? "  (default)" : "");
+    answer("\nfunction {}  {}{}\n", printable(facts.function->name),
+           ir::name_of(facts.function->opset), is_default ? "  (default)" : "");
     print_features(facts);
     print_census(facts.census);
     if (facts.weights.empty()) continue;
@@ -264,14 +274,11 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
   }
   const auto rows = metadata_of(model.metadata);
   Table table("  ");
-  constexpr size_t kLongest = 200;
-  for (const auto& [name, value] : rows) {
-    table.row({name, value.size() > kLongest ? value.substr(0, kLongest) + " ..." : value});
-  }
-  if (!rows.empty()) fmt::print("\nmetadata\n{}", table.str());
-  fmt::print("\ntokenizer  {}\n", tokenizer_path(o).value_or("none in or beside the model"));
+  for (const auto& [name, value] : rows) table.row({name, beginning_of(value)});
+  if (!rows.empty()) answer("\nmetadata\n{}", table.str());
+  answer("\ntokenizer  {}\n", printable(tokenizer_path(o).value_or("none in or beside the model")));
   if (!o.weights) {
-    fmt::print("--weights lists every weight with what speaks for or against training it\n");
+    answer("--weights lists every weight with what speaks for or against training it\n");
   }
 }
 
@@ -301,9 +308,9 @@ void inspect(const Options& o) {
                const std::vector<FunctionFacts> functions = facts_of(model, o);
                if (o.mil) {
                  if (o.function.empty()) {
-                   fmt::print("{}", ir::text::print(*model.program));
+                   answer_bytes(ir::text::print(*model.program));
                  } else {
-                   fmt::print("{}", ir::text::print(*functions[0].function));
+                   answer_bytes(ir::text::print(*functions[0].function));
                  }
                } else if (o.json) {
                  print_json_facts(model, functions, o);

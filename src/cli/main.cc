@@ -9,10 +9,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <sstream>
 
+#include "base/error.h"
 #include "cli/command.h"
+#include "cli/print.h"
 
 namespace {
+
+using namespace mw::cli;  // NOLINT(google-build-using-namespace)
 
 // Threads that wait for one another spin for a while before they sleep. The default, milliseconds,
 // costs far more than it saves as soon as another process wants the same core. The runtime reads
@@ -39,22 +44,10 @@ void print_parse_error(const CLI::App& app, const CLI::ParseError& error) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   const bool is_sentence = text.size() > 1 && is_upper(text[0]) && !is_upper(text[1]);
   if (is_sentence) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-  fmt::print(stderr, "{}: {}; see {} --help\n", command, text, command);
+  inform("{}: {}; see {} --help\n", command, text, command);
 }
 
-}  // namespace
-
-// NOLINTNEXTLINE(bugprone-exception-escape): what is thrown here has nobody to be told
-int main(int argc, char** argv) {
-  restart_with_short_spins(argv);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
-  std::signal(SIGPIPE, SIG_DFL);  // `millwright inspect x | head` ends quietly
-  CLI::App app("Millwright opens Core ML models, runs them, trains them and writes them back.",
-               "millwright");
-  app.set_version_flag("--version", MW_VERSION);
-  app.require_subcommand(1);
-  app.option_defaults()->always_capture_default(false);
-  using namespace mw::cli;  // NOLINT(google-build-using-namespace)
+void add_commands(CLI::App& app) {
   add_inspect(app);
   add_run(app);
   add_tokenize(app);
@@ -67,30 +60,66 @@ int main(int argc, char** argv) {
   add_grad(app);
   add_gradcheck(app);
   add_doctor(app);
+}
+
+int run_command(int argc, char** argv) {
+  CLI::App app("Millwright opens Core ML models, runs them, trains them and writes them back.",
+               "millwright");
+  app.set_version_flag("--version", MW_VERSION);
+  app.require_subcommand(1);
+  app.option_defaults()->always_capture_default(false);
+  add_commands(app);
+  int code = 0;
   try {
     app.parse(argc, argv);
-    std::fflush(stdout);
-    return std::ferror(stdout) != 0 ? 1 : 0;
   } catch (const CLI::RuntimeError& e) {  // a command whose answer is its exit code
-    std::fflush(stdout);
-    return e.get_exit_code();
+    code = e.get_exit_code();
   } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);
-    print_parse_error(app, e);
-    return 1;
-  } catch (const mw::cli::Interrupted&) {
-    std::fflush(stdout);
-    fmt::print(stderr, "millwright: interrupted\n");
-    return 130;
-  } catch (const mw::Error& e) {
-    std::fflush(stdout);
-    fmt::print(stderr, "millwright: {}\n", e.what());
-    return e.exit_code();
+    if (e.get_exit_code() != 0) {
+      print_parse_error(app, e);
+      return 1;
+    }
+    std::ostringstream help;
+    app.exit(e, help, help);
+    answer_bytes(help.str());
+  }
+  flush_answers();
+  return code;
+}
+
+// What a command ends with that throws; in a catch block.
+int exit_code_of_exception() noexcept {
+  std::fflush(stdout);
+  try {
+    throw;
+  } catch (const Interrupted&) {
+    inform_text("millwright: interrupted\n");
+    return interrupt_exit_code();
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "millwright: out of memory; a smaller batch or sequence needs less\n");
+    inform_text("millwright: out of memory; a smaller batch or sequence needs less\n");
     return 1;
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "millwright: internal error: {}; report it\n", e.what());
-    return 2;
+  } catch (...) {
+    try {
+      const mw::Error error = mw::current_error();
+      inform("millwright: {}\n", error.what());
+      return error.exit_code();
+    } catch (...) {
+      inform_text("millwright: out of memory\n");
+      return 1;
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mw::cli::secure_descriptors();
+  restart_with_short_spins(argv);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write
+  std::signal(SIGPIPE, SIG_IGN);  // a pipe that is closed, too: print.h says what comes of it
+  try {
+    return run_command(argc, argv);
+  } catch (...) {
+    return exit_code_of_exception();
   }
 }

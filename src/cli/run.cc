@@ -8,9 +8,11 @@
 
 #include "api/impl.h"
 #include "base/error.h"
+#include "base/printable.h"
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -125,7 +127,7 @@ void print_result(const std::vector<TensorMap>& results, const std::vector<doubl
     if (!o.output.empty()) json["output"] = o.output;
     return print_json(json);
   }
-  if (!o.output.empty()) return fmt::print("wrote {}\n", o.output);
+  if (!o.output.empty()) return answer("wrote {}\n", printable(o.output));
   Table table("");
   for (size_t i = 0; i < results.size(); ++i) {
     for (const auto& [name, tensor] : results[i]) {
@@ -133,7 +135,7 @@ void print_result(const std::vector<TensorMap>& results, const std::vector<doubl
                  to_string(tensor.shape()), first_values(tensor, kShown)});
     }
   }
-  fmt::print("{}", table.str());
+  answer("{}", table.str());
 }
 
 // To stderr, so that what a pipe reads stays the same.
@@ -150,8 +152,7 @@ void print_profile(const exec::Profile& profile) {
                fmt::format("{:>4.1f} %", row.seconds / total * 100),
                row.flops > 0 ? fmt::format("{:>7.1f}", row.flops / seconds / 1e9) : "", row.name});
   }
-  fmt::print(stderr, "\n{:.3f} ms in {} steps\n{}", profile.seconds() * 1e3, profile.rows.size(),
-             table.str());
+  inform("\n{:.3f} ms in {} steps\n{}", profile.seconds() * 1e3, profile.rows.size(), table.str());
   Table kinds("  ");
   for (const exec::ProfileRow& row : profile.by_kind()) {
     kinds.row({row.kind, fmt::format("{:>5}", row.calls),
@@ -160,7 +161,7 @@ void print_profile(const exec::Profile& profile) {
                fmt::format("{:>8.3f} GFLOP", row.flops / 1e9),
                fmt::format("{:>4.1f} %", row.flops / flops * 100)});
   }
-  fmt::print(stderr, "by kind: calls, time, floating-point operations\n{}", kinds.str());
+  inform("by kind: calls, time, floating-point operations\n{}", kinds.str());
 }
 
 void run(const Options& o) {

@@ -1,10 +1,11 @@
 // millwright tokenize MODEL TEXT: ids and pieces.
-#include <fmt/format.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
 #include "cli/command.h"
+#include "cli/print.h"
 
 namespace mw::cli {
 namespace {
@@ -26,7 +27,7 @@ void tokenize(const Options& o) {
     print_json({{"ids", ids}, {"pieces", texts}});
     return;
   }
-  for (const auto& piece : pieces) fmt::print("{:>7}  {}\n", piece.id, piece.text);
+  for (const auto& piece : pieces) answer("{:>7}  {}\n", piece.id, printable(piece.text));
 }
 
 }  // namespace

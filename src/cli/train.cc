@@ -12,9 +12,11 @@
 
 #include "api/training_run.h"
 #include "base/error.h"
+#include "base/printable.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/parameter_groups.h"
+#include "cli/print.h"
 #include "cli/training_options.h"
 #include "package/package.h"
 
@@ -69,7 +71,7 @@ class Watcher : public TrainingObserver {
 
   void note(const std::string& sentence) override {
     clear();
-    fmt::print(stderr, "{}\n", sentence);
+    inform("{}\n", printable(sentence));
   }
 
   bool should_stop() override { return is_interrupted(); }
@@ -77,16 +79,15 @@ class Watcher : public TrainingObserver {
  private:
   void draw(int64_t done, int64_t all, const std::string& facts) {
     constexpr int kWidth = 20;
-    if (!terminal_) return fmt::print(stderr, "step {}/{}  {}\n", done, all, facts);
+    if (!terminal_) return inform("step {}/{}  {}\n", done, all, facts);
     const auto filled =
         static_cast<size_t>(static_cast<double>(done) / static_cast<double>(all) * kWidth);
-    fmt::print(stderr, "\r[{}{}] {}/{}  {} \x1b[K", std::string(filled, '='),
-               std::string(kWidth - filled, ' '), done, all, facts);
-    std::fflush(stderr);
+    redraw(fmt::format("[{}{}] {}/{}  {} ", std::string(filled, '='),
+                       std::string(kWidth - filled, ' '), done, all, facts));
     visible_ = true;
   }
   void clear() {
-    if (visible_) fmt::print(stderr, "\r\x1b[K");
+    if (visible_) redraw("");
     visible_ = false;
   }
 
@@ -281,7 +282,7 @@ void print_json_outcome(const TrainingOutcome& outcome, const TrainingOptions& o
 
 void print_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
   const auto row = [](const char* name, const std::string& value) {
-    fmt::print("{:<12} {}\n", name, value);
+    answer("{:<12} {}\n", name, printable(value));
   };
   row("steps", with_commas(outcome.step));
   if (outcome.loss) row("loss", fmt::format("{:.5f}", *outcome.loss));
@@ -363,8 +364,9 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   for (const std::string& warning : outcome.warnings) steps.note("warning: " + warning);
   if (o.json) print_json_outcome(outcome, o);
   if (outcome.interrupted) {
-    steps.note(fmt::format("saved step {} as {}; to go on:\n  {}", outcome.step,
-                           outcome.checkpoint.string(), resume_command()));
+    steps.note(
+        fmt::format("saved step {} as {}; to go on:", outcome.step, outcome.checkpoint.string()));
+    inform("  {}\n", resume_command());
     throw Interrupted();
   }
   if (!o.json) print_outcome(outcome, o);
