@@ -1,9 +1,8 @@
-// Readers for safetensors, npy and npz; the safetensors writer.
+// Safetensors, read and written; any file of tensors by its extension.
 #include "base/tensor_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
-#include <zip.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/npy_file.h"
 
 namespace mw {
 namespace {
@@ -93,122 +93,6 @@ TensorMap read_safetensors(const std::filesystem::path& path) {
                  } catch (const nlohmann::json::exception&) {
                    bad_file("expected dtype, shape and data_offsets in the safetensors header");
                  }
-               });
-  }
-  return tensors;
-}
-
-std::string_view header_field(std::string_view header, std::string_view key) {
-  const size_t at = header.find("'" + std::string(key) + "'");
-  const size_t colon = at == std::string_view::npos ? at : header.find(':', at);
-  if (colon == std::string_view::npos) {
-    fail(ErrorCode::kInvalidArgument, "the npy header has no {}", key);
-  }
-  const size_t begin = header.find_first_not_of(' ', colon + 1);
-  return begin == std::string_view::npos ? std::string_view() : header.substr(begin);
-}
-
-DType npy_dtype(std::string_view descr) {
-  constexpr std::array<std::pair<std::string_view, DType>, 12> kRows = {{{"b1", DType::kBool},
-                                                                         {"f2", DType::kF16},
-                                                                         {"f4", DType::kF32},
-                                                                         {"f8", DType::kF64},
-                                                                         {"i1", DType::kI8},
-                                                                         {"i2", DType::kI16},
-                                                                         {"i4", DType::kI32},
-                                                                         {"i8", DType::kI64},
-                                                                         {"u1", DType::kU8},
-                                                                         {"u2", DType::kU16},
-                                                                         {"u4", DType::kU32},
-                                                                         {"u8", DType::kU64}}};
-  // descr is "'<f4', ..." with the byte order in front
-  if (descr.size() >= 5 && descr[0] == '\'' && (descr[1] == '<' || descr[1] == '|')) {
-    for (const auto& [name, dtype] : kRows) {
-      if (descr.substr(2, 2) == name && descr[4] == '\'') return dtype;
-    }
-  }
-  fail(ErrorCode::kUnsupported, "npy dtype {}: expected a little-endian number or bool",
-       descr.substr(0, 6));
-}
-
-Shape npy_shape(std::string_view text) {
-  const size_t close = text.find(')');
-  if (text.empty() || text[0] != '(' || close == std::string_view::npos) {
-    bad_file("the npy header's shape is broken");
-  }
-  Shape shape;
-  int64_t value = -1;
-  for (const char c : text.substr(1, close)) {
-    if (c >= '0' && c <= '9') {
-      value = (value < 0 ? 0 : value) * 10 + (c - '0');
-      if (value > (int64_t{1} << 48)) bad_file("the npy header's shape is too large");
-    } else if (value >= 0) {
-      shape.push_back(value);
-      value = -1;
-    }
-    if (shape.size() > 16) bad_file("the npy header's shape has more than 16 axes");
-  }
-  return shape;
-}
-
-// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-Tensor parse_npy(std::span<const std::byte> bytes) {
-  const auto* raw = reinterpret_cast<const char*>(bytes.data());
-  if (bytes.size() < 12 || std::memcmp(raw, "\x93NUMPY", 6) != 0) bad_file("expected an npy array");
-  const bool wide = raw[6] >= 2;
-  uint32_t length = 0;
-  std::memcpy(&length, raw + 8, wide ? 4 : 2);
-  const size_t start = wide ? 12 : 10;
-  if (length > bytes.size() - start) bad_file("the npy header is longer than the file");
-  const std::string_view header(raw + start, length);
-  if (header_field(header, "fortran_order").substr(0, 4) == "True") {
-    bad_file("the array is in Fortran order; save it with numpy.ascontiguousarray");
-  }
-  Tensor tensor(npy_dtype(header_field(header, "descr")), Shape{0});
-  const Shape shape = npy_shape(header_field(header, "shape"));
-  const int64_t wanted = bytes_of(tensor.dtype(), count_of(shape));
-  if (static_cast<uint64_t>(wanted) > bytes.size() - start - length) {
-    fail(ErrorCode::kInvalidArgument, "npy data: expected {} bytes for shape {}, got {}", wanted,
-         to_string(shape), bytes.size() - start - length);
-  }
-  tensor = Tensor(tensor.dtype(), shape);
-  if (wanted > 0) {
-    std::memcpy(tensor.mutable_raw(), raw + start + length, static_cast<size_t>(wanted));
-  }
-  return tensor;
-}
-
-constexpr zip_uint64_t kMaxEntry = zip_uint64_t{4} << 30;
-
-TensorMap read_npz(const std::filesystem::path& path) {
-  int code = 0;
-  const std::unique_ptr<zip_t, int (*)(zip_t*)> archive(zip_open(path.c_str(), ZIP_RDONLY, &code),
-                                                        [](zip_t* z) { return zip_close(z); });
-  if (!archive) bad_file("expected an npz archive (a zip file)");
-  TensorMap tensors;
-  const zip_int64_t entries = zip_get_num_entries(archive.get(), 0);
-  for (zip_int64_t i = 0; i < entries; ++i) {
-    zip_stat_t info;
-    if (zip_stat_index(archive.get(), static_cast<zip_uint64_t>(i), 0, &info) != 0) {
-      bad_file("the npz archive is damaged");
-    }
-    std::string name = info.name;
-    in_context([&] { return fmt::format("array '{}'", name); },
-               [&] {
-                 if (info.size > kMaxEntry) bad_file("the array is larger than 4 GiB");
-                 const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> entry(
-                     zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(i), 0), zip_fclose);
-                 if (!entry) bad_file("the npz archive is damaged");
-                 std::vector<std::byte> bytes;
-                 std::array<std::byte, 1 << 16> chunk;
-                 // Grows with what is really there, not with what the directory claims.
-                 for (zip_int64_t got = 0;
-                      (got = zip_fread(entry.get(), chunk.data(), chunk.size())) != 0;) {
-                   if (got < 0 || bytes.size() > info.size) bad_file("the npz archive is damaged");
-                   bytes.insert(bytes.end(), chunk.begin(), chunk.begin() + got);
-                 }
-                 if (name.ends_with(".npy")) name.resize(name.size() - 4);
-                 tensors.emplace(name, parse_npy(bytes));
                });
   }
   return tensors;

@@ -1,4 +1,4 @@
-// Named tensors in files: .safetensors (read and write), .npz and .npy (read).
+// Named tensors in files: .safetensors (read and write), .npz and .npy (npy_file.h).
 #pragma once
 
 #include <filesystem>
