@@ -163,7 +163,7 @@ typedef struct mw_student_options {
   const mw_parameter_group* groups;
   size_t group_count;
   mw_loss loss;
-  const char* target;            /* the output; NULL: `logits`, or the only one */
+  const char* target;            /* NULL: the output called logits, or the only one of floats */
   float label_smoothing;         /* cross entropy only */
   float clip_norm;               /* of all gradients together; 0: no clipping */
   const char* const* wrt_inputs; /* inputs that mw_student_backward differentiates by, too */

@@ -85,7 +85,9 @@ struct StudentOptions {
   std::vector<std::string> trainable = {"*"};
   std::vector<ParameterGroup> groups;
   Loss loss = Loss::kCrossEntropy;
-  std::string target;         // the output; empty: the one that DESIGN calls logits
+  // The output that the loss is taken of. Empty: the one called logits, else the only one that
+  // holds floats; docs/training.md has the whole rule.
+  std::string target;
   float label_smoothing = 0;  // cross entropy only
   // The axis of the target that counts the classes, from the end where negative; where there is
   // none given, the shape of the labels tells it.
@@ -109,7 +111,7 @@ struct DistillOptions {
   float temperature = 2;
   float alpha =
       0.5f;  // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
-  std::string target;  // the teacher's output
+  std::string target;  // the teacher's output, chosen by the same rule
 };
 
 // Inputs by name, with the labels as `labels`. {ids, labels}: int32 [batch, time] each, labels at

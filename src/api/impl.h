@@ -7,6 +7,7 @@
 #include <string>
 
 #include "exec/session.h"
+#include "lm/target.h"
 #include "millwright/millwright.hpp"
 #include "package/package.h"
 
@@ -29,6 +30,8 @@ struct CoreMLModelWrapper::Impl {
   std::unique_ptr<exec::Session> session;
 
   const Tokenizer& tokenizer() const;
+  // The output that is meant by `wanted`; a tokenizer that is not there is no error.
+  lm::Target target(const std::string& wanted) const;
   // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
   // filled in.
   TensorMap prepare(const TensorMap& given) const;

@@ -50,11 +50,10 @@ Tensor causal_mask(DType dtype, int64_t time, int64_t past) {
 
 }  // namespace
 
-LanguageModel::LanguageModel(const CoreMLModelWrapper& model, const std::string& target,
-                             int64_t vocabulary)
+LanguageModel::LanguageModel(const CoreMLModelWrapper& model, const std::string& target)
     : model_(model) {
   find_inputs();
-  find_output(target, vocabulary);
+  output_ = model.impl().target(target).name;
 }
 
 void LanguageModel::find_inputs() {
@@ -101,33 +100,6 @@ void LanguageModel::find_inputs() {
          "the model has no input named input_ids; it is not a language model");
   }
   if (max_total_ == 0) max_total_ = max_time_;
-}
-
-void LanguageModel::find_output(const std::string& target, int64_t vocabulary) {
-  const std::vector<FeatureDescription> outputs = model_.outputs();
-  std::string names;
-  const FeatureDescription* match = nullptr;
-  int matches = 0;
-  for (const FeatureDescription& output : outputs) {
-    names += (names.empty() ? "" : ", ") + output.name;
-    if (target.empty() ? output.name == "logits" : output.name == target) {
-      output_ = output.name;
-      return;
-    }
-    if (outputs.size() == 1 ||
-        (vocabulary > 0 && !output.shape.empty() && output.shape.back() == vocabulary)) {
-      match = &output;
-      ++matches;
-    }
-  }
-  if (!target.empty()) {
-    fail(ErrorCode::kInvalidArgument, "target '{}': expected one of the outputs {}", target, names);
-  }
-  if (matches != 1) {
-    fail(ErrorCode::kInvalidArgument,
-         "which of the outputs {} are the logits; name it with --target", names);
-  }
-  output_ = match->name;
 }
 
 TensorMap LanguageModel::inputs_for(const Tensor& ids, int64_t past) const {

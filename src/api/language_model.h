@@ -15,11 +15,8 @@ namespace mw {
 
 class LanguageModel {
  public:
-  // `target` names the logits output; empty: the one named `logits`, else the only float output
-  // whose last extent is `vocabulary` (if that is known), else the only output. Throws when in
-  // doubt.
-  explicit LanguageModel(const CoreMLModelWrapper& model, const std::string& target = "",
-                         int64_t vocabulary = 0);
+  // `target` names the output with the logits; empty: as lm::find_target() has it.
+  explicit LanguageModel(const CoreMLModelWrapper& model, const std::string& target = "");
 
   // [batch, time] int32 -> [batch, time, vocab] fp32.
   [[nodiscard]] Tensor logits(const Tensor& ids) const;
@@ -57,7 +54,6 @@ class LanguageModel {
     int64_t rank;
   };
   void find_inputs();
-  void find_output(const std::string& target, int64_t vocabulary);
   [[nodiscard]] Tensor run(const TensorMap& inputs, State* state) const;
 
   const CoreMLModelWrapper& model_;

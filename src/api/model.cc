@@ -305,6 +305,16 @@ const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
   MW_CHECK(tokenizer_.has_value());
   return *tokenizer_;
 }
+lm::Target CoreMLModelWrapper::Impl::target(const std::string& wanted) const {
+  return lm::find_target(*description, *function, wanted, [this]() -> int64_t {
+    try {
+      return tokenizer().id_limit();
+    } catch (const Error&) {
+      return 0;
+    }
+  });
+}
+
 const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer(); }
 
 std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const {

@@ -31,7 +31,7 @@ int32_t draw(const std::vector<float>& logits, double temperature, std::mt19937_
 std::string sample_text(const CoreMLModelWrapper& model, const std::string& target,
                         const std::vector<int32_t>& prompt, const SampleOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, target, tokenizer.vocab_size());
+  const LanguageModel lm(model, target);
   LanguageModel::Stream stream(lm);
   std::vector<int32_t> ids = prompt;
   if (static_cast<int64_t>(ids.size()) >= lm.max_total()) {

@@ -21,27 +21,6 @@ namespace {
 
 constexpr int64_t kIgnored = -100;  // the label that does not count
 
-std::string target_of(const CoreMLModelWrapper& model, const std::string& wanted) {
-  const auto outputs = model.outputs();
-  std::string names, only;
-  int floats = 0;
-  for (const FeatureDescription& output : outputs) {
-    names += (names.empty() ? "" : ", ") + output.name;
-    if (output.name == wanted || (wanted.empty() && output.name == "logits")) return output.name;
-    if (!is_float(output.dtype)) continue;
-    only = output.name;
-    ++floats;
-  }
-  if (!wanted.empty()) {
-    fail(ErrorCode::kInvalidArgument, "target '{}': expected one of the outputs {}", wanted, names);
-  }
-  if (floats != 1) {
-    fail(ErrorCode::kInvalidArgument,
-         "target: expected the name of the output to train on, one of {}", names);
-  }
-  return only;
-}
-
 // Models need not have tokenizers; where both have one, every id must be the same token.
 void check_vocabularies(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher) {
   const auto tokenizer_of = [](const CoreMLModelWrapper& model) -> const Tokenizer* {
@@ -248,7 +227,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     check_differentiable_inputs(*loaded.function, options.wrt_inputs);
     train::TrainerOptions t;
     t.settings = options;
-    t.target = target_of(model, options.target);
+    t.target = loaded.target(options.target).name;
     impl_->classes = classes_of(*loaded.function, t.target);
     t.candidates = impl_->selection.candidates;
     t.catalog = &ops::catalog();
@@ -279,7 +258,7 @@ void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillO
          options.alpha);
   }
   check_vocabularies(impl_->model, teacher);
-  impl_->trainer->set_teacher(*teacher.impl().function, target_of(teacher, options.target),
+  impl_->trainer->set_teacher(*teacher.impl().function, teacher.impl().target(options.target).name,
                               options.temperature, options.alpha);
 }
 

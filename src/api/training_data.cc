@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -113,11 +114,10 @@ FeatureDescription ids_input(const CoreMLModelWrapper& model) {
 void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper& model,
                 const TrainingDataOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel checked(model, options.target, tokenizer.vocab_size());
+  const LanguageModel checked(model, options.target);
+  const std::string target = model.impl().target(options.target).name;
   for (const FeatureDescription& output : model.outputs()) {
-    const bool is_target =
-        options.target.empty() ? output.name == "logits" : output.name == options.target;
-    if (is_target && !output.shape.empty() && output.shape.back() > 0) {
+    if (output.name == target && !output.shape.empty() && output.shape.back() > 0) {
       tokenizer.check_fits(output.shape.back());
     }
   }

@@ -92,7 +92,7 @@ void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, o.target, tokenizer.vocab_size());
+  const LanguageModel lm(model, o.target);
   const std::vector<int32_t> ids = tokenizer.encode(read_text(o.data), false);
   int64_t seq_len = o.seq_len;
   if (seq_len == 0) seq_len = std::min<int64_t>(lm.max_time(), 512);

@@ -74,7 +74,7 @@ void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, o.target, tokenizer.vocab_size());
+  const LanguageModel lm(model, o.target);
   const std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
   if (prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "--prompt: expected at least one token, got none");

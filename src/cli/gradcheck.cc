@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -92,21 +93,12 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
   }
 }
 
-std::string target_of(const CoreMLModelWrapper& model, const Options& o) {
-  std::string only;
-  for (const FeatureDescription& output : model.outputs()) {
-    if (output.name == o.target || (o.target.empty() && output.name == "logits")) {
-      return output.name;
-    }
-    if (is_float(output.dtype)) only = output.name;
-  }
-  return only;
-}
-
 Loss loss_of(const CoreMLModelWrapper& model, const Options& o) {
   if (o.loss == "output") return Loss::kOutput;
   if (o.loss == "mse") return Loss::kMeanSquaredError;
-  if (o.loss == "cross_entropy" || target_of(model, o) == "logits") return Loss::kCrossEntropy;
+  if (o.loss == "cross_entropy" || model.impl().target(o.target).is_logits) {
+    return Loss::kCrossEntropy;
+  }
   return Loss::kMeanSquaredError;
 }
 
@@ -115,7 +107,7 @@ TensorMap make_batch(const CoreMLModelWrapper& model, StudentModel& student, Los
   if (!o.inputs.empty()) return read_tensors(o.inputs);
   TensorMap batch = random_inputs(model, o, random);
   if (loss == Loss::kOutput) return batch;
-  Shape shape = student.predict(batch).at(target_of(model, o)).shape();
+  Shape shape = student.predict(batch).at(model.impl().target(o.target).name).shape();
   if (loss == Loss::kMeanSquaredError) {
     batch["labels"] = random_tensor(DType::kF32, shape, 0, random);
     return batch;

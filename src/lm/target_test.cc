@@ -1,0 +1,112 @@
+// Tests of the rule that chooses the output a loss or a continuation is taken from.
+#include "lm/target.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace mw::lm {
+namespace {
+
+using ir::Type;
+
+struct Output {
+  std::string name;
+  Type type;
+};
+
+// A function whose results are its arguments.
+struct Outputs {
+  explicit Outputs(const std::vector<Output>& outputs) {
+    for (const Output& output : outputs) {
+      function.body.outputs.push_back(function.body.add_argument(output.name, output.type));
+      description.outputs.push_back({.name = output.name});
+    }
+  }
+  [[nodiscard]] Target target(const std::string& wanted = "", int64_t vocabulary = 0) const {
+    return find_target(description, function, wanted, [&] { return vocabulary; });
+  }
+  [[nodiscard]] std::string error(const std::string& wanted = "", int64_t vocabulary = 0) const {
+    try {
+      return "chose " + target(wanted, vocabulary).name;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.exit_code(), 1);
+      return e.what();
+    }
+  }
+  ir::Function function;
+  package::FunctionDescription description;
+};
+
+Type floats(const Shape& shape, DType dtype = DType::kF32) { return Type::tensor(dtype, shape); }
+Type probabilities(DType key = DType::kString) {
+  return Type::dict(Type::scalar(key), Type::scalar(DType::kF64));
+}
+
+TEST(Target, IsTheOneThatIsNamed) {
+  const Outputs outputs({{"hidden", floats({1, 4})}, {"logits", floats({1, 9})}});
+  EXPECT_EQ(outputs.target("hidden").name, "hidden");
+  EXPECT_FALSE(outputs.target("hidden").is_logits);
+  EXPECT_EQ(outputs.error("other"), "target 'other': expected one of the outputs hidden, logits");
+}
+
+TEST(Target, IsTheOneThatIsCalledLogits) {
+  EXPECT_EQ(Outputs({{"a", floats({3})}, {"logits", floats({9})}}).target().name, "logits");
+  for (const char* name : {"Logits", "LOGITS", "logits_", "lo_gits"}) {
+    const Target target = Outputs({{name, floats({9})}, {"a", floats({3})}}).target();
+    EXPECT_EQ(target.name, name);
+    EXPECT_TRUE(target.is_logits);
+  }
+  EXPECT_EQ(Outputs({{"Logits", floats({9})}, {"logits", floats({9})}}).target().name, "logits");
+}
+
+TEST(Target, IsTheOnlyOneThatHoldsFloats) {
+  const Outputs outputs({{"label", Type::scalar(DType::kString)},
+                         {"count", Type::scalar(DType::kI32)},
+                         {"var_12", floats({1, 9}, DType::kF16)}});
+  EXPECT_EQ(outputs.target().name, "var_12");
+  EXPECT_EQ(outputs.target().value, outputs.function.body.outputs[2]);
+  EXPECT_FALSE(outputs.target().is_dictionary);
+}
+
+TEST(Target, MayBeTheDictionaryOfAClassifier) {
+  for (const DType key : {DType::kString, DType::kI64}) {
+    const Outputs outputs({{"classLabel", Type::scalar(key)}, {"probs", probabilities(key)}});
+    EXPECT_EQ(outputs.target().name, "probs");
+    EXPECT_TRUE(outputs.target().is_dictionary);
+    EXPECT_EQ(outputs.target("probs").name, "probs");
+    EXPECT_NE(outputs.error("classLabel").find("target 'classLabel': expected an output of floats"),
+              std::string::npos)
+        << outputs.error("classLabel");
+  }
+}
+
+TEST(Target, IsTheOneWithTheExtentOfTheVocabulary) {
+  const Outputs outputs({{"hidden", floats({1, -1, 64})}, {"scores", floats({1, 500, 1, -1})}});
+  EXPECT_EQ(outputs.target("", 500).name, "scores");
+  EXPECT_EQ(outputs.target("", 64).name, "hidden");
+}
+
+TEST(Target, IsAskedForWhereItCannotBeTold) {
+  const Outputs outputs({{"logits1", floats({1, 1, 32})}, {"logits2", floats({1, 1, 32})}});
+  for (const int64_t vocabulary : {0, 64, 32}) {
+    EXPECT_EQ(outputs.error("", vocabulary),
+              "target: expected the name of an output, one of logits1, logits2; which of them is "
+              "meant cannot be told");
+  }
+  EXPECT_NE(Outputs({{"Logits", floats({9})}, {"LOGITS", floats({9})}}).error().find("Logits, LOG"),
+            std::string::npos);
+  EXPECT_EQ(Outputs({{"id", Type::scalar(DType::kI32)}}).error(),
+            "target: expected an output of floats, got only id");
+  EXPECT_EQ(Outputs({}).error(), "target: expected an output of floats, got none");
+}
+
+TEST(Target, TheVocabularyIsAskedForOnlyWhereItDecides) {
+  const Outputs outputs({{"hidden", floats({4})}, {"logits", floats({9})}});
+  const auto never = []() -> int64_t { throw std::logic_error("asked"); };
+  EXPECT_EQ(find_target(outputs.description, outputs.function, "", never).name, "logits");
+  EXPECT_EQ(find_target(outputs.description, outputs.function, "hidden", never).name, "hidden");
+}
+
+}  // namespace
+}  // namespace mw::lm
