@@ -350,7 +350,8 @@ std::vector<std::string> StudentModel::save(const std::filesystem::path& path) c
     metadata["millwright.trained_steps"] = std::to_string(steps);
     metadata["millwright.trained_parameters"] = std::to_string(impl_->trainer->parameters().size());
   }
-  package::write(exported.model, path);
+  const auto notes = package::write(exported.model, path);
+  exported.warnings.insert(exported.warnings.end(), notes.begin(), notes.end());
   return exported.warnings;
 }
 

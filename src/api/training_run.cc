@@ -11,9 +11,9 @@
 
 #include "api/nonfinite.h"
 #include "api/sample_text.h"
+#include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/memory.h"
-#include "base/tensor_file.h"
 
 namespace mw {
 namespace {
@@ -132,7 +132,9 @@ void TrainingRun::clear_later_checkpoints() const {
            "anew",
            settings_.folder.string());
     }
-    fs::remove(file.path);
+    std::error_code error;
+    fs::remove(file.path, error);
+    if (error) fail_io(file.path, "remove", error.value());
   }
 }
 
@@ -140,7 +142,8 @@ TrainingOutcome TrainingRun::finish() {
   const bool goes_on = settings_.resume || !settings_.resume_from.empty();
   const bool trains = settings_.steps > 0 || goes_on;
   if (trains) {
-    fs::create_directories(settings_.folder);
+    create_parents(settings_.folder / "any");
+    lock_.emplace(FileLock::of_working_folder(settings_.folder));
     train::tidy_checkpoints(settings_.folder, SIZE_MAX);
     resume();
     if (data_.train == nullptr && settings_.steps > position_.step) {

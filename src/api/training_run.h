@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "api/training_data.h"
+#include "base/file_lock.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/report.h"
@@ -109,6 +110,7 @@ class TrainingRun {
   StudentModel student_;
   std::unique_ptr<train::Shuffle> shuffle_;
   std::unique_ptr<train::MetricsFile> metrics_;
+  std::optional<FileLock> lock_;  // on the folder
   train::RunPosition position_;
   TrainingOutcome outcome_;
   double rate_ = 0;  // seconds of a step, a running mean

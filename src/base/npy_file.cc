@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
 

@@ -1,16 +1,13 @@
 // Safetensors, read and written; any file of tensors by its extension.
 #include "base/tensor_file.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/npy_file.h"
@@ -130,32 +127,6 @@ std::map<std::string, std::string> safetensors_metadata(const std::filesystem::p
                     });
 }
 
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
-  const std::string temporary = fmt::format("{}.tmp-{}", path.string(), getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) fail(ErrorCode::kIo, "{}: cannot write: {}", path.string(), std::strerror(errno));
-  const char* at = bytes.data();
-  size_t left = bytes.size();
-  bool good = true;
-  while (good && left > 0) {
-    const ssize_t wrote = ::write(fd, at, left);
-    if (wrote < 0 && errno == EINTR) continue;
-    good = wrote > 0;
-    if (good) {
-      at += wrote;
-      left -= static_cast<size_t>(wrote);
-    }
-  }
-  good = good && fsync(fd) == 0;
-  int reason = errno;
-  ::close(fd);
-  if (good && ::rename(temporary.c_str(), path.c_str()) == 0) return;
-  if (good) reason = errno;
-  ::unlink(temporary.c_str());
-  fail(ErrorCode::kIo, "{}: cannot write: {}; what was there before is unchanged", path.string(),
-       std::strerror(reason));
-}
-
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const std::map<std::string, std::string>& metadata) {
   nlohmann::json header = nlohmann::json::object();
@@ -178,13 +149,13 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   std::string text = header.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t length = text.size();
-  std::string file(reinterpret_cast<const char*>(&length), 8);
-  file += text;
-  file.reserve(file.size() + offset);
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(text);
   for (const auto& [name, tensor] : tensors) {
-    file.append(static_cast<const char*>(tensor.raw()), static_cast<size_t>(tensor.nbytes()));
+    file.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.nbytes())});
   }
-  write_file_atomically(path, file);
+  file.publish();
 }
 
 }  // namespace mw

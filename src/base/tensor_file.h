@@ -14,14 +14,11 @@ namespace mw {
 TensorMap read_tensors(const std::filesystem::path& path);
 
 // Layout: u64 header length, JSON header, data; see the safetensors format. `metadata` becomes the
-// header's `__metadata__`. Atomic: a temporary file beside the target is renamed over it.
+// header's `__metadata__`. Atomic, as AtomicFile is.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
 // The `__metadata__` of a .safetensors file; empty where it has none.
 std::map<std::string, std::string> safetensors_metadata(const std::filesystem::path& path);
-
-// Writes `bytes` to a temporary file beside `path`, syncs it and renames it over `path`.
-void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace mw

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "package/output_file.h"
+#include "base/output_file.h"
 
 namespace mw::package {
 namespace {

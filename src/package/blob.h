@@ -16,6 +16,10 @@
 #include "base/mapped_file.h"
 #include "ir/type.h"
 
+namespace mw {
+class OutputFile;
+}
+
 namespace mw::package {
 
 // The storage code of a dtype; nullopt for those that a blob cannot hold (bool, string, fp64,
@@ -46,8 +50,6 @@ class BlobFile {
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
 };
-
-class OutputFile;
 
 // Assigns offsets to tensors as they are added, and streams them into a file.
 class BlobLayout {

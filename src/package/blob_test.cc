@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "package/output_file.h"
+#include "base/output_file.h"
 #include "package/testing.h"
 #include "package/weight_files.h"
 

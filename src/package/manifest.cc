@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "package/container.h"
+#include "package/enclosure.h"
 #include "package/hash.h"
 #include "package/json_file.h"
 #include "package/weight_files.h"
@@ -50,7 +52,8 @@ Manifest read_manifest(const fs::path& package) {
   return in_context(
       [] { return "Manifest.json"; },
       [&] {
-        const std::optional<Json> json = parse_json_file(package / "Manifest.json");
+        const Enclosure model(package);
+        const std::optional<Json> json = parse_json_file(model.inside(package / "Manifest.json"));
         if (!json || !json->is_object()) fail(ErrorCode::kInvalidModel, "expected a JSON object");
         const std::string root = lower(string_member(*json, "rootModelIdentifier"));
         const auto entries = json->find("itemInfoEntries");
@@ -70,13 +73,13 @@ Manifest read_manifest(const fs::path& package) {
           fail(ErrorCode::kInvalidModel,
                "expected the root model '{}' among the items, got none of that identifier", root);
         }
-        std::error_code error;
-        if (!fs::is_regular_file(manifest.spec, error)) {
+        if (!is_file(manifest.spec)) {
           fail(ErrorCode::kInvalidModel,
                "the model file is missing: expected it at {}; was the package nested or copied in "
                "part?",
                manifest.spec.string());
         }
+        (void)model.inside(manifest.spec);
         return manifest;
       });
 }

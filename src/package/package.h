@@ -52,8 +52,9 @@ struct Model {
 };
 
 // Reads any of the three containers; what the path holds decides, not its name. Weights are mapped,
-// not read. Symbolic links are followed; paths written inside the model may name files beside its
-// folder (`@model_path/../weights/..`), never anything further away.
+// not read. `path` may be a symbolic link; links inside its folder that lead out of it are refused.
+// Paths written inside the model may name files beside its folder (`@model_path/../weights/..`),
+// never anything further away.
 //
 // Throws io for what the operating system refuses, unsupported for a model of another kind than an
 // ML Program, invalid_model for a broken file, out_of_memory for one that declares more objects
@@ -72,12 +73,20 @@ struct WriteOptions {
 //
 // Atomic: everything is written and synced beside the target, then renamed over it; a failure
 // leaves the target as it was. Writing over the files a model was read from works, since they are
-// replaced and never truncated. Refuses to replace a folder that is not a Core ML model.
+// replaced and never truncated. Of a folder that is replaced the model alone goes: other files in
+// it, hidden ones and sub-folders stay. Refuses to replace what is not a Core ML model, or a file
+// of the folder by one of the same name that would come along with the model.
 //
 // Weights keep their order and, if nothing changed, their offsets: the weight file of an unchanged
 // model is byte-identical, except that uninitialised reserved words of its records become zeros and
 // records that no constant names are left out. Constants that came from one blob stay one blob
 // as long as their bytes are equal.
-void write(const Model& model, const std::filesystem::path& path, const WriteOptions& options = {});
+// Returns sentences about files beside the model that did not come along.
+// NOLINTNEXTLINE(modernize-use-nodiscard)
+std::vector<std::string> write(const Model& model, const std::filesystem::path& path,
+                               const WriteOptions& options = {});
+
+// Throws what write() of a model that was read from `source` would throw before it begins.
+void expect_writable(const std::filesystem::path& source, const std::filesystem::path& target);
 
 }  // namespace mw::package

@@ -1,12 +1,17 @@
 // read(): finds out what a path holds, and brings program, description and weights together.
+#include <sys/stat.h>
+
+#include <array>
 #include <limits>
 #include <new>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
+#include "package/container.h"
 #include "package/coremldata.h"
 #include "package/description_proto.h"
+#include "package/enclosure.h"
 #include "package/manifest.h"
 #include "package/metadata_json.h"
 #include "package/program_proto.h"
@@ -22,11 +27,6 @@ std::string_view text_of(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-bool is_file(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
-
 void read_spec_file(const fs::path& path, WeightFiles& weights, Model& model) {
   const auto file = MappedFile::open(path);
   read_spec(file->bytes(), &weights, model);
@@ -36,7 +36,8 @@ void read_spec_file(const fs::path& path, WeightFiles& weights, Model& model) {
 
 void read_mlpackage(const fs::path& path, Model& model) {
   Manifest manifest = read_manifest(path);
-  WeightFiles weights(manifest.spec.parent_path(), /*may_leave=*/true, std::move(manifest.items));
+  WeightFiles weights(manifest.spec.parent_path(), /*may_leave=*/true, std::move(manifest.items),
+                      path);
   in_context([&] { return manifest.spec.filename().string(); },
              [&] { read_spec_file(manifest.spec, weights, model); });
 }
@@ -50,7 +51,7 @@ int newest_opset(const ir::Program& program) {
 CompiledData read_compiled_data(const fs::path& folder) {
   const fs::path path = folder / "coremldata.bin";
   if (!is_file(path)) return {};
-  return read_coremldata(MappedFile::open(path)->bytes());
+  return read_coremldata(MappedFile::open(Enclosure(folder).inside(path))->bytes());
 }
 
 void expect_ml_program(const fs::path& folder, const CompiledData& data) {
@@ -64,7 +65,7 @@ void expect_ml_program(const fs::path& folder, const CompiledData& data) {
 void read_mlmodelc(const fs::path& path, Model& model) {
   const CompiledData data = read_compiled_data(path);
   expect_ml_program(path, data);
-  const auto text = MappedFile::open(path / "model.mil");
+  const auto text = MappedFile::open(Enclosure(path).inside(path / "model.mil"));
   WeightFiles weights(path, /*may_leave=*/true);
   model.program = ir::text::parse(text_of(*text), {.blobs = &weights, .file = "model.mil"});
   text->check_intact();
@@ -77,7 +78,7 @@ void read_mlmodelc(const fs::path& path, Model& model) {
   if (data.description) description_from_proto(*data.description, model);
   reconcile(model);
   if (!is_file(path / "metadata.json")) return;
-  const auto metadata = MappedFile::open(path / "metadata.json");
+  const auto metadata = MappedFile::open(Enclosure(path).inside(path / "metadata.json"));
   model.updatable = says_updatable(text_of(*metadata));
   if (!data.description) apply_metadata_hints(text_of(*metadata), model);
 }
@@ -87,22 +88,12 @@ void read_mlmodel(const fs::path& path, Model& model) {
   read_spec_file(path, weights, model);
 }
 
-Container container_at(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) fail(ErrorCode::kIo, "no such file or folder");
-  if (status.type() == fs::file_type::none) {
-    fail(ErrorCode::kIo, "cannot open: {}", error.message());
-  }
-  if (fs::is_regular_file(status)) return Container::kMlmodel;
-  if (!fs::is_directory(status)) fail(ErrorCode::kIo, "expected a file or folder");
-  if (is_file(path / "Manifest.json")) return Container::kMlpackage;
-  for (const char* name : {"model.mil", "coremldata.bin", "model.espresso.net"}) {
-    if (is_file(path / name)) return Container::kMlmodelc;
-  }
-  fail(ErrorCode::kInvalidModel,
-       "expected a .mlpackage with Manifest.json or a .mlmodelc with model.mil, found neither "
-       "in this folder");
+// Which folder or file stands at the path, so that another in its place is noticed.
+std::array<int64_t, 3> identity_of(const fs::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return {static_cast<int64_t>(info.st_dev), static_cast<int64_t>(info.st_ino),
+          static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
 }
 
 void read_into(const fs::path& path, Model& model) {
@@ -115,6 +106,23 @@ void read_into(const fs::path& path, Model& model) {
       return read_mlmodelc(path, model);
     case Container::kMlmodel:
       return read_mlmodel(path, model);
+  }
+}
+
+// A model that is replaced while it is read is read again: files of the old one and of the new one
+// do not make a model.
+Model read_unmixed(const fs::path& path) {
+  constexpr int kMostTries = 50;
+  for (int attempt = 1;; ++attempt) {
+    const auto before = identity_of(path);
+    const auto is_settled = [&] { return attempt == kMostTries || identity_of(path) == before; };
+    try {
+      Model model;
+      read_into(path, model);
+      if (is_settled()) return model;
+    } catch (const Error&) {
+      if (is_settled()) throw;
+    }
   }
 }
 
@@ -153,9 +161,7 @@ Model read(const fs::path& path) {
   return in_context([&] { return path.string(); },
                     [&] {
                       try {
-                        Model model;
-                        read_into(path, model);
-                        return model;
+                        return read_unmixed(path);
                       } catch (const fs::filesystem_error& e) {
                         fail(ErrorCode::kIo, "{}", e.code().message());
                       } catch (const std::bad_alloc&) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "package/enclosure.h"
 
 namespace mw::package {
 namespace fs = std::filesystem;
@@ -23,6 +24,15 @@ void expect_apart(std::map<uint64_t, uint64_t>& ranges, uint64_t begin, uint64_t
          hits_next ? next->first : std::prev(next)->first);
   }
   ranges.emplace_hint(next, begin, end);
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::none) {
+    fail(ErrorCode::kIo, "{}: cannot open: {}", path.string(), error.message());
+  }
+  return fs::exists(status);
 }
 
 }  // namespace
@@ -56,8 +66,12 @@ std::vector<std::string> safe_parts(std::string_view path, int levels_up) {
   return parts;
 }
 
-WeightFiles::WeightFiles(fs::path folder, bool may_leave, std::vector<fs::path> items)
-    : folder_(std::move(folder)), may_leave_(may_leave), items_(std::move(items)) {}
+WeightFiles::WeightFiles(fs::path folder, bool may_leave, std::vector<fs::path> items,
+                         fs::path boundary)
+    : folder_(std::move(folder)),
+      may_leave_(may_leave),
+      items_(std::move(items)),
+      boundary_(std::move(boundary)) {}
 
 fs::path WeightFiles::locate(const std::string& path) const {
   if (!path.starts_with(kModelPath)) {
@@ -69,16 +83,18 @@ fs::path WeightFiles::locate(const std::string& path) const {
   if (parts.empty()) {
     fail(ErrorCode::kInvalidModel, "expected the name of a weight file, got '{}'", path);
   }
-  std::error_code error;
-  const fs::path root = fs::canonical(folder_, error);
-  fs::path file = error ? folder_ : root;
+  const fs::path root = without_links(folder_.empty() ? "." : folder_);
+  fs::path file = root;
   for (const std::string& part : parts) file = part == ".." ? file.parent_path() : file / part;
-  if (fs::exists(file, error)) return file;
+  const fs::path around = parts[0] == ".." ? root.parent_path() : root;
+  const Enclosure model(boundary_.empty() ? around : boundary_);
+  if (is_there(file)) return model.inside(file);
   for (const fs::path& item : items_) {
     if (item.filename() != parts[0]) continue;
     fs::path candidate = item;
     for (size_t i = 1; i < parts.size(); ++i) candidate /= parts[i];
-    if (fs::exists(candidate, error)) return candidate;
+    if (is_there(candidate))
+      return Enclosure(boundary_.empty() ? item : boundary_).inside(candidate);
   }
   fail(ErrorCode::kInvalidModel,
        "weight file '{}' is missing: expected it at {}; was the folder copied whole?", path,

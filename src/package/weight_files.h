@@ -16,9 +16,10 @@ class WeightFiles : public ir::text::BlobResolver {
  public:
   // `folder` is what @model_path stands for. With `may_leave`, paths may go up to its parent, no
   // further. `items` are further folders that the package names; a file missing from `folder` is
-  // looked for in the item of the same name.
+  // looked for in the item of the same name. No symbolic link leads out of `boundary`, by default
+  // `folder` or, for paths that go up, its parent.
   WeightFiles(std::filesystem::path folder, bool may_leave,
-              std::vector<std::filesystem::path> items = {});
+              std::vector<std::filesystem::path> items = {}, std::filesystem::path boundary = {});
 
   // Checks path, record, dtype and size, and that no two blobs of one file overlap.
   Tensor resolve(const ir::Type& type, const ir::BlobRef& ref) override;
@@ -37,6 +38,7 @@ class WeightFiles : public ir::text::BlobResolver {
   std::filesystem::path folder_;
   bool may_leave_;
   std::vector<std::filesystem::path> items_;
+  std::filesystem::path boundary_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;  // by the path as written
   std::map<std::string, std::shared_ptr<Entry>> by_file_;  // by the file it means
   std::vector<std::shared_ptr<const MappedFile>> mapped_;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "package/output_file.h"
+#include "base/output_file.h"
 
 namespace mw::package {
 namespace {

@@ -1,19 +1,20 @@
 // write(): the three containers, built in a temporary place and published at once.
 #include <algorithm>
-#include <array>
 #include <new>
 #include <system_error>
 #include <utility>
 
+#include "base/atomic_write.h"
 #include "base/error.h"
+#include "package/container.h"
 #include "package/coremldata.h"
 #include "package/description_proto.h"
+#include "package/extras.h"
 #include "package/flexible_shapes.h"
 #include "package/hash.h"
 #include "package/identifiers.h"
 #include "package/manifest.h"
 #include "package/metadata_json.h"
-#include "package/output_file.h"
 #include "package/program_proto.h"
 #include "package/weight_plan.h"
 
@@ -21,45 +22,12 @@ namespace mw::package {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr auto kOwnFiles = std::to_array<std::string_view>(
-    {"Manifest.json", "model.mil", "coremldata.bin", "metadata.json", "model.espresso.net"});
+using Notes = std::vector<std::string>;
 
 void put_file(const fs::path& path, std::string_view content) {
   OutputFile file(path);
   file.write(content);
   file.close();
-}
-
-Container container_for(const fs::path& path) {
-  const std::string extension = path.extension().string();
-  for (const Container container :
-       {Container::kMlmodelc, Container::kMlpackage, Container::kMlmodel}) {
-    if (extension == name_of(container)) return container;
-  }
-  fail(ErrorCode::kInvalidArgument,
-       "expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, got '{}'",
-       path.filename().string());
-}
-
-void expect_replaceable(const fs::path& target, Container container) {
-  const fs::file_status status = fs::status(target);
-  if (!fs::exists(status)) return;
-  if (container == Container::kMlmodel) {
-    if (!fs::is_regular_file(status)) {
-      fail(ErrorCode::kIo, "expected a file to replace, got something else");
-    }
-    return;
-  }
-  if (!fs::is_directory(status)) {
-    fail(ErrorCode::kIo, "expected a folder to replace, got a file; remove it first");
-  }
-  const bool is_model = std::any_of(kOwnFiles.begin(), kOwnFiles.end(), [&](std::string_view name) {
-    return fs::exists(target / name);
-  });
-  if (!is_model && !fs::is_empty(target)) {
-    fail(ErrorCode::kIo,
-         "expected a Core ML model to replace, got a folder of other files; remove it first");
-  }
 }
 
 // A copy whose description and program agree; constants are shared, so it costs little.
@@ -104,7 +72,11 @@ std::string spec_bytes(const Model& model, const WriteOptions& options, const Bl
 }
 
 void write_mlmodel(const Model& model, const WriteOptions& options, const fs::path& path) {
-  put_file(path, spec_bytes(model, options, nullptr));
+  const std::string spec = spec_bytes(model, options, nullptr);
+  create_parents(path);
+  AtomicFile file(path);
+  file.write(spec);
+  file.publish();
 }
 
 void write_mlpackage(const Model& model, const WriteOptions& options, const fs::path& folder) {
@@ -148,42 +120,37 @@ void write_mlmodelc(const Model& model, const WriteOptions& options, const fs::p
   put_file(folder / "analytics" / "coremldata.bin", analytics_bytes(model_hash_of(text)));
 }
 
-// What users keep in a model folder beside the model, such as a tokenizer.
-void copy_extras(const Model& model, const fs::path& folder) {
+Notes write_folder(const Model& model, const Model& copy, const fs::path& path,
+                   const WriteOptions& options, Container container) {
+  AtomicFolder folder(path);
+  if (container == Container::kMlpackage) {
+    write_mlpackage(copy, options, folder.temporary());
+  } else {
+    write_mlmodelc(copy, options, folder.temporary(), folder.target());
+  }
+  Notes notes;
   std::error_code error;
-  if (!fs::is_directory(model.path, error)) return;
-  for (const auto& entry : fs::directory_iterator(model.path)) {
-    const std::string name = entry.path().filename().string();
-    const bool is_own = std::find(kOwnFiles.begin(), kOwnFiles.end(), name) != kOwnFiles.end();
-    if (is_own || name.starts_with('.') || !entry.is_regular_file(error)) continue;
-    const auto file = MappedFile::open(entry.path());
-    OutputFile out(folder / name);
-    out.write(file->bytes());
-    out.close();
-  }
-}
-
-void write_to(const Model& model, const fs::path& path, const WriteOptions& options) {
-  const Container container = container_for(path);
-  const Model copy = prepared(model, options);
-  AtomicTarget target(path);
-  expect_replaceable(target.target(), container);
-  switch (container) {
-    case Container::kMlmodel:
-      write_mlmodel(copy, options, target.temporary());
-      break;
-    case Container::kMlpackage:
-      write_mlpackage(copy, options, target.temporary());
-      break;
-    case Container::kMlmodelc:
-      write_mlmodelc(copy, options, target.temporary(), target.target());
-      break;
-  }
-  if (options.carry_extras && container != Container::kMlmodel) {
-    copy_extras(model, target.temporary());
+  if (options.carry_extras && !fs::equivalent(model.path, folder.target(), error)) {
+    notes = copy_extras(model.path, folder.temporary());
   }
   for (const auto& file : model.weight_files) file->check_intact();
-  target.publish();
+  folder.publish([&](const fs::path& old) {
+    expect_replaceable(old, container);
+    keep_others(old, folder.temporary(), model.weight_files);
+  });
+  return notes;
+}
+
+Notes write_to(const Model& model, const fs::path& path, const WriteOptions& options) {
+  const Container container = container_for(path);
+  const Model copy = prepared(model, options);
+  expect_replaceable(path, container);
+  if (container == Container::kMlmodel) {
+    write_mlmodel(copy, options, path);
+    return {};
+  }
+  if (options.carry_extras) expect_no_conflict(model.path, path);
+  return write_folder(model, copy, path, options, container);
 }
 
 }  // namespace
@@ -200,18 +167,31 @@ std::string_view name_of(Container container) {
   return ".mlmodel";
 }
 
-void write(const Model& model, const fs::path& path, const WriteOptions& options) {
-  const fs::path target = path.has_filename() ? path : path.parent_path();
+void expect_writable(const fs::path& source, const fs::path& target) {
   in_context([&] { return target.string(); },
              [&] {
                try {
-                 write_to(model, target, options);
+                 expect_replaceable(target, container_for(target));
+                 expect_no_conflict(source, target);
                } catch (const fs::filesystem_error& e) {
                  fail(ErrorCode::kIo, "{}", e.code().message());
-               } catch (const std::bad_alloc&) {
-                 fail(ErrorCode::kOutOfMemory, "the model file does not fit in memory");
                }
              });
+}
+
+std::vector<std::string> write(const Model& model, const fs::path& path,
+                               const WriteOptions& options) {
+  const fs::path target = path.has_filename() ? path : path.parent_path();
+  return in_context([&] { return target.string(); },
+                    [&] {
+                      try {
+                        return write_to(model, target, options);
+                      } catch (const fs::filesystem_error& e) {
+                        fail(ErrorCode::kIo, "{}", e.code().message());
+                      } catch (const std::bad_alloc&) {
+                        fail(ErrorCode::kOutOfMemory, "the model file does not fit in memory");
+                      }
+                    });
 }
 
 }  // namespace mw::package

@@ -295,8 +295,8 @@ TEST(Write, files_that_stand_beside_the_model_in_its_folder_come_along) {
   EXPECT_FALSE(fs::exists(folder / "b.mlmodelc/Manifest.json"));
   write(model, folder / "a.mlpackage");
   EXPECT_EQ(slurp(folder / "a.mlpackage/tokenizer.json"), "{}");
-  write(model, folder / "b.mlmodelc", {.carry_extras = false});
-  EXPECT_FALSE(fs::exists(folder / "b.mlmodelc/tokenizer.json"));
+  write(model, folder / "c.mlmodelc", {.carry_extras = false});
+  EXPECT_FALSE(fs::exists(folder / "c.mlmodelc/tokenizer.json"));
 }
 
 TEST(Write, a_link_to_a_model_stays_a_link) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
 #include "train/checksum.h"
@@ -122,13 +123,7 @@ std::vector<CheckpointFile> checkpoints_in(const fs::path& folder) {
 
 void tidy_checkpoints(const fs::path& folder, size_t keep) {
   std::error_code ignored;
-  std::vector<fs::path> leftovers;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos) {
-      leftovers.push_back(entry.path());
-    }
-  }
-  for (const fs::path& path : leftovers) fs::remove(path, ignored);
+  sweep_leftovers(folder);
   const auto files = checkpoints_in(folder);
   for (size_t i = 0; i + keep < files.size(); ++i) fs::remove(files[i].path, ignored);
 }

@@ -1,14 +1,11 @@
 // Lines of metrics.jsonl, there and back.
 #include "train/metrics.h"
 
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/error.h"
-#include "base/tensor_file.h"
+#include "base/atomic_write.h"
 
 namespace mw::train {
 namespace {
@@ -60,7 +57,7 @@ std::vector<StepRecord> read_metrics(const std::filesystem::path& path) {
   return records;
 }
 
-MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last) : path_(path) {
+MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last) {
   std::string kept;
   if (last >= 0) {
     for (const StepRecord& record : read_metrics(path)) {
@@ -70,20 +67,12 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last) : path
     }
   }
   write_file_atomically(path, kept);
-  file_.reset(std::fopen(path.c_str(), "ab"));
-  if (file_ == nullptr) {
-    fail(ErrorCode::kIo, "{}: cannot write: {}", path.string(), std::strerror(errno));
-  }
+  file_.emplace(OutputFile::append_to(path));
 }
 
 void MetricsFile::append(const StepRecord& record) {
   records_.push_back(record);
-  const std::string line = line_of(record);
-  if (std::fwrite(line.data(), 1, line.size(), file_.get()) == line.size() &&
-      std::fflush(file_.get()) == 0) {
-    return;
-  }
-  fail(ErrorCode::kIo, "{}: cannot write: {}", path_.string(), std::strerror(errno));
+  file_->write(line_of(record));
 }
 
 }  // namespace mw::train

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <vector>
+
+#include "base/output_file.h"
 
 namespace mw::train {
 
@@ -31,8 +31,7 @@ class MetricsFile {
   [[nodiscard]] const std::vector<StepRecord>& records() const { return records_; }
 
  private:
-  std::filesystem::path path_;
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, std::fclose};
+  std::optional<OutputFile> file_;
   std::vector<StepRecord> records_;
 };
 
