@@ -90,9 +90,9 @@ class MW_API CoreMLModelWrapper {
                                   const std::vector<std::string>& taps) const;
   [[nodiscard]] State make_state() const;
 
-  // Token ids [time] or [batch, time] -> logits [batch, time, vocab] in fp32. A mask, positions or
-  // a cache that the model asks for beside the ids is made for the caller. Where the model's length
-  // is fixed, shorter inputs are padded on the right and the logits cut back.
+  // Token ids [time] or [batch, time] -> logits [batch, time, vocab] in fp32, or [batch, 1, vocab]
+  // where the model gives those of the last token only. Masks, positions and caches are made for
+  // the caller. Inputs shorter than any the model takes are padded on the right, the logits cut.
   [[nodiscard]] Tensor forward(const std::vector<int32_t>& ids) const;
   [[nodiscard]] Tensor forward(const Tensor& ids) const;
 

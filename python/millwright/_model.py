@@ -128,7 +128,8 @@ class MLModel:
         return self._core.make_state()
 
     def forward(self, ids: ArrayLike) -> NDArray[np.float32]:
-        """Token ids [time] or [batch, time] to logits [batch, time, vocabulary].
+        """Token ids [time] or [batch, time] to logits [batch, time, vocabulary], or [batch, 1,
+        vocabulary] where the model gives those of the last token only.
 
         Masks, positions and caches that the model wants beside the ids are made for the caller.
         """

@@ -94,7 +94,7 @@ nb::object forward(const CoreMLModelWrapper& model, const Array& ids) {
   Tensor logits;
   {
     const nb::gil_scoped_release free;
-    logits = model.forward(given.to(DType::kI32));
+    logits = model.forward(given);
   }
   return array_of(logits);
 }

@@ -18,6 +18,22 @@ def test_logits_are_those_of_the_reference(shared):
     )
 
 
+def test_logits_of_the_last_token_come_alone(shared):
+    folder = ("cases", "last-token-logits-out-of-bounds")
+    last = mw.MLModel(shared(*folder, "model.mlpackage"))
+    full = mw.MLModel(shared(*folder, "full.mlpackage"))
+    ids = json.loads(shared(*folder, "expected.json").read_text())["prompt_ids"]
+    assert full.forward(ids).shape == (1, len(ids), 320)
+    assert last.forward(ids).shape == (1, 1, 320)
+    np.testing.assert_allclose(last.forward(ids)[0, 0], full.forward(ids)[0, -1], atol=1e-4)
+
+
+def test_ids_that_no_integer_of_the_model_holds_are_refused(shared):
+    model = mw.MLModel(shared("models", "shakespeare-fp32.mlpackage"))
+    with pytest.raises(mw.Error, match="input_ids"):
+        model.forward(np.array([[2**40 + 5]]))
+
+
 def test_a_sentence_encoder_gives_the_reference_embeddings(shared):
     reference = safetensors.load_file(shared("models", "minilm", "minilm-reference.safetensors"))
     model = mw.MLModel(shared("models", "minilm", "minilm-fp16-flex.mlpackage"))

@@ -30,7 +30,9 @@ struct CoreMLModelWrapper::Impl {
   std::unique_ptr<exec::Session> session;
 
   const Tokenizer& tokenizer() const;
-  // The output that is meant by `wanted`; a tokenizer that is not there is no error.
+  // Ids that the tokenizer has; 0 where there is none.
+  int64_t vocabulary() const;
+  // The output that is meant by `wanted`.
   lm::Target target(const std::string& wanted) const;
   // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
   // filled in.

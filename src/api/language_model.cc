@@ -1,4 +1,4 @@
-// LanguageModel: roles by name and shape, masks and positions made for the caller, streams.
+// LanguageModel: roles by name and shape, masks and positions made for the caller, logits.
 #include "api/language_model.h"
 
 #include <algorithm>
@@ -6,6 +6,8 @@
 
 #include "api/impl.h"
 #include "base/error.h"
+#include "ops/catalog.h"
+#include "passes/specialise.h"
 
 namespace mw {
 namespace {
@@ -16,6 +18,10 @@ constexpr double kMasked = -1e4;
 
 bool contains(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
+}
+
+int64_t rank_of(const FeatureDescription& feature) {
+  return static_cast<int64_t>(std::max(feature.shape.size(), feature.ranges.size()));
 }
 
 // The largest extent an axis may take: fixed, the upper end of its range, the largest enumerated
@@ -35,7 +41,8 @@ int64_t largest(const FeatureDescription& feature, size_t axis) {
 }
 
 bool is_fixed(const FeatureDescription& feature) {
-  return feature.enumerated.empty() && feature.ranges.empty();
+  return feature.enumerated.empty() && feature.ranges.empty() &&
+         std::all_of(feature.shape.begin(), feature.shape.end(), [](int64_t e) { return e >= 0; });
 }
 
 Tensor causal_mask(DType dtype, int64_t time, int64_t past) {
@@ -48,25 +55,66 @@ Tensor causal_mask(DType dtype, int64_t time, int64_t past) {
   return mask;
 }
 
+Tensor attention_mask(DType dtype, lm::CallShape ids, int64_t past, int64_t pads) {
+  const int64_t width = past + ids.time;
+  Tensor mask(dtype, {ids.batch, width});
+  for (int64_t i = 0; i < mask.count(); ++i) mask.set_number(i, i % width < width - pads ? 1 : 0);
+  return mask;
+}
+
+Tensor positions(DType dtype, const Shape& shape, int64_t past) {
+  Tensor result(dtype, shape);
+  for (int64_t i = 0; i < result.count(); ++i) result.set_integer(i, past + i % shape.back());
+  return result;
+}
+
+Tensor rows_of(const Tensor& ids) {
+  if (ids.rank() < 1 || ids.rank() > 2) {
+    fail(ErrorCode::kInvalidArgument, "input_ids: expected [time] or [batch, time], got {}",
+         to_string(ids.shape()));
+  }
+  return ids.rank() == 2 ? ids : ids.reshaped({1, ids.dim(0)});
+}
+
+Tensor padded_ids(const Tensor& ids, lm::CallShape to) {
+  Tensor padded(ids.dtype(), {to.batch, to.time});
+  for (int64_t b = 0; b < ids.dim(0); ++b) {
+    for (int64_t t = 0; t < ids.dim(1); ++t) {
+      padded.set_integer(b * to.time + t, ids.integer_at(b * ids.dim(1) + t));
+    }
+  }
+  return padded;
+}
+
 }  // namespace
 
 LanguageModel::LanguageModel(const CoreMLModelWrapper& model, const std::string& target)
     : model_(model) {
   find_inputs();
-  output_ = model.impl().target(target).name;
+  const lm::Target found = model.impl().target(target);
+  output_ = found.name;
+  value_ = found.value;
 }
 
 void LanguageModel::find_inputs() {
   const std::vector<FeatureDescription> inputs = model_.inputs();
   has_cache_ = !model_.states().empty();
+  max_total_ = kUnbounded;
   for (const FeatureDescription& input : inputs) {
     if (input.optional && !contains(input.name, "input_ids")) continue;
-    const auto rank = static_cast<int64_t>(std::max(input.shape.size(), input.ranges.size()));
+    const int64_t rank = rank_of(input);
     Role role{input.name, Role::Kind::kIds, input.dtype, rank};
     if (input.name == "input_ids" || (inputs.size() == 1 && !is_float(input.dtype))) {
-      role.kind = Role::Kind::kIds;
+      shapes_ = lm::CallShapes(input);
     } else if (contains(input.name, "causal_mask") && rank == 4) {
       role.kind = Role::Kind::kCausalMask;
+      has_causal_mask_ = true;
+      if (has_cache_ && is_fixed(input)) {
+        fail(ErrorCode::kUnsupported,
+             "input '{}': expected a mask as wide as the text so far, got a fixed width of {}; "
+             "give all inputs by name with predict()",
+             input.name, input.shape[3]);
+      }
       max_total_ = largest(input, 3);
     } else if (contains(input.name, "attention_mask") && rank == 2) {
       role.kind = Role::Kind::kAttentionMask;
@@ -78,19 +126,6 @@ void LanguageModel::find_inputs() {
            "predict()",
            input.name, name_of(input.dtype), to_string(input.shape));
     }
-    if (role.kind == Role::Kind::kIds) {
-      if (rank < 1 || rank > 2) {
-        fail(ErrorCode::kInvalidArgument, "input '{}': expected token ids of rank 1 or 2, got {}",
-             input.name, to_string(input.shape));
-      }
-      const size_t time_axis = static_cast<size_t>(rank - 1);
-      max_time_ = largest(input, time_axis);
-      max_batch_ = rank == 2 ? largest(input, 0) : 1;
-      if (is_fixed(input)) {
-        fixed_time_ = input.shape[time_axis];
-        fixed_batch_ = rank == 2 ? input.shape[0] : 1;
-      }
-    }
     roles_.push_back(role);
   }
   const bool has_ids = std::any_of(roles_.begin(), roles_.end(),
@@ -99,13 +134,17 @@ void LanguageModel::find_inputs() {
     fail(ErrorCode::kInvalidArgument,
          "the model has no input named input_ids; it is not a language model");
   }
-  if (max_total_ == 0) max_total_ = max_time_;
 }
 
-TensorMap LanguageModel::inputs_for(const Tensor& ids, int64_t past) const {
+TensorMap LanguageModel::inputs_for(const Tensor& given, int64_t past, int64_t pads) const {
+  const Tensor ids = rows_of(given);
   const int64_t batch = ids.dim(0), time = ids.dim(1);
   TensorMap inputs;
   for (const Role& role : roles_) {
+    if (role.rank == 1 && batch != 1) {
+      fail(ErrorCode::kInvalidArgument, "input '{}': expected a batch of one, got {}", role.name,
+           batch);
+    }
     const Shape shape = role.rank == 1 ? Shape{time} : Shape{batch, time};
     switch (role.kind) {
       case Role::Kind::kIds:
@@ -114,103 +153,127 @@ TensorMap LanguageModel::inputs_for(const Tensor& ids, int64_t past) const {
       case Role::Kind::kCausalMask:
         inputs[role.name] = causal_mask(role.dtype, time, past);
         break;
-      case Role::Kind::kAttentionMask: {
-        Tensor mask(role.dtype, {batch, past + time});
-        for (int64_t i = 0; i < mask.count(); ++i) mask.set_number(i, 1);
-        inputs[role.name] = mask;
+      case Role::Kind::kAttentionMask:
+        inputs[role.name] = attention_mask(role.dtype, {batch, time}, past, pads);
         break;
-      }
-      case Role::Kind::kPositions: {
-        Tensor positions(role.dtype, shape);
-        for (int64_t i = 0; i < positions.count(); ++i) positions.set_integer(i, past + i % time);
-        inputs[role.name] = positions;
+      case Role::Kind::kPositions:
+        inputs[role.name] = positions(role.dtype, shape, past);
         break;
-      }
     }
   }
   return inputs;
 }
 
-Tensor LanguageModel::run(const TensorMap& inputs, State* state) const {
-  exec::RunResult result = model_.impl().run(inputs, state, {});
-  Tensor logits = result.outputs.at(output_).tensor;
-  if (logits.rank() == 2) logits = logits.reshaped({1, logits.dim(0), logits.dim(1)});
-  if (logits.rank() != 3 || !is_float(logits.dtype())) {
-    fail(ErrorCode::kInvalidArgument,
-         "output '{}': expected logits [batch, time, vocabulary], got {} {}", output_,
-         name_of(logits.dtype()), to_string(logits.shape()));
-  }
-  return logits.to(DType::kF32);
+lm::Asked LanguageModel::asked(lm::CallShape ids) const {
+  return {ids.batch, ids.time, &value_->type, [this] { return model_.impl().vocabulary(); }};
 }
 
-Tensor LanguageModel::logits(const Tensor& ids) const {
-  const int64_t batch = ids.dim(0), time = ids.dim(1);
-  if (time < 1) {
+Shape LanguageModel::output_shape(lm::CallShape ids) const {
+  const Tensor zeros(DType::kI32, {ids.batch, ids.time});
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, tensor] : model_.impl().prepare(inputs_for(zeros, 0))) {
+    shapes[name] = tensor.shape();
+  }
+  const auto function =
+      passes::specialise(*model_.impl().function, ops::catalog(), {.shapes = shapes});
+  for (const ir::Value* value : function->body.outputs) {
+    if (value->name == output_ && value->type.is_static() && value->type.is_tensor()) {
+      return value->type.shape();
+    }
+  }
+  // A dictionary, or what only a run tells.
+  State state = model_.make_state();
+  const lm::Logits logits = run(inputs_for(zeros, 0), ids, &state);
+  return logits.values().shape();
+}
+
+lm::Layout LanguageModel::layout(lm::CallShape ids) const {
+  return lm::layout_of(output_shape(ids), asked(ids), output_);
+}
+
+int64_t LanguageModel::classes(lm::CallShape ids) const {
+  const Shape shape = output_shape(ids);
+  return shape[static_cast<size_t>(lm::layout_of(shape, asked(ids), output_).classes)];
+}
+
+Shape LanguageModel::label_shape(lm::CallShape ids) const {
+  expect_all_positions(ids, "training");
+  Shape shape = output_shape(ids);
+  shape.erase(shape.begin() + lm::layout_of(shape, asked(ids), output_).classes);
+  return shape;
+}
+
+lm::Logits LanguageModel::run(const TensorMap& inputs, lm::CallShape ids, State* state) const {
+  const exec::RunResult result = model_.impl().run(inputs, state, {});
+  return in_context(
+      [&] { return model_.path().string(); },
+      [&] { return lm::read_logits(result.outputs.at(output_), asked(ids), output_); });
+}
+
+void LanguageModel::fail_last_only(int64_t time) const {
+  fail(
+      ErrorCode::kInvalidArgument,
+      "output '{}' holds logits for the last token only, and the model takes {} tokens: expected a "
+      "text of as many, got {}; the last token of a padded one would be a pad",
+      output_, shapes_.times_text(), time);
+}
+
+lm::Logits LanguageModel::logits(const Tensor& given) const {
+  const Tensor ids = rows_of(given);
+  const lm::CallShape shape = {ids.dim(0), ids.dim(1)};
+  if (shape.time < 1) {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected at least one token, got none");
   }
-  if (time > max_time_) {
+  if (shape.time > shapes_.max_time()) {
     fail(ErrorCode::kInvalidArgument,
-         "input_ids: expected at most {} tokens, got {}; shorten the input", max_time_, time);
+         "input_ids: expected at most {} tokens, got {}; shorten the input", shapes_.max_time(),
+         shape.time);
   }
-  if (batch > max_batch_) {
+  const auto padded = shapes_.padded(shape);
+  if (shape.batch < 1) {
+    fail(ErrorCode::kInvalidArgument, "input_ids: expected at least one row, got none");
+  }
+  if (!padded) {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected a batch of at most {}, got {}",
-         max_batch_, batch);
+         shapes_.max_batch(), shape.batch);
   }
   State state = model_.make_state();
-  if (fixed_time_ == 0 || (fixed_time_ == time && fixed_batch_ == batch)) {
-    return run(inputs_for(ids, 0), &state);
+  if (shapes_.allow(shape)) return run(inputs_for(ids, 0), shape, &state);
+  const lm::Logits full =
+      run(inputs_for(padded_ids(ids, *padded), 0, padded->time - shape.time), *padded, &state);
+  if (full.last_only() && padded->time != shape.time) fail_last_only(shape.time);
+  const int64_t positions = full.last_only() ? 1 : shape.time, classes = full.classes();
+  Tensor cut(DType::kF32, {shape.batch, positions, classes});
+  for (int64_t b = 0; b < shape.batch; ++b) {
+    std::copy_n(full.values().data<float>() + b * full.positions() * classes, positions * classes,
+                cut.mutable_data<float>() + b * positions * classes);
   }
-  // Padding on the right changes nothing to its left in a causal model.
-  Tensor padded(DType::kI32, {fixed_batch_, fixed_time_});
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t t = 0; t < time; ++t) {
-      padded.set_integer(b * fixed_time_ + t, ids.integer_at(b * time + t));
-    }
-  }
-  const Tensor full = run(inputs_for(padded, 0), &state);
-  const int64_t vocabulary = full.dim(2);
-  Tensor cut(DType::kF32, {batch, time, vocabulary});
-  for (int64_t b = 0; b < batch; ++b) {
-    std::copy_n(full.data<float>() + b * full.dim(1) * vocabulary, time * vocabulary,
-                cut.mutable_data<float>() + b * time * vocabulary);
-  }
-  return cut;
+  return {cut, full.last_only()};
 }
 
-LanguageModel::Stream::Stream(const LanguageModel& model)
-    : model_(model), state_(model.model_.make_state()) {}
-
-std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids) {
-  if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
-  if (model_.has_cache_) return extend_cache(ids);
-  ids_.insert(ids_.end(), ids.begin(), ids.end());
-  const auto window = std::min<int64_t>(size(), model_.max_time_);
-  const std::vector<int32_t> tail(ids_.end() - window, ids_.end());
-  const Tensor logits = model_.logits(Tensor::from(tail, {1, window}));
-  const float* last = logits.data<float>() + (window - 1) * logits.dim(2);
-  return {last, last + logits.dim(2)};
+int64_t LanguageModel::window(int64_t wanted, int64_t usual, const std::string& purpose) const {
+  const int64_t most = shapes_.max_time();
+  int64_t window = wanted;
+  if (window == 0) window = std::min(has_cache_ ? std::max(max_total_, most) : most, usual);
+  if (has_cache_ && (most == 1 || (wanted == 0 && window > most))) {
+    fail(ErrorCode::kUnsupported,
+         "the model takes {} token{} a call and keeps those before in its states, and {} needs "
+         "whole windows in one call{}",
+         most, most == 1 ? "" : "s", purpose,
+         most == 1 ? "" : fmt::format("; windows of {} tokens (--seq-len) are possible", most));
+  }
+  if (window > most) {
+    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens", window,
+         most);
+  }
+  return window;
 }
 
-std::vector<float> LanguageModel::Stream::extend_cache(const std::vector<int32_t>& ids) {
-  std::vector<float> next;
-  const int64_t chunk = model_.fixed_time_ > 0 ? model_.fixed_time_ : model_.max_time_;
-  for (size_t at = 0; at < ids.size();) {
-    const auto count = std::min<int64_t>(static_cast<int64_t>(ids.size() - at), chunk);
-    if (size() + count > model_.max_total_) {
-      fail(ErrorCode::kInvalidArgument,
-           "the cache holds {} tokens and is full; shorten the prompt or --max-tokens",
-           model_.max_total_);
-    }
-    const std::vector<int32_t> part(ids.begin() + static_cast<int64_t>(at),
-                                    ids.begin() + static_cast<int64_t>(at) + count);
-    const Tensor logits =
-        model_.run(model_.inputs_for(Tensor::from(part, {1, count}), size()), &state_);
-    const float* last = logits.data<float>() + (logits.dim(1) - 1) * logits.dim(2);
-    next.assign(last, last + logits.dim(2));
-    ids_.insert(ids_.end(), part.begin(), part.end());
-    at += static_cast<size_t>(count);
-  }
-  return next;
+void LanguageModel::expect_all_positions(lm::CallShape ids, const std::string& purpose) const {
+  if (ids.time == 1 || !layout(ids).last_only) return;
+  fail(ErrorCode::kUnsupported,
+       "output '{}' holds logits for the last token only, and {} needs those of every token",
+       output_, purpose);
 }
 
 }  // namespace mw

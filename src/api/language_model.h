@@ -1,7 +1,7 @@
-// LanguageModel: which inputs and outputs of a model mean what when it is fed token ids.
+// LanguageModel: a model that is fed token ids; its masks and positions are made for the caller.
 //
 //   LanguageModel lm(model);
-//   Tensor logits = lm.logits(ids);           // [batch, time, vocab], all positions
+//   lm::Logits logits = lm.logits(ids);       // of every position, or of the last one
 //   LanguageModel::Stream stream(lm);         // one text, extended token by token
 //   std::vector<float> next = stream.extend(prompt);
 #pragma once
@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "lm/call_shapes.h"
+#include "lm/logits.h"
 #include "millwright/millwright.hpp"
 
 namespace mw {
@@ -18,32 +20,59 @@ class LanguageModel {
   // `target` names the output with the logits; empty: as lm::find_target() has it.
   explicit LanguageModel(const CoreMLModelWrapper& model, const std::string& target = "");
 
-  // [batch, time] int32 -> [batch, time, vocab] fp32.
-  [[nodiscard]] Tensor logits(const Tensor& ids) const;
-  // Inputs for `ids`, [batch, time], after `past` cached ones.
-  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past) const;
-  // Tokens that one call can take; INT64_MAX when the file states no bound.
-  [[nodiscard]] int64_t max_time() const { return max_time_; }
-  [[nodiscard]] int64_t max_batch() const { return max_batch_; }
+  // Of ids [time] or [batch, time], from the beginning of a text. Shorter ones than the model takes
+  // are padded on the right and the logits cut back; that changes nothing to the left of the pads
+  // in a causal model, and an attention mask leaves the pads out.
+  [[nodiscard]] lm::Logits logits(const Tensor& ids) const;
+  // Inputs for ids, [time] or [batch, time], after `past` cached ones; the last `pads` columns hold
+  // no tokens.
+  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past, int64_t pads = 0) const;
+  // The form of the logits for such ids, found without running the model.
+  [[nodiscard]] lm::Layout layout(lm::CallShape ids) const;
+  [[nodiscard]] int64_t classes(lm::CallShape ids) const;
+  // Of the logits without their classes: that of labels for each position, in their order. Throws
+  // where there are logits for the last token only.
+  [[nodiscard]] Shape label_shape(lm::CallShape ids) const;
+
+  [[nodiscard]] const std::string& output() const { return output_; }
+  // What one call takes.
+  [[nodiscard]] const lm::CallShapes& shapes() const { return shapes_; }
   [[nodiscard]] bool has_cache() const { return has_cache_; }
-  // Tokens that prompt and continuation may have together when the model has a cache.
+  // Tokens that a text may have when the model has a cache; INT64_MAX where nothing tells.
   [[nodiscard]] int64_t max_total() const { return max_total_; }
+
+  // The tokens of a window that `purpose` ("eval") works on: `wanted`, else as many as the model
+  // takes, at most `usual`. Throws where one call cannot take such a window.
+  [[nodiscard]] int64_t window(int64_t wanted, int64_t usual, const std::string& purpose) const;
+  // Throws where the model gives logits for the last token of such ids only.
+  void expect_all_positions(lm::CallShape ids, const std::string& purpose) const;
 
   // A growing text. Uses the model's cache states where it has them, else runs the whole window
   // anew.
   class Stream {
    public:
     explicit Stream(const LanguageModel& model);
-    // Appends ids and returns the logits [vocab] for what follows the last one. Without a cache the
-    // oldest tokens leave the window when it is full; with one, throws when the cache is full.
+    // Appends ids and returns the logits for what follows the last one. Without a cache the oldest
+    // tokens leave the window when it is full; with one, throws when the cache is full.
     std::vector<float> extend(const std::vector<int32_t>& ids);
+    // Why not one more token can be appended; empty: it can.
+    [[nodiscard]] std::string obstacle() const;
     [[nodiscard]] int64_t size() const { return static_cast<int64_t>(ids_.size()); }
+    // Tokens that all calls so far were given, pads and repetitions among them.
+    [[nodiscard]] int64_t tokens_run() const { return tokens_run_; }
+    // How many more that would be after `count` ids.
+    [[nodiscard]] int64_t cost(int64_t count) const;
 
    private:
-    std::vector<float> extend_cache(const std::vector<int32_t>& ids);
+    std::vector<float> extend_cache();
+    std::vector<float> run(int64_t begin, int64_t count, int64_t pads);
+
     const LanguageModel& model_;
     State state_;
     std::vector<int32_t> ids_;
+    int64_t cached_ = 0;  // of them, in the state
+    int64_t tokens_run_ = 0;
+    bool last_only_ = false;
   };
 
  private:
@@ -54,14 +83,19 @@ class LanguageModel {
     int64_t rank;
   };
   void find_inputs();
-  [[nodiscard]] Tensor run(const TensorMap& inputs, State* state) const;
+  [[nodiscard]] bool can_rewrite() const;
+  [[nodiscard]] lm::Asked asked(lm::CallShape ids) const;
+  [[nodiscard]] Shape output_shape(lm::CallShape ids) const;
+  [[nodiscard]] lm::Logits run(const TensorMap& inputs, lm::CallShape ids, State* state) const;
+  [[noreturn]] void fail_last_only(int64_t time) const;
 
   const CoreMLModelWrapper& model_;
   std::vector<Role> roles_;
   std::string output_;
-  bool has_cache_ = false;
-  int64_t fixed_time_ = 0, fixed_batch_ = 0;  // 0: flexible
-  int64_t max_time_ = 0, max_batch_ = 0, max_total_ = 0;
+  const ir::Value* value_ = nullptr;  // of the output
+  lm::CallShapes shapes_;
+  bool has_cache_ = false, has_causal_mask_ = false;
+  int64_t max_total_ = 0;
 };
 
 }  // namespace mw

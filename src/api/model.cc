@@ -286,11 +286,7 @@ Tensor CoreMLModelWrapper::forward(const std::vector<int32_t>& ids) const {
 }
 
 Tensor CoreMLModelWrapper::forward(const Tensor& ids) const {
-  if (ids.rank() < 1 || ids.rank() > 2) {
-    fail(ErrorCode::kInvalidArgument, "input_ids: expected [time] or [batch, time], got {}",
-         to_string(ids.shape()));
-  }
-  return LanguageModel(*this).logits(ids.rank() == 2 ? ids : ids.reshaped({1, ids.dim(0)}));
+  return LanguageModel(*this).logits(ids).values();
 }
 
 const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
@@ -306,13 +302,15 @@ const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
   return *tokenizer_;
 }
 lm::Target CoreMLModelWrapper::Impl::target(const std::string& wanted) const {
-  return lm::find_target(*description, *function, wanted, [this]() -> int64_t {
-    try {
-      return tokenizer().id_limit();
-    } catch (const Error&) {
-      return 0;
-    }
-  });
+  return lm::find_target(*description, *function, wanted, [this] { return vocabulary(); });
+}
+
+int64_t CoreMLModelWrapper::Impl::vocabulary() const {
+  try {
+    return tokenizer().id_limit();
+  } catch (const Error&) {
+    return 0;
+  }
 }
 
 const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer(); }

@@ -2,55 +2,46 @@
 #include "api/sample_text.h"
 
 #include <algorithm>
-#include <cmath>
-#include <random>
 
 #include "api/language_model.h"
+#include "lm/sampler.h"
 
 namespace mw {
 namespace {
 
-int32_t draw(const std::vector<float>& logits, double temperature, std::mt19937_64& random) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> weights;
-  double total = 0;
-  for (const float logit : logits) {
-    weights.push_back(std::exp((logit - largest) / temperature));
-    total += weights.back();
-  }
-  double at = static_cast<double>(random() >> 11) * 0x1p-53 * total;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    at -= weights[i];
-    if (at < 0) return static_cast<int32_t>(i);
-  }
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+// At least half of what the model takes and of what may be spent is left for the continuation.
+std::vector<int32_t> shortened(std::vector<int32_t> prompt, const LanguageModel& lm,
+                               int64_t budget) {
+  int64_t most = std::max<int64_t>(budget / 2, 1);
+  if (lm.has_cache()) most = std::min(most, std::max<int64_t>(lm.max_total() / 2, 1));
+  if (static_cast<int64_t>(prompt.size()) > most) prompt.resize(static_cast<size_t>(most));
+  return prompt;
 }
 
 }  // namespace
 
-std::string sample_text(const CoreMLModelWrapper& model, const std::string& target,
+SampledText sample_text(const CoreMLModelWrapper& model, const std::string& target,
                         const std::vector<int32_t>& prompt, const SampleOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
   const LanguageModel lm(model, target);
   LanguageModel::Stream stream(lm);
-  std::vector<int32_t> ids = prompt;
-  if (static_cast<int64_t>(ids.size()) >= lm.max_total()) {
-    ids.resize(static_cast<size_t>(std::max<int64_t>(lm.max_total() / 2, 1)));
-  }
+  lm::Sampler sampler({.temperature = options.temperature, .seed = options.seed});
+  std::vector<int32_t> ids = shortened(prompt, lm, options.budget), next = ids;
   const size_t begin = ids.size();
-  std::mt19937_64 random(options.seed);
-  std::vector<float> logits = stream.extend(ids);
-  for (int64_t i = 0; i < options.tokens; ++i) {
-    const int32_t id = draw(logits, options.temperature, random);
+  while (static_cast<int64_t>(ids.size() - begin) < options.tokens && stream.obstacle().empty() &&
+         stream.cost(static_cast<int64_t>(next.size())) <= options.budget - stream.tokens_run() &&
+         !(options.should_stop && options.should_stop())) {
+    const int32_t id = sampler.next(stream.extend(next));
     if (tokenizer.is_end_of_text(id) || !tokenizer.id_to_token(id)) break;
     ids.push_back(id);
-    if (i + 1 == options.tokens || (lm.has_cache() && stream.size() >= lm.max_total())) break;
-    logits = stream.extend({id});
+    next = {id};
   }
-  const std::string before = tokenizer.decode(std::span(ids).first(begin));
+  SampledText sampled{tokenizer.decode(std::span(ids).first(begin)), "", stream.tokens_run()};
   const std::string whole = tokenizer.decode(ids);
-  return whole.starts_with(before) ? whole.substr(before.size())
-                                   : tokenizer.decode(std::span(ids).subspan(begin));
+  sampled.text = whole.starts_with(sampled.prompt)
+                     ? whole.substr(sampled.prompt.size())
+                     : tokenizer.decode(std::span(ids).subspan(begin));
+  return sampled;
 }
 
 }  // namespace mw

@@ -123,6 +123,7 @@ struct StudentModel::Impl {
   int64_t classes = INT32_MAX;                // that labels choose from
   std::unique_ptr<train::Trainer> trainer;
   std::optional<LanguageModel> language;  // made when token ids alone are given
+  std::map<Shape, Shape> label_shapes;    // of ids, and of what they are compared with
 
   // Inputs of the model as it wants them, and the labels.
   TensorMap prepared(const Batch& batch) {
@@ -135,27 +136,31 @@ struct StudentModel::Impl {
       fail(ErrorCode::kInvalidArgument, "batch: expected labels beside the inputs");
     }
     const bool is_text = inputs.size() == 1 && inputs.begin()->first == "input_ids";
-    const bool is_row = is_text && inputs.begin()->second.rank() == 1;
+    Shape ids;
     if (is_text) {
       if (!language) language.emplace(model, options.target);
-      inputs = language->inputs_for(ids_of(inputs), 0);
+      ids = inputs.begin()->second.shape();
+      inputs = language->inputs_for(inputs.begin()->second, 0);
     }
     inputs = model.impl().prepare(inputs);
     if (labels) {
       Tensor checked = labels_of(*labels);
-      if (is_row && checked.rank() == 1) checked = checked.reshaped({1, checked.dim(0)});
+      if (is_text && checked.shape() == ids) checked = checked.reshaped(label_shape(ids));
       inputs[train::kLabels] = std::move(checked);
     }
     return inputs;
   }
 
-  static Tensor ids_of(const TensorMap& inputs) {
-    const Tensor& ids = inputs.begin()->second;
-    if (ids.rank() < 1 || ids.rank() > 2) {
-      fail(ErrorCode::kInvalidArgument, "input_ids: expected [time] or [batch, time], got {}",
-           to_string(ids.shape()));
+  // Of labels for ids of this shape, one each.
+  const Shape& label_shape(const Shape& ids) {
+    Shape& shape = label_shapes[ids];
+    if (shape.empty()) {
+      const bool is_row = ids.size() == 1;
+      const lm::CallShape call = {is_row ? 1 : ids[0], ids.back()};
+      shape = language->label_shape(call);
+      if (count_of(shape) != count_of(ids)) shape = ids;  // which the loss refuses
     }
-    return ids.rank() == 1 ? ids.reshaped({1, ids.dim(0)}) : ids;
+    return shape;
   }
 
   void check_label(int64_t label) const {
@@ -256,6 +261,12 @@ void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillO
   if (!(options.alpha >= 0 && options.alpha <= 1)) {
     fail(ErrorCode::kInvalidArgument, "alpha: expected a number from 0 to 1, got {}",
          options.alpha);
+  }
+  if (!teacher.states().empty()) {
+    fail(ErrorCode::kUnsupported,
+         "teacher: expected a model without states, got one with '{}'; distil from a form of it "
+         "that takes whole windows",
+         teacher.states().front().name);
   }
   check_vocabularies(impl_->model, teacher);
   impl_->trainer->set_teacher(*teacher.impl().function, teacher.impl().target(options.target).name,

@@ -5,7 +5,6 @@
 #include <limits>
 #include <optional>
 
-#include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -103,6 +102,21 @@ void choose_seq_len(TrainingData& data, const Extent& time, int64_t wanted) {
   }
 }
 
+// That a model takes such windows, and gives logits for every token of one and for every id.
+void check_windows(const LanguageModel& lm, const TrainingData& data,
+                   const TrainingDataOptions& options, const Tokenizer& tokenizer) {
+  (void)lm.window(options.seq_len, kTextLength, "training");
+  const lm::CallShape shape = {data.call_size, data.seq_len};
+  if (!lm.shapes().allow(shape)) {
+    fail(ErrorCode::kInvalidArgument,
+         "--seq-len {}: expected a number of tokens that the model takes: {}", data.seq_len,
+         lm.shapes().times_text());
+  }
+  if (!options.needs_labels) return;
+  lm.expect_all_positions(shape, "training");
+  tokenizer.check_fits(lm.classes(shape));
+}
+
 FeatureDescription ids_input(const CoreMLModelWrapper& model) {
   const auto inputs = model.inputs();
   for (const FeatureDescription& input : inputs) {
@@ -114,18 +128,12 @@ FeatureDescription ids_input(const CoreMLModelWrapper& model) {
 void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper& model,
                 const TrainingDataOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel checked(model, options.target);
-  const std::string target = model.impl().target(options.target).name;
-  for (const FeatureDescription& output : model.outputs()) {
-    if (output.name == target && !output.shape.empty() && output.shape.back() > 0) {
-      tokenizer.check_fits(output.shape.back());
-    }
-  }
+  const LanguageModel lm(model, options.target);
   const FeatureDescription input = ids_input(model);
   const size_t rank = std::max(input.shape.size(), input.ranges.size());
   Extent batch, time;
   time.limit(input, rank - 1);
-  time.most = std::min(time.most, checked.max_time());
+  time.most = std::min(time.most, lm.shapes().max_time());
   if (rank > 1) {
     batch.limit(input, 0);
   } else {
@@ -133,6 +141,8 @@ void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper
   }
   choose_batch(data, batch, options.batch_size, kTextBatch);
   choose_seq_len(data, time, options.seq_len);
+  in_context([&] { return model.path().string(); },
+             [&] { check_windows(lm, data, options, tokenizer); });
 
   const auto chat = text::ChatTemplate::find(fs::path(tokenizer.path()).parent_path());
   const auto read = [&](const fs::path& path, bool prompts) -> std::unique_ptr<train::Dataset> {

@@ -10,7 +10,6 @@
 #include <cstdio>
 
 #include "api/nonfinite.h"
-#include "api/sample_text.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -151,11 +150,12 @@ TrainingOutcome TrainingRun::finish() {
     }
   }
   const bool steps_left = settings_.steps > position_.step;
+  resumed_step_ = position_.step;
+  resumed_seconds_ = position_.seconds;
   if (steps_left) {
     clear_later_checkpoints();
     metrics_ = std::make_unique<train::MetricsFile>(settings_.folder / kMetrics,
                                                     goes_on ? position_.step : -1);
-    if (!data_.prompt.empty()) sample("Before", model_);
     loop();
   }
   outcome_.step = position_.step;
@@ -170,14 +170,7 @@ TrainingOutcome TrainingRun::finish() {
   if (steps_left && data_.test != nullptr) outcome_.test_loss = evaluate(*data_.test);
   write_output();
   if (steps_left) {
-    if (!data_.prompt.empty()) {
-      LoadOptions options;
-      options.function = model_.function();
-      options.tokenizer = model_.tokenizer().path();
-      const bool alone = settings_.adapter == settings_.output;
-      if (alone) options.adapter = settings_.adapter;
-      sample("After", CoreMLModelWrapper::load(alone ? model_.path() : settings_.output, options));
-    }
+    if (!data_.prompt.empty()) take_samples();
     write_report(
         fmt::format("finished after {} step{}", position_.step, position_.step == 1 ? "" : "s"));
   }
@@ -329,12 +322,16 @@ void TrainingRun::write_checkpoint() {
   train::tidy_checkpoints(settings_.folder, kCheckpointsKept);
 }
 
-void TrainingRun::sample(const std::string& heading, const CoreMLModelWrapper& model) {
-  const std::string text = sample_text(model, settings_.target, data_.prompt);
-  samples_.push_back({heading, model_.tokenizer().decode(data_.prompt), text});
+// Decoration: where it fails, the run does not.
+void TrainingRun::write_report(const std::string& subtitle) {
+  try {
+    write_report_now(subtitle);
+  } catch (const std::exception& e) {
+    observer_.note(fmt::format("no report: {}", e.what()));
+  }
 }
 
-void TrainingRun::write_report(const std::string& subtitle) {
+void TrainingRun::write_report_now(const std::string& subtitle) {
   train::Report report;
   report.title = fmt::format("{} → {}", model_.path().filename().string(),
                              settings_.output.filename().string());

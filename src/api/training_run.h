@@ -79,6 +79,9 @@ class TrainingRun {
   // with the step and the op when the loss is no longer finite.
   TrainingOutcome finish();
 
+  // Tokens that a text for the report may run the model on, after a run of so many steps.
+  static int64_t sample_budget(int64_t steps, int64_t tokens_per_step);
+
  private:
   void resume();
   void clear_later_checkpoints() const;
@@ -97,7 +100,9 @@ class TrainingRun {
   void write_checkpoint();
   void write_output();
   void write_report(const std::string& subtitle);
-  void sample(const std::string& heading, const CoreMLModelWrapper& model);
+  void write_report_now(const std::string& subtitle);
+  void take_samples();
+  void take_sample(const std::string& heading, const std::function<CoreMLModelWrapper()>& model);
   [[nodiscard]] int64_t examples_per_step() const {
     return data_.batch_size * settings_.accumulate;
   }
@@ -113,7 +118,9 @@ class TrainingRun {
   std::optional<FileLock> lock_;  // on the folder
   train::RunPosition position_;
   TrainingOutcome outcome_;
-  double rate_ = 0;  // seconds of a step, a running mean
+  double rate_ = 0;             // seconds of a step, a running mean
+  int64_t resumed_step_ = 0;    // where this run began
+  double resumed_seconds_ = 0;  // what was trained before that
   std::vector<train::Report::Sample> samples_;
 };
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -11,9 +9,13 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "lm/score.h"
+#include "train/data_text.h"
 
 namespace mw::cli {
 namespace {
+
+constexpr int64_t kUsualWindow = 512;  // tokens, where a model takes as many
 
 struct Options {
   ModelOptions model;
@@ -22,18 +24,11 @@ struct Options {
   bool json = false;
 };
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail(ErrorCode::kIo, "{}: cannot open the text", path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Sum over positions of -log softmax(logits)[label], in double.
-double cross_entropy(const float* logits, int64_t vocabulary, int32_t label) {
-  const double largest = *std::max_element(logits, logits + vocabulary);
-  double sum = 0;
-  for (int64_t v = 0; v < vocabulary; ++v) sum += std::exp(logits[v] - largest);
-  return largest + std::log(sum) - logits[label];
+std::vector<int32_t> read_ids(const Options& o, const Tokenizer& tokenizer) {
+  train::TextReader reader;
+  reader.tokenizer = &tokenizer;
+  reader.progress = [](int64_t, int64_t) { stop_if_interrupted(); };
+  return train::read_text(o.data, reader).ids;
 }
 
 struct Loss {
@@ -43,69 +38,91 @@ struct Loss {
 
 // Windows [start, start + seq_len) predict the tokens one further on; of overlapping windows only
 // the positions that no earlier window has seen count.
-Loss evaluate(const LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,
-              int64_t seq_len) {
-  const int64_t stride = o.stride > 0 ? o.stride : seq_len;
-  std::vector<int64_t> starts;
-  for (int64_t at = 0; at + seq_len + 1 <= static_cast<int64_t>(ids.size()); at += stride) {
-    starts.push_back(at);
-  }
-  if (starts.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
-         seq_len + 1, ids.size());
-  }
-  const auto batch = std::min<int64_t>(o.batch_size, lm.max_batch());
-  Loss loss;
-  Progress progress("eval", static_cast<int64_t>(starts.size()));
-  for (size_t first = 0; first < starts.size(); first += static_cast<size_t>(batch)) {
-    stop_if_interrupted();
-    const auto rows = std::min<int64_t>(batch, static_cast<int64_t>(starts.size() - first));
-    Tensor input(DType::kI32, {rows, seq_len});
-    for (int64_t r = 0; r < rows; ++r) {
-      std::copy_n(ids.begin() + starts[first + static_cast<size_t>(r)], seq_len,
-                  input.mutable_data<int32_t>() + r * seq_len);
+class Evaluation {
+ public:
+  Evaluation(const LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,
+             int64_t seq_len)
+      : lm_(lm), ids_(ids), seq_len_(seq_len), stride_(o.stride > 0 ? o.stride : seq_len) {
+    for (int64_t at = 0; at + seq_len + 1 <= static_cast<int64_t>(ids.size()); at += stride_) {
+      starts_.push_back(at);
     }
-    const Tensor logits = lm.logits(input);
-    const int64_t vocabulary = logits.dim(2);
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t start = starts[first + static_cast<size_t>(r)];
-      const int64_t skip = start == 0 ? 0 : std::max<int64_t>(seq_len - stride, 0);
-      for (int64_t t = skip; t < seq_len; ++t) {
-        const int32_t label = ids[static_cast<size_t>(start + t + 1)];
-        if (label >= vocabulary) {
-          fail(ErrorCode::kInvalidArgument, "token id {} is outside the model's vocabulary of {}",
-               label, vocabulary);
-        }
-        loss.total +=
-            cross_entropy(logits.data<float>() + (r * seq_len + t) * vocabulary, vocabulary, label);
-        ++loss.tokens;
+    if (starts_.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
+           seq_len + 1, ids.size());
+    }
+  }
+
+  Loss run(int64_t batch_size) {
+    const auto batch = static_cast<size_t>(std::min(batch_size, lm_.shapes().max_batch()));
+    Progress progress("eval", static_cast<int64_t>(starts_.size()));
+    for (size_t first = 0; first < starts_.size(); first += batch) {
+      stop_if_interrupted();
+      score(first, std::min(batch, starts_.size() - first));
+      progress.update(loss_.windows);
+    }
+    return loss_;
+  }
+
+ private:
+  void score(size_t first, size_t rows) {
+    Tensor input(DType::kI32, {static_cast<int64_t>(rows), seq_len_});
+    for (size_t r = 0; r < rows; ++r) {
+      std::copy_n(ids_.begin() + starts_[first + r], seq_len_,
+                  input.mutable_data<int32_t>() + static_cast<int64_t>(r) * seq_len_);
+    }
+    const lm::Logits logits = lm_.logits(input);
+    for (size_t r = 0; r < rows; ++r) {
+      const int64_t start = starts_[first + r];
+      const int64_t skip = start == 0 ? 0 : std::max<int64_t>(seq_len_ - stride_, 0);
+      for (int64_t t = skip; t < seq_len_; ++t) {
+        const int32_t label = ids_[static_cast<size_t>(start + t + 1)];
+        const double loss = lm::cross_entropy(logits.row(static_cast<int64_t>(r), t), label);
+        check_finite(loss, start, t);
+        loss_.total += loss;
+        ++loss_.tokens;
       }
+      ++loss_.windows;
     }
-    loss.windows += rows;
-    progress.update(loss.windows);
   }
-  return loss;
-}
+
+  void check_finite(double loss, int64_t start, int64_t position) const {
+    if (std::isfinite(loss)) return;
+    fail(ErrorCode::kInvalidArgument,
+         "output '{}': expected logits with a finite loss, got {} in window {}, for what follows "
+         "its token {}",
+         lm_.output(), std::isnan(loss) ? "no number" : "an infinite one", start / stride_ + 1,
+         position + 1);
+  }
+
+  const LanguageModel& lm_;
+  const std::vector<int32_t>& ids_;
+  int64_t seq_len_, stride_;
+  std::vector<int64_t> starts_;
+  Loss loss_;
+};
 
 void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
   const LanguageModel lm(model, o.target);
-  const std::vector<int32_t> ids = tokenizer.encode(read_text(o.data), false);
-  int64_t seq_len = o.seq_len;
-  if (seq_len == 0) seq_len = std::min<int64_t>(lm.max_time(), 512);
-  if (seq_len > lm.max_time()) {
-    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens", seq_len,
-         lm.max_time());
-  }
+  const int64_t seq_len =
+      in_context([&] { return model.path().string(); },
+                 [&] {
+                   const int64_t window = lm.window(o.seq_len, kUsualWindow, "eval");
+                   const lm::CallShape shape = lm.shapes().padded({1, window}).value();
+                   lm.expect_all_positions(shape, "eval");
+                   tokenizer.check_fits(lm.classes(shape));
+                   return window;
+                 });
   if (o.stride > seq_len) {
     fail(ErrorCode::kInvalidArgument, "--stride {}: expected at most --seq-len {}", o.stride,
          seq_len);
   }
+  const std::vector<int32_t> ids = read_ids(o, tokenizer);
   const double started = now_seconds();
-  const Loss loss = evaluate(lm, ids, o, seq_len);
+  const Loss loss = Evaluation(lm, ids, o, seq_len).run(o.batch_size);
   stop_if_interrupted();
   const double seconds = now_seconds() - started;
   const double mean = loss.total / static_cast<double>(loss.tokens);

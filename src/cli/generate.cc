@@ -1,16 +1,13 @@
 // millwright generate MODEL --prompt TEXT: streams a continuation to stdout, facts to stderr.
 #include <unistd.h>
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
-#include <numeric>
-#include <random>
 
 #include "api/language_model.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "lm/sampler.h"
 
 namespace mw::cli {
 namespace {
@@ -19,45 +16,9 @@ struct Options {
   ModelOptions model;
   std::string prompt, target;
   int64_t max_tokens = 100;
-  double temperature = 0, top_p = 1;
-  int64_t top_k = 0;
-  uint64_t seed = 0;
+  lm::SamplerOptions sampler;
   bool ignore_end = false;
 };
-
-int32_t greedy(const std::vector<float>& logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
-// Softmax at temperature T over the k likeliest, cut where their probability reaches p.
-int32_t sample(const std::vector<float>& logits, const Options& o, std::mt19937_64& random) {
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  const size_t keep =
-      o.top_k > 0 ? std::min<size_t>(static_cast<size_t>(o.top_k), order.size()) : order.size();
-  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(keep), order.end(),
-                    [&](int32_t a, int32_t b) {
-                      const float x = logits[static_cast<size_t>(a)],
-                                  y = logits[static_cast<size_t>(b)];
-                      return x != y ? x > y : a < b;
-                    });
-  std::vector<double> weights;
-  const double largest = logits[static_cast<size_t>(order[0])];
-  double total = 0;
-  for (size_t i = 0; i < keep; ++i) {
-    weights.push_back(std::exp((logits[static_cast<size_t>(order[i])] - largest) / o.temperature));
-    total += weights.back();
-  }
-  double limit = 0;
-  size_t count = 0;
-  while (count < keep && limit < o.top_p * total) limit += weights[count++];
-  double at = static_cast<double>(random() >> 11) * 0x1p-53 * limit;
-  for (size_t i = 0; i < count; ++i) {
-    at -= weights[i];
-    if (at < 0) return order[i];
-  }
-  return order[count - 1];
-}
 
 // A model may have learnt to say anything, also what a terminal takes for orders.
 void print(const std::string& text) {
@@ -79,7 +40,7 @@ void run(const Options& o) {
   if (prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "--prompt: expected at least one token, got none");
   }
-  std::mt19937_64 random(o.seed);
+  lm::Sampler sampler(o.sampler);
   LanguageModel::Stream stream(lm);
   StreamDecoder decoder(tokenizer);
 
@@ -90,9 +51,9 @@ void run(const Options& o) {
   const double prefilled = now_seconds();
   for (const int32_t id : prompt) print(decoder.push(id));
   int64_t count = 0;
-  const char* why = "reached --max-tokens";
+  std::string why = "reached --max-tokens";
   while (count < o.max_tokens) {
-    const int32_t id = o.temperature > 0 ? sample(logits, o, random) : greedy(logits);
+    const int32_t id = sampler.next(logits);
     if (!o.ignore_end && tokenizer.is_end_of_text(id)) {
       why = "end of text";
       break;
@@ -104,8 +65,8 @@ void run(const Options& o) {
       break;
     }
     if (count == o.max_tokens) break;
-    if (lm.has_cache() && stream.size() >= lm.max_total()) {
-      why = "the cache is full";
+    if (const std::string obstacle = stream.obstacle(); !obstacle.empty()) {
+      why = obstacle;
       break;
     }
     logits = stream.extend({id});
@@ -130,18 +91,19 @@ void add_generate(CLI::App& app) {
   command->add_option("--max-tokens", options->max_tokens, "tokens to generate at most")
       ->check(CLI::Range(0, 1 << 24))
       ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "0: greedy")
+  command->add_option("--temperature", options->sampler.temperature, "0: greedy")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
-  command->add_option("--top-k", options->top_k, "sample among the k likeliest (0: all)")
+  command->add_option("--top-k", options->sampler.top_k, "sample among the k likeliest (0: all)")
       ->check(CLI::Range(0, 1 << 24))
       ->capture_default_str();
   command
-      ->add_option("--top-p", options->top_p,
+      ->add_option("--top-p", options->sampler.top_p,
                    "sample among the likeliest that hold this probability")
       ->check(CLI::Range(1e-9, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "seed of the sampling")->capture_default_str();
+  command->add_option("--seed", options->sampler.seed, "seed of the sampling")
+      ->capture_default_str();
   command->add_option("--target", options->target, "name of the logits output");
   command->add_flag("--ignore-end", options->ignore_end, "go on after the end token");
   command->callback([options] { run(*options); });

@@ -85,9 +85,7 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
   if (ids == inputs.end() || inputs.size() == 1 || ids->second.rank() > 2) return inputs;
   try {
     const LanguageModel lm(model, o.target);
-    const Tensor& given = ids->second;
-    const Tensor rows = given.rank() == 1 ? given.reshaped({1, given.dim(0)}) : given;
-    return lm.inputs_for(rows, 0);
+    return lm.inputs_for(ids->second, 0);
   } catch (const Error&) {
     return inputs;  // no language model
   }

@@ -309,8 +309,11 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
       Where found = where(used.value);
       if (found.kind == Where::Kind::kPlace && !found.place.dense()) found.place = densely(used);
       note_buffer(step.reads, found);
-      call->infers =
-          call->infers || (used.value->type.is_tensor() && !used.value->type.is_static());
+      // Positions and extents that only a run knows are checked by inference.
+      call->infers = call->infers ||
+                     (used.value->type.is_tensor() &&
+                      (!used.value->type.is_static() || (found.kind != Where::Kind::kConstant &&
+                                                         is_integer(used.value->type.dtype()))));
       call->operands.emplace_back(used.value, std::move(found));
     }
   }

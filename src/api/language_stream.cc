@@ -1,0 +1,97 @@
+// LanguageModel::Stream: a text that grows, by the model's cache or in a window.
+#include <algorithm>
+
+#include "api/impl.h"
+#include "api/language_model.h"
+#include "base/error.h"
+
+namespace mw {
+
+// Whether rows of the cache that were written once may be written again, or with tokens that stand
+// for nothing: every state has a place for each token, and the mask says how many of them count.
+bool LanguageModel::can_rewrite() const {
+  const auto states = model_.states();
+  return has_causal_mask_ &&
+         std::all_of(states.begin(), states.end(), [&](const FeatureDescription& state) {
+           return std::find(state.shape.begin(), state.shape.end(), max_total_) !=
+                  state.shape.end();
+         });
+}
+
+LanguageModel::Stream::Stream(const LanguageModel& model)
+    : model_(model), state_(model.model_.make_state()) {}
+
+std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids) {
+  if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
+  if (model_.has_cache_ && static_cast<int64_t>(ids.size()) > model_.max_total_ - size()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the cache holds {} tokens and is full; shorten the prompt or --max-tokens",
+         model_.max_total_);
+  }
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  if (model_.has_cache_) return extend_cache();
+  const int64_t window = std::min(size(), model_.shapes_.max_time());
+  const std::vector<int32_t> tail(ids_.end() - window, ids_.end());
+  tokens_run_ += cost(0);
+  const lm::Logits logits = model_.logits(Tensor::from(tail, {1, window}));
+  last_only_ = logits.last_only();
+  return logits.row(0, logits.positions() - 1);
+}
+
+int64_t LanguageModel::Stream::cost(int64_t count) const {
+  const lm::CallShapes& shapes = model_.shapes_;
+  const auto padded = [&](int64_t time) {
+    const auto shape = shapes.padded({1, time});
+    return shape ? shape->batch * shape->time : time;
+  };
+  if (!model_.has_cache_) return padded(std::min(size() + count, shapes.max_time()));
+  int64_t tokens = 0;
+  for (int64_t rest = size() + count - cached_; rest > 0;) {
+    const int64_t call = std::max<int64_t>(shapes.longest(rest), 0);
+    tokens += call > 0 ? call : padded(rest);
+    rest -= call > 0 ? call : rest;
+  }
+  return tokens;
+}
+
+std::string LanguageModel::Stream::obstacle() const {
+  if (model_.has_cache_) return size() < model_.max_total_ ? "" : "the cache is full";
+  const int64_t window = std::min(size() + 1, model_.shapes_.max_time());
+  if (!last_only_ || model_.shapes_.allow({1, window})) return "";
+  return fmt::format("the model takes {} tokens, not {}", model_.shapes_.times_text(), window);
+}
+
+std::vector<float> LanguageModel::Stream::run(int64_t begin, int64_t count, int64_t pads) {
+  std::vector<int32_t> part(ids_.begin() + begin, ids_.begin() + begin + count);
+  part.resize(static_cast<size_t>(count + pads));
+  const Tensor ids = Tensor::from(part, {1, count + pads});
+  const lm::Logits logits =
+      model_.run(model_.inputs_for(ids, begin, pads), {1, count + pads}, &state_);
+  if (pads > 0 && logits.last_only()) model_.fail_last_only(count);
+  cached_ = begin + count;
+  tokens_run_ += count + pads;
+  return logits.row(0, logits.last_only() ? 0 : count - 1);
+}
+
+// In calls as long as the model takes. Where it takes no call as short as the rest, the last tokens
+// go through once more; a text that is shorter than any call is padded.
+std::vector<float> LanguageModel::Stream::extend_cache() {
+  std::vector<float> next;
+  while (cached_ < size()) {
+    const int64_t rest = size() - cached_, count = model_.shapes_.longest(rest);
+    if (count > 0) {
+      next = run(cached_, count, 0);
+      continue;
+    }
+    const int64_t least = model_.shapes_.min_time();
+    if (!model_.can_rewrite()) {
+      fail(ErrorCode::kUnsupported,
+           "input_ids takes {} tokens a call, and the last {} of {} tokens are fewer",
+           model_.shapes_.times_text(), rest, size());
+    }
+    next = size() >= least ? run(size() - least, least, 0) : run(0, size(), least - size());
+  }
+  return next;
+}
+
+}  // namespace mw

@@ -1,0 +1,276 @@
+// Language models in every form that logits come in: the same numbers as one that is read naively.
+#include <unistd.h>
+
+#include "api/language_model.h"
+#include "api/sample_text.h"
+#include "facade_testing.h"
+#include "lm/sampler.h"
+#include "millwright/training.hpp"
+#include "small_language_models.h"
+
+namespace mw {
+namespace {
+
+using suite::expected_logits;
+using suite::Form;
+using suite::is_last_only;
+using suite::SmallModel;
+using suite::some_ids;
+using testing::error_of;
+
+constexpr Form kForms[] = {Form::kPlain,    Form::kNoBatch,  Form::kHead,
+                           Form::kTrailing, Form::kLast,     Form::kLastRow,
+                           Form::kLastFlat, Form::kLastHead, Form::kDictionary};
+
+class LanguageModels : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("mw_language_model_test_" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  CoreMLModelWrapper model_of(const SmallModel& m) const {
+    const auto path = folder_ / "model.mlpackage";
+    suite::write_small_model(path, m);
+    return CoreMLModelWrapper::load(path);
+  }
+  std::filesystem::path folder_;
+};
+
+// As softmax sees them: differences to the largest.
+void expect_row(const std::vector<float>& got, const std::vector<double>& want, double tolerance) {
+  ASSERT_EQ(got.size(), want.size());
+  const double a = *std::max_element(got.begin(), got.end());
+  const double b = *std::max_element(want.begin(), want.end());
+  for (size_t v = 0; v < want.size(); ++v) {
+    if (want[v] - b < -8) {  // of which fp16 keeps few bits after a softmax
+      ASSERT_LT(got[v] - a, -7) << "class " << v;
+      continue;
+    }
+    ASSERT_NEAR(got[v] - a, want[v] - b, tolerance) << "class " << v;
+  }
+}
+
+double tolerance_of(const SmallModel& m) { return m.dtype == DType::kF16 ? 0.02 : 1e-4; }
+
+std::string text_of(const SmallModel& m) {
+  return fmt::format("form {}, time {}, vocabulary {}, {}{}, cache {}", static_cast<int>(m.form),
+                     m.time, m.vocabulary, name_of(m.dtype), m.softmax ? ", softmax" : "", m.cache);
+}
+
+TEST_F(LanguageModels, GiveTheSameLogitsInEveryForm) {
+  for (const Form form : kForms) {
+    for (const DType dtype : {DType::kF32, DType::kF16}) {
+      for (const bool softmax : {false, true}) {
+        for (const int64_t vocabulary : {31, 12, 12}) {
+          SmallModel m{.form = form, .vocabulary = vocabulary, .dtype = dtype, .softmax = softmax};
+          if (form == Form::kDictionary) m.dtype = DType::kF32, m.softmax = true;
+          SCOPED_TRACE(text_of(m));
+          const auto model = model_of(m);
+          const LanguageModel lm(model);
+          // 12 tokens of a vocabulary of 12, too: extents that are alike by chance.
+          for (const int64_t time : {1, 2, 12, 24}) {
+            const std::vector<int32_t> ids = some_ids(m, time);
+            const auto want = expected_logits(m, ids);
+            const lm::Logits logits = lm.logits(Tensor::from(ids, {1, time}));
+            ASSERT_EQ(logits.last_only(), is_last_only(form) && time > 1);
+            for (int64_t p = 0; p < logits.positions(); ++p) {
+              expect_row(logits.row(0, p), want[static_cast<size_t>(time - logits.positions() + p)],
+                         tolerance_of(m));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, ForwardGivesWhatIsThereAndNoMore) {
+  for (const Form form : kForms) {
+    const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
+    const auto model = model_of(m);
+    const Tensor logits = model.forward(some_ids(m, 7));
+    EXPECT_EQ(to_string(logits.shape()), is_last_only(form) ? "[1, 1, 31]" : "[1, 7, 31]");
+  }
+}
+
+TEST_F(LanguageModels, AStreamContinuesInEveryForm) {
+  for (const Form form : kForms) {
+    const SmallModel m{.form = form, .longest = 10, .softmax = form == Form::kDictionary};
+    SCOPED_TRACE(text_of(m));
+    const auto model = model_of(m);
+    const LanguageModel lm(model);
+    LanguageModel::Stream stream(lm);
+    const std::vector<int32_t> ids = some_ids(m, 16);
+    std::vector<float> row = stream.extend({ids.begin(), ids.begin() + 5});
+    for (size_t at = 5; at < ids.size(); ++at) {
+      // The oldest leave the window of ten tokens.
+      const size_t begin = at > 10 ? at - 10 : 0;
+      expect_row(row,
+                 expected_logits(m, {ids.begin() + static_cast<int64_t>(begin),
+                                     ids.begin() + static_cast<int64_t>(at)})
+                     .back(),
+                 1e-4);
+      EXPECT_EQ(stream.obstacle(), "");
+      row = stream.extend({ids[at]});
+    }
+  }
+}
+
+TEST_F(LanguageModels, OfFixedLengthAreReadAtTheRightPosition) {
+  for (const Form form : kForms) {
+    const SmallModel m{.form = form, .time = 8, .softmax = form == Form::kDictionary};
+    SCOPED_TRACE(text_of(m));
+    const auto model = model_of(m);
+    const LanguageModel lm(model);
+    const std::vector<int32_t> ids = some_ids(m, 8);
+    const auto want = expected_logits(m, ids);
+    LanguageModel::Stream whole(lm), part(lm);
+    expect_row(whole.extend(ids), want.back(), 1e-4);
+    EXPECT_EQ(whole.obstacle(), "");
+    const std::vector<int32_t> few(ids.begin(), ids.begin() + 3);
+    if (is_last_only(form)) {
+      const std::string error =
+          error_of([&] { (void)part.extend(few); }, ErrorCode::kInvalidArgument);
+      EXPECT_NE(error.find("holds logits for the last token only, and the model takes exactly 8 "
+                           "tokens: expected a text of as many, got 3"),
+                std::string::npos)
+          << error;
+      error_of([&] { (void)model.forward(few); }, ErrorCode::kInvalidArgument);
+      continue;
+    }
+    expect_row(part.extend(few), want[2], 1e-4);
+    EXPECT_EQ(model.forward(few).dim(1), 3);
+  }
+}
+
+TEST_F(LanguageModels, OfListedLengthsTakeShorterTextsPadded) {
+  SmallModel m{.listed = {8, 4, 16}};
+  auto model = model_of(m);
+  const std::vector<int32_t> ids = some_ids(m, 20);
+  const auto row_after = [&](const LanguageModel& lm, int64_t count) {
+    LanguageModel::Stream stream(lm);
+    return stream.extend({ids.begin(), ids.begin() + count});
+  };
+  {
+    const LanguageModel lm(model);
+    for (const int64_t count : {1, 4, 5, 11, 16}) {
+      expect_row(row_after(lm, count),
+                 expected_logits(m, {ids.begin(), ids.begin() + count}).back(), 1e-4);
+    }
+  }
+  m.form = Form::kLast;
+  model = model_of(m);
+  const LanguageModel lm(model);
+  expect_row(row_after(lm, 8), expected_logits(m, {ids.begin(), ids.begin() + 8}).back(), 1e-4);
+  error_of([&] { (void)row_after(lm, 9); }, ErrorCode::kInvalidArgument);
+  LanguageModel::Stream stream(lm);
+  (void)stream.extend({ids.begin(), ids.begin() + 8});
+  EXPECT_EQ(stream.obstacle(), "the model takes 4, 8 or 16 tokens, not 9");
+}
+
+TEST_F(LanguageModels, WithACacheContinueWhateverTheyTakePerCall) {
+  for (const int64_t call : {1, 2, 4, 0}) {
+    for (const Form form : {Form::kPlain, Form::kNoBatch, Form::kHead, Form::kLast}) {
+      const SmallModel m{.form = form, .time = call, .longest = 6, .cache = 13};
+      SCOPED_TRACE(text_of(m));
+      const auto model = model_of(m);
+      const LanguageModel lm(model);
+      const std::vector<int32_t> ids = some_ids(m, 13);
+      const auto want = expected_logits(m, ids);
+      for (int64_t prompt = 1; prompt <= 9; ++prompt) {
+        SCOPED_TRACE(prompt);
+        LanguageModel::Stream stream(lm);
+        const std::vector<int32_t> first(ids.begin(), ids.begin() + prompt);
+        if (form == Form::kLast && prompt < call) {
+          error_of([&] { (void)stream.extend(first); }, ErrorCode::kInvalidArgument);
+          continue;
+        }
+        expect_row(stream.extend(first), want[static_cast<size_t>(prompt - 1)], 1e-4);
+        for (size_t at = static_cast<size_t>(prompt); at < ids.size(); ++at) {
+          ASSERT_EQ(stream.obstacle(), "");
+          expect_row(stream.extend({ids[at]}), want[at], 1e-4);
+        }
+        EXPECT_EQ(stream.obstacle(), "the cache is full");
+        error_of([&] { (void)stream.extend({0}); }, ErrorCode::kInvalidArgument);
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, WithoutAMaskUseTheirCacheUpToItsEnd) {
+  for (const bool naive : {false, true}) {
+    const SmallModel m{.time = 1, .cache = 13, .by_position = true};
+    (void)model_of(m);
+    const auto model = CoreMLModelWrapper::load(folder_ / "model.mlpackage", {.naive = naive});
+    const LanguageModel lm(model);
+    LanguageModel::Stream stream(lm);
+    const std::vector<int32_t> ids = some_ids(m, 13);
+    const auto want = expected_logits(m, ids);
+    expect_row(stream.extend({ids.begin(), ids.begin() + 4}), want[3], 1e-4);
+    for (size_t at = 4; at < ids.size(); ++at) expect_row(stream.extend({ids[at]}), want[at], 1e-4);
+    // What holds the cache says that it is full: the file does not.
+    const std::string error = error_of([&] { (void)stream.extend({0}); }, ErrorCode::kInvalidModel);
+    EXPECT_NE(error.find("update: expected shape [1, 0, 5], got [1, 1, 5]"), std::string::npos)
+        << error;
+    error_of([&] { (void)lm.window(0, 512, "eval"); }, ErrorCode::kUnsupported);
+  }
+}
+
+TEST_F(LanguageModels, WithACacheAreNotScoredOrTrainedWithoutTheirPast) {
+  for (const int64_t call : {1, 4}) {
+    const SmallModel m{.time = call, .cache = 13};
+    const auto model = model_of(m);
+    const LanguageModel lm(model);
+    for (const char* purpose : {"eval", "training"}) {
+      const std::string error =
+          error_of([&] { (void)lm.window(0, 512, purpose); }, ErrorCode::kUnsupported);
+      EXPECT_NE(error.find(fmt::format("the model takes {} token{} a call and keeps those before "
+                                       "in its states, and {} needs whole windows in one call",
+                                       call, call == 1 ? "" : "s", purpose)),
+                std::string::npos)
+          << error;
+    }
+    if (call == 4) {
+      EXPECT_EQ(lm.window(4, 512, "eval"), 4) << "a window of one call was asked for";
+    }
+  }
+  const SmallModel whole{.longest = 13, .cache = 13};
+  const auto model = model_of(whole);
+  EXPECT_EQ(LanguageModel(model).window(0, 512, "eval"), 13);
+}
+
+TEST_F(LanguageModels, OfTheLastPositionAreNotScored) {
+  for (const Form form : kForms) {
+    const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
+    const auto model = model_of(m);
+    const LanguageModel lm(model);
+    EXPECT_EQ(lm.layout({1, 9}).last_only, is_last_only(form));
+    EXPECT_EQ(lm.classes({1, 9}), 31);
+    if (!is_last_only(form)) {
+      lm.expect_all_positions({1, 9}, "eval");
+      continue;
+    }
+    const std::string error = error_of(
+        [&] {
+          lm.expect_all_positions({1, 9}, "eval");
+        },
+        ErrorCode::kUnsupported);
+    EXPECT_EQ(error,
+              "output 'logits' holds logits for the last token only, and eval needs those of every "
+              "token");
+  }
+}
+
+TEST_F(LanguageModels, SayTheSameWhateverTheirOutputIsCalled) {
+  for (const char* name : {"var_412", "Logits", "scores"}) {
+    const SmallModel m{.form = Form::kHead, .output = name};
+    const auto model = model_of(m);
+    EXPECT_EQ(LanguageModel(model).output(), name);
+    EXPECT_EQ(to_string(model.forward(some_ids(m, 4)).shape()), "[1, 4, 31]");
+  }
+}
+
+}  // namespace
+}  // namespace mw
