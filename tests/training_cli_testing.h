@@ -168,15 +168,26 @@ class TrainingCli : public ::testing::Test {
       EXPECT_TRUE(has(answer.out, part)) << part << " is not in: " << answer.out;
     }
   }
-  // Runs `words` again and again, each time killed after a random while, until it ends by itself.
-  void survive_kills(const Words& words, int kills, double longest, uint64_t seed) const {
+  // Waits until a run has written `lines` of its log, at most for `longest` seconds.
+  static void wait_for_lines(const fs::path& log, int64_t lines, double longest) {
+    const auto start = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> limit(longest);
+    while (lines_of(log) < lines && std::chrono::steady_clock::now() - start < limit) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+  // Runs `words`, which writes a line of `log` a step, again and again, each time killed after a
+  // random while, until it ends by itself. A run that gets further than its share of the steps is
+  // killed there, however fast the machine has become.
+  void survive_kills(const Words& words, const fs::path& log, int64_t steps, int kills,
+                     double longest, uint64_t seed) const {
     uint64_t state = seed;
     int killed = 0;
     for (int i = 0; i < kills; ++i) {
       state = state * 6364136223846793005ULL + 1442695040888963407ULL;
       const double share = static_cast<double>(state >> 40) / (1 << 24);
       Process process(words, folder_ / "log");
-      std::this_thread::sleep_for(std::chrono::duration<double>(share * longest));
+      wait_for_lines(log, steps * (i + 1) / (kills + 1), share * longest);
       process.send(SIGKILL);
       const int code = process.wait();
       killed += code == -SIGKILL ? 1 : 0;

@@ -324,7 +324,7 @@ def test_an_interrupt_stops_between_two_steps(student, batches):
     try:
         with pytest.raises(KeyboardInterrupt):
             thread.start()
-            for _ in range(10000):
+            for _ in range(1_000_000):
                 student.training_step(*batches[0])
     finally:
         thread.join()

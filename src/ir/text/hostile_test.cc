@@ -1,13 +1,17 @@
-// Tests of bad input: a table of messages, limits, mutations of a program, and time linear in the
+// Tests of bad input: a table of messages, limits, mutations of a program, and work linear in the
 // length.
-#include <chrono>
 #include <random>
 #include <sstream>
 
+#include "base/growth_testing.h"
 #include "ir/text/testing.h"
 
 namespace mw::ir::text {
 namespace {
+
+using mw::testing::growth;
+using mw::testing::kGrowthFactor;
+using mw::testing::kLinearGrowth;
 
 struct Case {
   std::string title, source, message;
@@ -97,53 +101,64 @@ TEST(Hostile, ElementsOfListsAreBounded) {
 }
 
 // Three megabytes of each shape of program; anything quadratic would take minutes.
-TEST(Hostile, TimeIsLinearInTheLength) {
-  constexpr size_t kBytes = 3 << 20;
-  const auto filled = [](const std::string& text) { return repeated(text, kBytes / text.size()); };
-  const auto numbered = [](const std::string& before, const std::string& after) {
-    std::string result;
-    for (size_t i = 0; result.size() < kBytes; ++i) result += before + std::to_string(i) + after;
-    return result;
+std::string filled(const std::string& text, size_t bytes) {
+  return repeated(text, bytes / text.size());
+}
+
+std::string numbered(const std::string& before, const std::string& after, size_t bytes) {
+  std::string result;
+  for (size_t i = 0; result.size() < bytes; ++i) result += before + std::to_string(i) + after;
+  return result;
+}
+
+// Valid programs of about that length, each with much of one thing.
+std::vector<std::string> long_programs(size_t n) {
+  return {
+      around("fp32 a = const()[val = tensor<fp32, [?]>([0" + filled(", 0x1.8p+2", n) + "])];"),
+      around("fp32 a = const()[val = tensor<uint1, [?, 1]>([[0]" + filled(",[1]", n) + "])];"),
+      around("fp32 a = const()[val = tensor<string, [?]>([\"\"" + filled(",\"abcdefgh\"", n) +
+             "])];"),
+      around("fp32 a = const()[val = string(\"" + filled("\\n", n) + "\")];"),
+      around(numbered("fp32 a", " = exp(x = x);\n", n)),
+      around(numbered("fp32 a", " = cond(pred = x) { fp32 y = exp(x = x); } -> (y);", n)),
+      around("fp32 a = add(" + numbered("x", " = x, ", n) + "x = x);"),
+      around("fp32 a = add(values = (" + filled("x, ", n) + "x));"),
+      around("fp32 a = add(x = x)[" + numbered("k", " = int32(1), ", n) + "k = int32(1)];"),
+      around(numbered("fp32 b", ", ", n) + "fp32 b = add(x = x);"),
+      "program(1.3) {" + numbered("func f", "<ios17>() {} -> ();", n) + "}",
+      "program(1.3) { func f<ios17>(" + numbered("fp32 b", ", ", n) + "fp32 b) {} -> (); }",
+      around(filled("// comment\n", n)),
+      around("/*" + filled(" * ", n) + "*/"),
+      around("fp32 " + filled("n", n) + " = exp(x = x);"),
+      around("fp32 a = const()[val = fp64(0." + filled("1", n) + ")];"),
+      around("fp32 a = const()[val = fp64(0x1." + filled("1", n) + "p+0)];"),
+      around("fp32 a = const()[val = int32(" + filled("0", n) + "1)];"),
   };
-  const std::string valid[] = {
-      around("fp32 a = const()[val = tensor<fp32, [?]>([0" + filled(", 0x1.8p+2") + "])];"),
-      around("fp32 a = const()[val = tensor<uint1, [?, 1]>([[0]" + filled(",[1]") + "])];"),
-      around("fp32 a = const()[val = tensor<string, [?]>([\"\"" + filled(",\"abcdefgh\"") + "])];"),
-      around("fp32 a = const()[val = string(\"" + filled("\\n") + "\")];"),
-      around(numbered("fp32 a", " = exp(x = x);\n")),
-      around(numbered("fp32 a", " = cond(pred = x) { fp32 y = exp(x = x); } -> (y);")),
-      around("fp32 a = add(" + numbered("x", " = x, ") + "x = x);"),
-      around("fp32 a = add(values = (" + filled("x, ") + "x));"),
-      around("fp32 a = add(x = x)[" + numbered("k", " = int32(1), ") + "k = int32(1)];"),
-      around(numbered("fp32 b", ", ") + "fp32 b = add(x = x);"),
-      "program(1.3) {" + numbered("func f", "<ios17>() {} -> ();") + "}",
-      "program(1.3) { func f<ios17>(" + numbered("fp32 b", ", ") + "fp32 b) {} -> (); }",
-      around(filled("// comment\n")),
-      around("/*" + filled(" * ") + "*/"),
-      around("fp32 " + filled("n") + " = exp(x = x);"),
-      around("fp32 a = const()[val = fp64(0." + filled("1") + ")];"),
-      around("fp32 a = const()[val = fp64(0x1." + filled("1") + "p+0)];"),
-      around("fp32 a = const()[val = int32(" + filled("0") + "1)];"),
+}
+
+std::vector<std::string> long_nonsense(size_t n) {
+  return {
+      around(filled("\"", n)), around(filled("/*", n)),
+      around(filled("[", n)),  around(filled("a", n)),
+      around(filled(";", n)),  around("fp32 a = const()[val = int32(" + filled("9", n) + ")];"),
+      filled("\n", n),         filled("program ", n),
   };
-  for (const std::string& source : valid) {
-    const auto start = std::chrono::steady_clock::now();
-    EXPECT_EQ(error_of(source), "");
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5))
-        << source.substr(0, 100);
-  }
-  const std::string invalid[] = {
-      around(filled("\"")), around(filled("/*")),
-      around(filled("[")),  around(filled("a")),
-      around(filled(";")),  around("fp32 a = const()[val = int32(" + filled("9") + ")];"),
-      filled("\n"),         filled("program "),
-  };
-  for (const std::string& source : invalid) {
-    const auto start = std::chrono::steady_clock::now();
-    const std::string error = error_of(source);
-    EXPECT_NE(error, "");
-    EXPECT_LT(error.size(), 500u);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5))
-        << source.substr(0, 100);
+}
+
+void expect_linear_work(const std::string& small, const std::string& large, bool valid) {
+  std::string error;
+  const double grown = growth([&](int size) { error = error_of(size == 1 ? small : large); });
+  EXPECT_EQ(error.empty(), valid) << error;
+  EXPECT_LT(error.size(), 500u);
+  EXPECT_LT(grown, kLinearGrowth) << large.substr(0, 100);
+}
+
+TEST(Hostile, WorkIsLinearInTheLength) {
+  constexpr size_t kBytes = 32 << 10;
+  for (const bool valid : {true, false}) {
+    const auto programs = valid ? long_programs : long_nonsense;
+    const auto small = programs(kBytes), large = programs(kGrowthFactor * kBytes);
+    for (size_t i = 0; i < small.size(); ++i) expect_linear_work(small[i], large[i], valid);
   }
 }
 
