@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/memory.h"
+#include "base/memory_checks.h"
 
 namespace mw {
 namespace {
@@ -136,6 +137,12 @@ Tensor::Tensor(DType dtype, Shape shape)
         static_cast<size_t>(std::max<int64_t>(count_, 1)));
     data_ = strings->data();
     owner_ = std::move(strings);
+    return;
+  }
+  if (guard_mode() != Guard::kNone) {
+    auto memory = guarded_memory(guard_mode(), nbytes());
+    data_ = memory.get();
+    owner_ = std::move(memory);
     return;
   }
   const auto bytes = static_cast<size_t>(std::max<int64_t>(nbytes(), 1));

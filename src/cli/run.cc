@@ -3,6 +3,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -138,6 +139,22 @@ void print_result(const std::vector<TensorMap>& results, const std::vector<doubl
   answer("{}", table.str());
 }
 
+// One line to stderr: what is not a number may be a model's own answer, but is seldom meant.
+void note_nan(const std::vector<TensorMap>& results) {
+  std::string text;
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (const auto& [name, tensor] : results[i]) {
+      int64_t count = 0;
+      if (!is_float(tensor.dtype())) continue;
+      for (int64_t at = 0; at < tensor.count(); ++at) count += std::isnan(tensor.number_at(at));
+      if (count == 0) continue;
+      text += fmt::format("{} '{}' ({} of {} numbers)", text.empty() ? "" : ",",
+                          key_of(name, i, results.size()), count, tensor.count());
+    }
+  }
+  if (!text.empty()) inform("note: the model's own result holds NaN:{}\n", text);
+}
+
 // To stderr, so that what a pipe reads stays the same.
 void print_profile(const exec::Profile& profile) {
   constexpr size_t kShown = 25;
@@ -194,6 +211,7 @@ void run(const Options& o) {
     write_safetensors(o.output, all);
   }
   print_result(results, seconds, o);
+  note_nan(results);
   if (o.profile) print_profile(model.impl().session->profile());
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/memory_checks.h"
 #include "cpu/matmul.h"
 #include "cpu/onednn_support.h"
 #include "plan/constant_pool.h"
@@ -157,6 +158,7 @@ class ConvolutionKernel : public plan::Kernel {
       auto packed = std::make_shared<Tensor>(dense);
       if (to_weight_.needed()) {
         *packed = Tensor(DType::kU8, {static_cast<int64_t>(md.get_size())});
+        poison(*packed);
         to_weight_.run(dense.raw(), packed->mutable_raw());
       }
       const int64_t bytes = packed->nbytes();

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "base/memory_checks.h"
 #include "cpu/dots.h"
 #include "cpu/matmul.h"
 #include "cpu/parallel.h"
@@ -166,6 +167,7 @@ std::shared_ptr<const Packed> pack(Claim& claim, const WeightGemm& gemm,
     auto packed = std::make_shared<Packed>();
     packed->matmul = matmul;
     packed->data = Tensor(DType::kU8, {matmul->packed_bytes()});
+    poison(packed->data);
     const Tensor plain = as_floats(gemm.weight.dense);
     const bool by_output = gemm.weight_by_output;
     matmul->pack(plain.data<float>(), by_output ? 1 : gemm.n, by_output ? gemm.k : 1,

@@ -19,7 +19,6 @@ using plan::Buffer;
 using plan::Where;
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr std::byte kPoison{0xFF};  // NaN in every float dtype
 
 // Stands for the elements of empty tensors.
 alignas(64) std::byte g_nothing[64];
@@ -48,9 +47,11 @@ Arena::Arena(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes
   }
   if (align == kHugePage) madvise(memory, bytes_, MADV_HUGEPAGE);
   data_ = static_cast<std::byte*>(memory);
+  forbid(data_, static_cast<int64_t>(bytes_));
 }
 
 Arena::~Arena() {
+  allow(data_, static_cast<int64_t>(bytes_));
   ::operator delete (data_, std::align_val_t{bytes_ >= kHugePage ? kHugePage : 64});
 }
 
@@ -79,6 +80,7 @@ ir::Datum owned(ir::Datum datum) {
 Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
     : plan_(std::move(plan)),
       settings_(settings),
+      watch_(Watch::make(*plan_, settings.poison)),
       slots_(static_cast<size_t>(plan_->slot_count)),
       times_(plan_->steps.size()) {
   frame_.resize(plan_->buffers.size());
@@ -91,9 +93,23 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
 void Run::bind_arena(const Arena& arena) {
   if (arena_ == &arena) return;
   arena_ = &arena;
+  if (guard_mode() != Guard::kNone) return bind_apart();
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     if (plan_->buffers[b].kind != Buffer::Kind::kArena) continue;
     frame_.bind(b, arena.data() + plan_->layout->items[b].offset);
+  }
+}
+
+// A buffer that takes over the memory of an earlier one begins where that one does.
+void Run::bind_apart() {
+  if (!apart_.empty()) return;
+  apart_.resize(plan_->buffers.size());
+  for (size_t b = 0; b < plan_->buffers.size(); ++b) {
+    const Buffer& buffer = plan_->buffers[b];
+    if (buffer.kind != Buffer::Kind::kArena) continue;
+    apart_[b] = buffer.shares >= 0 ? apart_[static_cast<size_t>(buffer.shares)]
+                                   : guarded_memory(guard_mode(), buffer.bytes);
+    frame_.bind(b, apart_[b].get());
   }
 }
 
@@ -143,6 +159,7 @@ void Run::bind_outputs(std::vector<ir::Datum>& outputs) {
     if (!can_hold(outputs[i], where.place)) {
       outputs[i] = {Tensor(where.place.dtype, where.place.shape), nullptr, nullptr};
     }
+    poison(outputs[i].tensor);
     frame_.bind(static_cast<size_t>(where.place.ref.buffer), outputs[i].tensor.raw());
   }
 }
@@ -154,20 +171,6 @@ Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
   auto& run = nested_.emplace_back(std::make_unique<Run>(plan, settings_));
   run->own_arena_ = std::make_unique<Arena>(plan->layout->arena_bytes);
   return *run;
-}
-
-void Run::poison_after(int index, const Arena& arena) {
-  for (size_t b = 0; b < plan_->buffers.size(); ++b) {
-    const Buffer& buffer = plan_->buffers[b];
-    if (buffer.kind != Buffer::Kind::kArena || buffer.last != index) continue;
-    const bool taken_over =
-        std::any_of(plan_->buffers.begin(), plan_->buffers.end(), [&](const Buffer& other) {
-          return other.shares == static_cast<int>(b) && other.first == index;
-        });
-    if (taken_over) continue;
-    std::memset(arena.data() + plan_->layout->items[b].offset, static_cast<int>(kPoison),
-                static_cast<size_t>(buffer.bytes));
-  }
 }
 
 void Run::step(size_t index, int64_t& blocks_entered) {
@@ -185,14 +188,16 @@ void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
   bind_arena(arena);
   bind_inputs(inputs);
   bind_outputs(outputs);
+  if (watch_ != nullptr) watch_->begin(frame_);
   for (size_t s = 0; s < plan_->steps.size(); ++s) {
     const auto start = settings_.profile ? Clock::now() : Clock::time_point{};
+    if (watch_ != nullptr) watch_->before(s, frame_);
     step(s, blocks_entered);
     if (settings_.profile) {
       times_[s].seconds += std::chrono::duration<double>(Clock::now() - start).count();
       ++times_[s].calls;
     }
-    if (settings_.poison) poison_after(static_cast<int>(s), arena);
+    if (watch_ != nullptr) watch_->after(s, frame_);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "exec/watch.h"
 #include "ir/evaluate.h"
 #include "plan/plan.h"
 
@@ -62,13 +63,15 @@ class Run {
   void bind_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
   void step(size_t index, int64_t& blocks_entered);
-  void poison_after(int index, const Arena& arena);
+  void bind_apart();
   Run& nested_run(const std::shared_ptr<const plan::Plan>& plan);
 
   std::shared_ptr<const plan::Plan> plan_;
   const RunSettings& settings_;
   plan::Frame frame_;
   const Arena* arena_ = nullptr;
+  std::unique_ptr<Watch> watch_;              // null: nothing is watched
+  std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
   std::vector<ir::Datum> slots_;
   std::vector<StepTime> times_;
   std::vector<std::unique_ptr<Run>> nested_;

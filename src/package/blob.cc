@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory_checks.h"
 #include "base/output_file.h"
 
 namespace mw::package {
@@ -154,7 +155,7 @@ Tensor BlobFile::tensor(const ir::Type& type, uint64_t offset) const {
     fail(ErrorCode::kInvalidModel, "offset {}: expected {} padding bits for {}, got {}", offset,
          padding_of(found.dtype, count), type.str(), found.padding_bits);
   }
-  return Tensor(type.dtype(), type.shape(), owner_, bytes_.data() + found.data_offset);
+  return guarded(Tensor(type.dtype(), type.shape(), owner_, bytes_.data() + found.data_offset));
 }
 
 uint64_t BlobLayout::add(Tensor value) {

@@ -4,12 +4,15 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/memory_checks.h"
 #include "plan/plan.h"
 
 namespace mw::plan {
 namespace {
 
 constexpr int64_t kAlign = 64;
+// Behind each block, for sanitizer builds to report what is read there.
+constexpr int64_t kGap = kSanitized ? kAlign : 0;
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
@@ -61,7 +64,8 @@ std::vector<int> make_blocks(const Plan& plan, std::vector<Block>& blocks) {
       continue;
     }
     block_of[b] = static_cast<int>(blocks.size());
-    blocks.push_back({aligned(std::max<int64_t>(buffer.bytes, 1)), 0, buffer.first, buffer.last});
+    const int64_t bytes = aligned(std::max<int64_t>(buffer.bytes, 1)) + kGap;
+    blocks.push_back({bytes, 0, buffer.first, buffer.last});
   }
   return block_of;
 }

@@ -1,0 +1,149 @@
+// Every command gives the same bits, files and exit codes whatever fresh memory holds, and when
+// buffers lie beside pages that cannot be touched: docs/testing.md says what the variables do.
+//
+// MW_EVERY=1 takes all packages of the larger suites, too.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "package/testing.h"
+#include "random_model.h"
+#include "suite.h"
+#include "verbs.h"
+
+namespace mw::testing {
+namespace {
+
+using Variables = std::map<std::string, std::string>;
+
+const std::vector<Variables>& ways() {
+  static const std::vector<Variables> kWays = {{{"MW_POISON", "1"}},
+                                               {{"MW_POISON", "a5"}},
+                                               {{"MW_GUARD", "1"}},
+                                               {{"MW_GUARD", "exact"}},
+                                               {{"MW_GUARD", "start"}}};
+  return kWays;
+}
+
+struct Seen {
+  Outcome outcome;
+  std::map<std::string, std::string> files;  // content by path
+};
+
+std::string content_of(const fs::path& path) {
+  const std::string bytes = package::testing::slurp(path);
+  static const std::set<std::string> kText = {".json", ".jsonl", ".html", ".txt"};
+  return kText.contains(path.extension().string()) ? without_times(bytes) : bytes;
+}
+
+Seen observe(const Verb& verb, const Variables& variables) {
+  for (const fs::path& file : verb.files) fs::remove_all(file);
+  Seen seen{run_command(verb.words, variables, 600), {}};
+  seen.outcome.out = without_times(seen.outcome.out);
+  seen.outcome.err = without_times(seen.outcome.err);
+  for (const fs::path& file : verb.files) {
+    if (fs::is_regular_file(file)) seen.files[file.string()] = content_of(file);
+    if (!fs::is_directory(file)) continue;
+    for (const auto& entry : fs::recursive_directory_iterator(file)) {
+      if (entry.is_regular_file()) seen.files[entry.path().string()] = content_of(entry.path());
+    }
+  }
+  return seen;
+}
+
+// "" where the two are the same.
+std::string difference(const Seen& a, const Seen& b) {
+  if (a.outcome.code != b.outcome.code) {
+    return fmt::format("exit code {} became {}: {}", a.outcome.code, b.outcome.code,
+                       b.outcome.err.substr(0, 600));
+  }
+  if (a.outcome.out != b.outcome.out) {
+    return fmt::format("it printed\n{}\nand then\n{}", a.outcome.out, b.outcome.out);
+  }
+  if (a.outcome.err != b.outcome.err) {
+    return fmt::format("it said\n{}\nand then\n{}", a.outcome.err, b.outcome.err);
+  }
+  if (a.files.size() != b.files.size()) return "it wrote other files";
+  for (const auto& [path, content] : a.files) {
+    const auto found = b.files.find(path);
+    if (found == b.files.end() || found->second != content) return "it wrote another " + path;
+  }
+  return "";
+}
+
+class MemoryChecks : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::getenv("MW_CLI") == nullptr) GTEST_SKIP() << "MW_CLI does not name the command";
+    ASSERT_NE(std::getenv("MW_EXAMPLES"), nullptr);
+    examples_ = fs::path(std::getenv("MW_EXAMPLES")) / "shakespeare";
+  }
+
+  void try_subject(const Subject& subject) {
+    const fs::path folder = folder_ / fmt::format("subject-{}", subjects_++);
+    for (const Verb& verb : verbs_of(subject, folder)) {
+      const Seen plain = observe(verb, {});
+      for (const Variables& variables : ways()) {
+        const std::string found = difference(plain, observe(verb, variables));
+        ++(found.empty() ? passed_ : failed_);
+        if (found.empty()) continue;
+        const auto& [name, value] = *variables.begin();
+        ADD_FAILURE() << name << "=" << value << " "
+                      << fmt::format("{}", fmt::join(verb.words, " ")) << "\n"
+                      << found;
+      }
+    }
+    fs::remove_all(folder);
+  }
+
+  [[nodiscard]] Subject speaking(const fs::path& model, const fs::path& tokenizer) const {
+    return {model, tokenizer, package::testing::slurp(examples_ / "valid.txt").substr(0, 1200),
+            "To be"};
+  }
+
+  // Packages at any depth below a folder, each with the tokenizer nearest to it.
+  void try_all_below(const fs::path& root) {
+    std::vector<fs::path> packages;
+    for (auto at = fs::recursive_directory_iterator(root); at != fs::recursive_directory_iterator();
+         ++at) {
+      const std::string extension = at->path().extension().string();
+      if (extension != ".mlpackage" && extension != ".mlmodelc" && extension != ".mlmodel")
+        continue;
+      packages.push_back(at->path());
+      at.disable_recursion_pending();
+    }
+    std::sort(packages.begin(), packages.end());
+    for (const fs::path& package : packages) {
+      fs::path tokenizer = package.parent_path() / "tokenizer.json";
+      if (!fs::exists(tokenizer)) tokenizer = root / "models/shakespeare-tokenizer.json";
+      try_subject(speaking(package, tokenizer));
+    }
+  }
+
+  package::testing::TempFolder folder_;
+  fs::path examples_;
+  int64_t subjects_ = 0, passed_ = 0, failed_ = 0;
+};
+
+TEST_F(MemoryChecks, what_fresh_memory_holds_and_where_it_ends_changes_nothing) {
+  try_subject(speaking(examples_ / "student.mlpackage", examples_ / "tokenizer.json"));
+  for (const uint64_t seed : {2, 3, 5}) {
+    const fs::path folder = folder_ / fmt::format("random-{}", seed);
+    try_subject({write_random_model(seed, folder), folder / "tokenizer.json", "q r s t u p q r s t",
+                 "q r"});
+  }
+  if (std::getenv("MW_EVERY") != nullptr) {
+    try_subject(speaking(examples_ / "model.mlpackage", examples_ / "tokenizer.json"));
+    for (const fs::path& fixture : package::testing::fixtures()) {
+      try_subject(speaking(fixture, examples_ / "tokenizer.json"));
+    }
+    if (!suite::shared().empty()) {
+      try_all_below(suite::shared() / "cases");
+      try_all_below(suite::shared() / "lm");
+    }
+  }
+  suite::summarise("commands with other memory", passed_, failed_);
+}
+
+}  // namespace
+}  // namespace mw::testing
