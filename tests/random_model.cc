@@ -186,8 +186,10 @@ Value Maker::number_end(const Value& x) {
   switch (pick(4)) {
     case 0:
       return cast(x, "int32");
-    case 1:
-      return statement("greater", fmt::format("x = {}, y = fp32(0.25)", x.name), "bool", x.shape);
+    case 1:  // an array of truth values cannot leave a package
+      return cast(
+          statement("greater", fmt::format("x = {}, y = fp32(0.25)", x.name), "bool", x.shape),
+          "int32");
     case 2: {
       if (x.rank() == 0) return x;
       Extents shape = x.shape;

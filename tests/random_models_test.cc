@@ -20,10 +20,14 @@ uint64_t number_from(const char* variable, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-// One line that begins with the command's name.
+// The last line, and no other, begins with the command's name; those before it are notes.
 bool is_sentence(const std::string& text) {
-  return text.starts_with("millwright") && std::count(text.begin(), text.end(), '\n') == 1 &&
-         text.ends_with('\n');
+  static const std::regex kStart("(^|\n)millwright");
+  const std::ptrdiff_t lines =
+      std::distance(std::sregex_iterator(text.begin(), text.end(), kStart), std::sregex_iterator());
+  const size_t last = text.size() < 2 ? std::string::npos : text.rfind('\n', text.size() - 2);
+  const std::string sentence = last == std::string::npos ? text : text.substr(last + 1);
+  return lines == 1 && sentence.starts_with("millwright") && text.ends_with('\n');
 }
 
 bool tells_nan(const std::string& text) {
