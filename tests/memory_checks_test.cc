@@ -6,6 +6,7 @@
 
 #include <set>
 
+#include "base/tensor_file.h"
 #include "package/testing.h"
 #include "random_model.h"
 #include "suite.h"
@@ -30,10 +31,25 @@ struct Seen {
   std::map<std::string, std::string> files;  // content by path
 };
 
+// Of tensors their names and bytes: a checkpoint's text says how long it took, too.
+std::string content_of_tensors(const fs::path& path) {
+  std::string content;
+  for (const auto& [name, tensor] : read_tensors(path)) {
+    const std::string bytes(static_cast<const char*>(tensor.raw()),
+                            static_cast<size_t>(tensor.nbytes()));
+    const bool is_text = tensor.dtype() == DType::kU8;
+    content += name + to_string(tensor.shape()) + (is_text ? without_times(bytes) : bytes);
+  }
+  return content;
+}
+
 std::string content_of(const fs::path& path) {
+  static const std::set<std::string> kText = {".json", ".jsonl", ".txt"};
+  const std::string extension = path.extension().string();
+  if (extension == ".html") return "";  // of the numbers in metrics.jsonl
+  if (extension == ".safetensors") return content_of_tensors(path);
   const std::string bytes = package::testing::slurp(path);
-  static const std::set<std::string> kText = {".json", ".jsonl", ".html", ".txt"};
-  return kText.contains(path.extension().string()) ? without_times(bytes) : bytes;
+  return kText.contains(extension) ? without_times(bytes) : bytes;
 }
 
 Seen observe(const Verb& verb, const Variables& variables) {

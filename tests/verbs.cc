@@ -269,7 +269,7 @@ std::vector<Verb> verbs_of(const Subject& subject, const fs::path& folder) {
 }
 
 std::string without_times(const std::string& text) {
-  static const std::regex kUnits(R"([0-9][0-9.,]* ?(ms|s|min|h|labels/s|tokens/s|[kMGT]?B)\b)");
+  static const std::regex kUnits(R"([0-9][0-9.,:]* ?(ms|s|min|h|left|[a-z]+/s|[kMGT]?B)(?![a-z]))");
   static const std::regex kKeys(
       R"re("([a-z_]*(seconds|time|_per_second|memory|bytes)[a-z_]*)": ?[0-9.eE+-]+)re");
   return std::regex_replace(std::regex_replace(text, kUnits, "#"), kKeys, "\"$1\": #");
