@@ -1,11 +1,12 @@
 // ChatTemplate: finding the template, and rendering it with the library behind the C ABI.
 #include "text/chat_template.h"
 
-#include <fstream>
-#include <iterator>
+#include <ctime>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 #include "text/tokenizer_files.h"
 #include "tokenizer_abi.h"
 
@@ -14,17 +15,18 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
-struct Bytes {
-  MwTokBytes bytes{nullptr, 0};
-  ~Bytes() { mw_tok_bytes_free(bytes); }
-  [[nodiscard]] std::string text() const {
-    return {reinterpret_cast<const char*>(bytes.data), bytes.size};
-  }
-};
+constexpr const char* kDefault = "default";
+constexpr const char* kWithTools = "tool_use";
 
 const uint8_t* data_of(const std::string& text) {
   return reinterpret_cast<const uint8_t*>(text.data());
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
 }
 
 std::string text_at(const Json& object, const char* key) {
@@ -32,73 +34,178 @@ std::string text_at(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-// "</s>" or {"content": "</s>", ...}; empty for anything else.
-std::string token_of(const Json& config, const char* key) {
-  const auto found = config.find(key);
-  if (found == config.end()) return "";
-  return found->is_string() ? found->get<std::string>() : text_at(*found, "content");
+// Each special token that `config` states: "</s>" or {"content": "</s>", ...}.
+void read_tokens(const Json& config, const fs::path& path,
+                 std::map<std::string, std::string>& into) {
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                          "cls_token", "mask_token"}) {
+    const auto found = config.find(key);
+    if (found == config.end() || found->is_null()) continue;
+    const Json& token =
+        found->is_object() && found->contains("content") ? (*found)["content"] : *found;
+    if (!token.is_string()) {
+      fail(ErrorCode::kInvalidModel, "{}: {}: expected a string or an object with content, got {}",
+           path.string(), key, token.type_name());
+    }
+    into[key] = token.get<std::string>();
+  }
 }
 
 // A template, or a list of {"name": ..., "template": ...}.
-std::string source_of(const Json& config, const fs::path& path) {
+std::map<std::string, std::string> templates_in(const Json& config, const fs::path& path) {
   const auto found = config.find("chat_template");
-  if (found == config.end() || found->is_null()) return "";
-  if (found->is_string()) return found->get<std::string>();
+  if (found == config.end() || found->is_null()) return {};
+  if (found->is_string()) return {{kDefault, found->get<std::string>()}};
+  std::map<std::string, std::string> named;
   if (found->is_array()) {
     for (const Json& row : *found) {
-      if (text_at(row, "name") == "default") return text_at(row, "template");
+      if (!text_at(row, "name").empty()) named[text_at(row, "name")] = text_at(row, "template");
     }
   }
+  if (!named.empty()) return named;
   fail(ErrorCode::kInvalidModel,
-       "{}: chat_template: expected a text or a list with one named "
-       "'default', got {}",
+       "{}: chat_template: expected a text or a list of templates with names, got {}",
        path.string(), found->type_name());
 }
 
 std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail(ErrorCode::kIo, "{}: cannot be read", path.string());
-  return {std::istreambuf_iterator<char>(file), {}};
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  file->check_intact();
+  return text;
+}
+
+// chat_template.jinja, and chat_templates/*.jinja.
+std::map<std::string, std::string> templates_beside(const fs::path& folder) {
+  std::map<std::string, std::string> named;
+  if (const fs::path alone = folder / "chat_template.jinja"; is_there(alone)) {
+    named[kDefault] = read_text(alone);
+  }
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder / "chat_templates", ignored)) {
+    if (entry.path().extension() == ".jinja") {
+      named[entry.path().stem().string()] = read_text(entry.path());
+    }
+  }
+  return named;
+}
+
+int64_t local_seconds() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  return timegm(&parts);
+}
+
+// A message as the template sees it: without members that are null, and with its reasoning under
+// both names that templates read.
+OrderedJson prepared(const OrderedJson& message) {
+  if (!message.is_object()) return message;
+  OrderedJson seen = OrderedJson::object();
+  for (const char* key : {"reasoning_content", "thinking", "reasoning"}) {
+    const auto found = message.find(key);
+    if (found == message.end() || found->is_null()) continue;
+    seen["thinking"] = *found;
+    break;
+  }
+  const OrderedJson reasoning = seen.contains("thinking") ? seen["thinking"] : OrderedJson();
+  for (const auto& [key, value] : message.items()) {
+    if (!value.is_null()) seen[key] = value;
+  }
+  if (!reasoning.is_null()) seen["reasoning_content"] = reasoning;
+  return seen;
 }
 
 }  // namespace
 
 std::optional<ChatTemplate> ChatTemplate::find(const fs::path& folder) {
   ChatTemplate chat;
-  std::error_code ignored;
-  if (const fs::path config = folder / "tokenizer_config.json"; fs::exists(config, ignored)) {
-    const Json json = read_config(config);
+  const fs::path config = folder / "tokenizer_config.json";
+  const fs::path map = folder / "special_tokens_map.json";
+  Json json = Json::object();
+  if (is_there(config)) {
+    json = read_config(config);
+    read_tokens(json, config, chat.tokens_);
+  }
+  // An older way to state them, which a config with all added tokens takes the place of.
+  if (!json.contains("added_tokens_decoder") && is_there(map)) {
+    read_tokens(read_config(map), map, chat.tokens_);
+  }
+  chat.path_ = (folder / "chat_template.jinja").string();
+  chat.sources_ = templates_beside(folder);
+  if (chat.sources_.empty()) {
     chat.path_ = config.string();
-    chat.source_ = source_of(json, config);
-    chat.begin_ = token_of(json, "bos_token");
-    chat.end_ = token_of(json, "eos_token");
+    chat.sources_ = templates_in(json, config);
   }
-  if (const fs::path alone = folder / "chat_template.jinja";
-      chat.source_.empty() && fs::exists(alone, ignored)) {
-    chat.path_ = alone.string();
-    chat.source_ = read_text(alone);
+  if (const fs::path last = folder / "chat_template.json";
+      chat.sources_.empty() && is_there(last)) {
+    chat.path_ = last.string();
+    chat.sources_ = templates_in(read_config(last), last);
   }
-  if (chat.source_.empty()) return std::nullopt;
+  if (chat.sources_.empty()) return std::nullopt;
   return chat;
 }
 
-std::string ChatTemplate::render(const std::string& messages, bool open_answer) const {
-  const Json conversation = Json::parse(messages, nullptr, false);
-  if (!conversation.is_array()) {
+const std::string& ChatTemplate::source_for(const OrderedJson& line) const {
+  const auto tools = line.find("tools");
+  auto found = sources_.end();
+  if (tools != line.end() && !tools->is_null()) found = sources_.find(kWithTools);
+  if (found == sources_.end()) found = sources_.find(kDefault);
+  if (found != sources_.end()) return found->second;
+  std::string names;
+  for (const auto& [name, source] : sources_) names += (names.empty() ? "" : ", ") + name;
+  fail(ErrorCode::kInvalidModel, "{}: chat template: expected one named '{}', got {}", path_,
+       kDefault, names);
+}
+
+ChatTemplate::Rendering ChatTemplate::render(const OrderedJson& line, bool open_answer,
+                                             std::optional<int64_t> now) const {
+  const auto messages = line.find("messages");
+  if (messages == line.end() || !messages->is_array()) {
     fail(ErrorCode::kInvalidArgument, "messages: expected a JSON list, got {}",
-         conversation.is_discarded() ? "broken JSON" : conversation.type_name());
+         messages == line.end() ? "none" : messages->type_name());
   }
-  const std::string variables = Json{
-      {"messages", conversation},
-      {"add_generation_prompt", open_answer},
-      {"bos_token", begin_},
-      {"eos_token", end_}}.dump();
-  Bytes text, error;
-  const int32_t code = mw_tok_render_chat(data_of(source_), source_.size(), data_of(variables),
-                                          variables.size(), &text.bytes, &error.bytes);
-  if (code == kMwTokOk) return text.text();
-  fail(code == kMwTokBadArgument ? ErrorCode::kInvalidArgument : ErrorCode::kInvalidModel,
-       "{}: chat template: {}", path_, error.text());
+  OrderedJson variables = OrderedJson::object();
+  for (const auto& [name, token] : tokens_) variables[name] = token;
+  variables["tools"] = nullptr;
+  variables["documents"] = nullptr;
+  for (const auto& [name, value] : line.items()) variables[name] = value;
+  if (const auto more = line.find("chat_template_kwargs"); more != line.end()) {
+    for (const auto& [name, value] : more->items()) variables[name] = value;
+  }
+  variables["messages"] = OrderedJson::array();
+  for (const OrderedJson& message : *messages) {
+    variables["messages"].push_back(prepared(message));
+  }
+  variables["add_generation_prompt"] = open_answer;
+
+  const std::string& source = source_for(line);
+  const std::string json = variables.dump();
+  MwTokRendering* made = nullptr;
+  MwTokBytes error{nullptr, 0};
+  const int32_t code =
+      mw_tok_render_chat(data_of(source), source.size(), data_of(json), json.size(),
+                         now.value_or(local_seconds()), &made, &error);
+  if (code != kMwTokOk) {
+    const std::string why(reinterpret_cast<const char*>(error.data), error.size);
+    mw_tok_bytes_free(error);
+    fail(code == kMwTokBadArgument ? ErrorCode::kInvalidArgument : ErrorCode::kInvalidModel,
+         "{}: chat template: {}", path_, why);
+  }
+  const std::unique_ptr<MwTokRendering, decltype(&mw_tok_rendering_free)> rendering(
+      made, mw_tok_rendering_free);
+  size_t size = 0;
+  const uint8_t* text = mw_tok_rendering_text(made, &size);
+  Rendering result{{reinterpret_cast<const char*>(text), size}, std::nullopt};
+  if (mw_tok_rendering_knows_generated(made)) {
+    result.generated.emplace();
+    MwTokRange range{};
+    for (size_t i = 0; mw_tok_rendering_generated(made, i, &range); ++i) {
+      result.generated->emplace_back(range.begin, range.end);
+    }
+  }
+  return result;
 }
 
 }  // namespace mw::text

@@ -1,31 +1,50 @@
 // ChatTemplate: a conversation as the one text that a model was trained to read.
 //
 //   const auto chat = text::ChatTemplate::find(folder_of_the_tokenizer);
-//   chat->render(R"([{"role": "user", "content": "hello"}])", true);
+//   chat->render(Json::parse(R"({"messages": [{"role": "user", "content": "hello"}]})"),
+//   true).text;
 //   // "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace mw::text {
 
+// Renders as Hugging Face's transformers does; docs/training.md says what the template sees.
 class ChatTemplate {
  public:
-  // `chat_template` of tokenizer_config.json in `folder` (of several, the one named `default`),
-  // else chat_template.jinja; nothing where there is neither. Throws invalid_model for a broken
-  // file.
+  struct Rendering {
+    std::string text;
+    // The bytes inside {% generation %} blocks; nothing when such a block stood where its place in
+    // the text is not known: in a macro or a {% set %} block.
+    std::optional<std::vector<std::pair<size_t, size_t>>> generated;
+  };
+
+  // Of the folder: chat_template.jinja (and chat_templates/*.jinja by their names), else
+  // `chat_template` of tokenizer_config.json, else of chat_template.json; nothing where there is
+  // none. Throws invalid_model for a broken file.
   static std::optional<ChatTemplate> find(const std::filesystem::path& folder);
 
-  // `messages`: a JSON list of objects with `role` and `content`. With `open_answer` the text ends
-  // where the assistant's next answer begins. Throws invalid_argument with the template's reason
-  // when it refuses the conversation.
-  [[nodiscard]] std::string render(const std::string& messages, bool open_answer) const;
+  // `line`: an object with `messages`; its other members (`tools`, `documents`, ...) are variables
+  // of the template. With `open_answer` the text ends where the assistant's next answer begins.
+  // `now`: what strftime_now tells, in seconds of the local clock since 1970; else the clock says
+  // so. Throws invalid_argument with the template's reason when it refuses the conversation.
+  [[nodiscard]] Rendering render(const nlohmann::ordered_json& line, bool open_answer,
+                                 std::optional<int64_t> now = {}) const;
 
  private:
-  std::string path_, source_;
-  std::string begin_, end_;  // bos_token and eos_token, empty when not stated
+  [[nodiscard]] const std::string& source_for(const nlohmann::ordered_json& line) const;
+
+  std::string path_;
+  std::map<std::string, std::string> sources_;  // by name; one alone is `default`
+  std::map<std::string, std::string> tokens_;   // bos_token and its like, those that are stated
 };
 
 }  // namespace mw::text

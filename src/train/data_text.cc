@@ -1,4 +1,4 @@
-// Reading texts and conversations: cutting large texts, lines of JSON, which tokens are answers.
+// Reading texts and conversations: cutting large texts, lines of JSON.
 #include "train/data_text.h"
 
 #include <algorithm>
@@ -6,11 +6,12 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "train/data_chat.h"
 
 namespace mw::train {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr size_t kPiece = size_t{1} << 20;
 constexpr int kMaxDepth = 64;
@@ -43,27 +44,6 @@ bool is_clean_cut(std::string_view text, size_t begin, size_t cut, const Tokeniz
   return parts == tokenizer.encode(text.substr(left, right - left), false);
 }
 
-struct Example {
-  std::vector<int32_t> ids;
-  std::vector<bool> learnt;
-  bool has_answer = false;
-};
-
-using Ranges = std::vector<std::pair<size_t, size_t>>;  // of bytes
-
-// A token belongs to an answer as soon as one of its bytes does.
-Example encode(const std::string& text, const Ranges& answers, bool add_special,
-               const Tokenizer& tokenizer) {
-  Example example;
-  for (const auto& piece : tokenizer.encode_pieces(text, add_special)) {
-    example.ids.push_back(piece.id);
-    example.learnt.push_back(std::any_of(answers.begin(), answers.end(), [&](const auto& range) {
-      return piece.end > piece.begin && piece.end > range.first && piece.begin < range.second;
-    }));
-  }
-  return example;
-}
-
 void end_text(Example& example, const Tokenizer& tokenizer) {
   if (example.ids.empty() || tokenizer.end_of_text_ids().empty()) return;
   if (tokenizer.is_end_of_text(example.ids.back())) {
@@ -81,62 +61,16 @@ std::string member(const Json& object, const char* key) {
        found == object.end() ? "none" : found->type_name());
 }
 
-bool is_answer(const Json& message) { return message.at("role") == "assistant"; }
-
-void check_messages(const Json& messages) {
-  if (!messages.is_array() || messages.empty()) {
-    fail(ErrorCode::kInvalidArgument, "messages: expected a list of messages, got {}",
-         messages.is_array() ? "none" : messages.type_name());
-  }
-  for (const Json& message : messages) {
-    if (!message.is_object()) {
-      fail(ErrorCode::kInvalidArgument, "messages: expected objects, got {}", message.type_name());
-    }
-    (void)member(message, "role");
-    (void)member(message, "content");
-  }
-  if (std::none_of(messages.begin(), messages.end(), is_answer)) {
-    fail(ErrorCode::kInvalidArgument, "messages: expected one with role assistant, got none");
-  }
-}
-
-// Each answer is what the template adds when the assistant's message joins those before it.
-Example conversation(const Json& messages, const TextReader& reader) {
-  check_messages(messages);
-  if (reader.chat == nullptr) {
-    fail(ErrorCode::kInvalidArgument,
-         "messages: expected a chat template in tokenizer_config.json beside the tokenizer, found "
-         "none; put it there, or give prompt and completion");
-  }
-  const auto render = [&](size_t count, bool open) {
-    const Json first(messages.begin(), messages.begin() + static_cast<int64_t>(count));
-    return reader.chat->render(first.dump(), open);
-  };
-  const std::string whole = render(messages.size(), false);
-  Ranges answers;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (!is_answer(messages[i])) continue;
-    const std::string before = i > 0 ? render(i, true) : "";
-    const std::string after = i + 1 < messages.size() ? render(i + 1, false) : whole;
-    // Some templates tell earlier answers in another way than the last one.
-    if (whole.starts_with(before) && whole.starts_with(after)) {
-      answers.emplace_back(before.size(), after.size());
-    }
-  }
-  if (answers.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "messages: the chat template does not put answers behind what it renders before them");
-  }
-  Example example = encode(whole, answers, false, *reader.tokenizer);
-  example.has_answer = true;
-  return example;
-}
-
-Example completion(const std::string& prompt, const std::string& answer, const TextReader& reader) {
+// `line` with the two texts as messages where there is a chat template.
+Example completion(const Json& line, const TextReader& reader) {
+  const std::string prompt = member(line, "prompt"), answer = member(line, "completion");
   if (reader.chat != nullptr) {
-    return conversation(
-        {{{"role", "user"}, {"content", prompt}}, {{"role", "assistant"}, {"content", answer}}},
-        reader);
+    Json talk = line;
+    talk.erase("prompt");
+    talk.erase("completion");
+    talk["messages"] = {{{"role", "user"}, {"content", prompt}},
+                        {{"role", "assistant"}, {"content", answer}}};
+    return conversation(talk, reader);
   }
   const std::string whole = prompt + answer;
   Example example = encode(whole, {{prompt.size(), whole.size()}}, true, *reader.tokenizer);
@@ -164,11 +98,8 @@ Example example_of(std::string_view line, const TextReader& reader) {
     fail(ErrorCode::kInvalidArgument, "expected a JSON object, got {}",
          json.is_discarded() ? "broken JSON" : json.type_name());
   }
-  if (json.contains("messages")) return conversation(json["messages"], reader);
-  if (json.contains("prompt")) {
-    const std::string prompt = member(json, "prompt");
-    return completion(prompt, member(json, "completion"), reader);
-  }
+  if (json.contains("messages")) return conversation(json, reader);
+  if (json.contains("prompt")) return completion(json, reader);
   if (!json.contains("text")) {
     fail(ErrorCode::kInvalidArgument,
          "expected text, prompt and completion, or messages, got keys: {}", keys_of(json));

@@ -11,9 +11,10 @@ extern "C" {
 
 enum : int32_t { kMwTokOk = 0, kMwTokBadArgument = 1, kMwTokBadFile = 2 };
 
-struct MwTok;          // a loaded tokenizer.json
-struct MwTokEncoding;  // the result of one mw_tok_encode
-struct MwTokStream;    // decodes ids one at a time; keeps its tokenizer alive
+struct MwTok;           // a loaded tokenizer.json
+struct MwTokEncoding;   // the result of one mw_tok_encode
+struct MwTokRendering;  // a conversation as text
+struct MwTokStream;     // decodes ids one at a time; keeps its tokenizer alive
 
 // Not terminated by zero. `data` is never null once a call has written it.
 struct MwTokBytes {
@@ -26,6 +27,12 @@ struct MwTokPiece {
   int32_t id;
   const uint8_t* piece;
   size_t piece_size;
+  size_t begin;
+  size_t end;
+};
+
+// Bytes of a text from `begin` to before `end`.
+struct MwTokRange {
   size_t begin;
   size_t end;
 };
@@ -57,9 +64,17 @@ int32_t mw_tok_stream_push(MwTokStream* stream, int32_t id, MwTokBytes* out, MwT
 int32_t mw_tok_stream_flush(MwTokStream* stream, MwTokBytes* out, MwTokBytes* error);
 void mw_tok_stream_free(MwTokStream* stream);
 
-// A Jinja template as Hugging Face's chat templates are; `variables` is a JSON object.
+// A Jinja template as Hugging Face's chat templates are; `variables` is a JSON object, `now` what
+// strftime_now tells: seconds of the local clock since 1970.
 int32_t mw_tok_render_chat(const uint8_t* chat_template, size_t template_size,
-                           const uint8_t* variables, size_t variables_size, MwTokBytes* out,
-                           MwTokBytes* error);
+                           const uint8_t* variables, size_t variables_size, int64_t now,
+                           MwTokRendering** out, MwTokBytes* error);
+// Lives as long as the rendering.
+const uint8_t* mw_tok_rendering_text(const MwTokRendering* rendering, size_t* size);
+// What stands in {% generation %} blocks, in order; false behind the last one.
+bool mw_tok_rendering_generated(const MwTokRendering* rendering, size_t index, MwTokRange* out);
+// False: such a block stood in a macro or a {% set %} block, so its place is not known.
+bool mw_tok_rendering_knows_generated(const MwTokRendering* rendering);
+void mw_tok_rendering_free(MwTokRendering* rendering);
 
 }  // extern "C"

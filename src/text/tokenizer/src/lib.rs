@@ -8,6 +8,7 @@ mod loaded;
 mod screen;
 mod stream;
 
+use chat::Rendering;
 use loaded::{Encoded, Loaded};
 use std::any::Any;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -48,6 +49,13 @@ pub struct MwTokPiece {
     id: i32,
     piece: *const u8,
     piece_size: usize,
+    begin: usize,
+    end: usize,
+}
+
+/// Bytes of a text from `begin` to before `end`.
+#[repr(C)]
+pub struct MwTokRange {
     begin: usize,
     end: usize,
 }
@@ -332,15 +340,59 @@ pub unsafe extern "C" fn mw_tok_render_chat(
     template_size: usize,
     variables: *const u8,
     variables_size: usize,
-    out: *mut MwTokBytes,
+    now: i64,
+    out: *mut *mut Rendering,
     error: *mut MwTokBytes,
 ) -> i32 {
     unsafe {
         call(error, || {
-            let text =
-                chat::render(view(template, template_size), view(variables, variables_size))?;
-            out.write(MwTokBytes::owned(text));
+            let (template, variables) =
+                (view(template, template_size), view(variables, variables_size));
+            let rendering = chat::render(template, variables, now)?;
+            out.write(Box::into_raw(Box::new(rendering)));
             Ok(())
         })
     }
+}
+
+/// # Safety
+/// See `tokenizer_abi.h`.
+#[no_mangle]
+pub unsafe extern "C" fn mw_tok_rendering_text(
+    rendering: *const Rendering,
+    size: *mut usize,
+) -> *const u8 {
+    let text = unsafe { &(*rendering).text };
+    unsafe { size.write(text.len()) };
+    text.as_ptr()
+}
+
+/// # Safety
+/// See `tokenizer_abi.h`.
+#[no_mangle]
+pub unsafe extern "C" fn mw_tok_rendering_generated(
+    rendering: *const Rendering,
+    index: usize,
+    out: *mut MwTokRange,
+) -> bool {
+    let ranges = unsafe { &(*rendering).generated };
+    let Some(&(begin, end)) = ranges.as_ref().and_then(|ranges| ranges.get(index)) else {
+        return false;
+    };
+    unsafe { out.write(MwTokRange { begin, end }) };
+    true
+}
+
+/// # Safety
+/// See `tokenizer_abi.h`.
+#[no_mangle]
+pub unsafe extern "C" fn mw_tok_rendering_knows_generated(rendering: *const Rendering) -> bool {
+    unsafe { (*rendering).generated.is_some() }
+}
+
+/// # Safety
+/// See `tokenizer_abi.h`.
+#[no_mangle]
+pub unsafe extern "C" fn mw_tok_rendering_free(rendering: *mut Rendering) {
+    drop(unsafe { Box::from_raw(rendering) });
 }
