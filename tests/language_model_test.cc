@@ -263,6 +263,60 @@ TEST_F(LanguageModels, OfTheLastPositionAreNotScored) {
   }
 }
 
+// A step on ids and the ids that follow them.
+StepResult step_of(const CoreMLModelWrapper& model, const SmallModel& m, const Shape& shape) {
+  const std::vector<int32_t> ids = some_ids(m, count_of(shape) + 1);
+  StudentModel student(model, {.optimizer = Sgd{.learning_rate = 0}});
+  return student.training_step(Batch(Tensor::from<int32_t>({ids.begin(), ids.end() - 1}, shape),
+                                     Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, shape)));
+}
+
+TEST_F(LanguageModels, TrainOnLabelsForEveryPosition) {
+  const SmallModel plain, row{.form = Form::kNoBatch, .time = 7, .rank_one = true};
+  const StepResult want = step_of(model_of(plain), plain, {1, 7});
+  EXPECT_EQ(want.tokens, 7);
+  for (const Shape& shape : {Shape{1, 7}, Shape{7}}) {
+    const StepResult got = step_of(model_of(row), row, shape);
+    EXPECT_EQ(got.tokens, 7);
+    EXPECT_NEAR(got.loss, want.loss, 1e-6);
+    EXPECT_NEAR(got.grad_norm, want.grad_norm, 1e-5 * want.grad_norm);
+  }
+  for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat}) {
+    const SmallModel last{.form = form};
+    const std::string error = error_of(
+        [&] {
+          (void)step_of(model_of(last), last, {1, 7});
+        },
+        ErrorCode::kUnsupported);
+    EXPECT_NE(error.find("output 'logits' holds logits for the last token only, and training needs "
+                         "those of every token"),
+              std::string::npos)
+        << error;
+  }
+}
+
+TEST_F(LanguageModels, AreSampledWithinABudget) {
+  for (const int64_t cache : {0, 24}) {
+    const SmallModel m{.vocabulary = 300, .cache = cache};
+    const auto path = folder_ / "model.mlpackage";
+    suite::write_small_model(path, m);
+    LoadOptions options;
+    options.tokenizer =
+        std::filesystem::path(std::getenv("MW_TEST_DATA")) / "tokenizer/byte_level.json";
+    const auto model = CoreMLModelWrapper::load(path, options);
+    for (const int64_t budget : {0, 1, 2, 7, 30, 100, 1000}) {
+      const SampledText sampled =
+          sample_text(model, "", some_ids(m, 10), {.tokens = 12, .budget = budget});
+      EXPECT_LE(sampled.tokens_run, budget);
+      EXPECT_EQ(sampled.tokens_run > 0, budget > 0) << budget;
+      EXPECT_EQ(sampled.text.empty(), budget == 0) << budget;
+    }
+    const SampledText stopped =
+        sample_text(model, "", some_ids(m, 10), {.should_stop = [] { return true; }});
+    EXPECT_EQ(stopped.tokens_run, 0);
+  }
+}
+
 TEST_F(LanguageModels, SayTheSameWhateverTheirOutputIsCalled) {
   for (const char* name : {"var_412", "Logits", "scores"}) {
     const SmallModel m{.form = Form::kHead, .output = name};
