@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "cli/command.h"
+#include "cli/outputs.h"
 #include "cli/print.h"
 #include "exporter/export.h"
 #include "ir/verify.h"
@@ -149,6 +150,7 @@ void convert(const Options& o) {
   const package::Container container = container_named(o.out);
   std::filesystem::path out = o.out;
   if (out.filename().empty()) out = out.parent_path();  // "x.mlpackage/"
+  expect_apart("OUT", o.out, {{"IN", o.in, true}, {"--adapter", o.adapter}});
   package::Model model = package::read(o.in);
   in_context([&] { return o.in; },
              [&] {
@@ -156,7 +158,9 @@ void convert(const Options& o) {
                if (!o.adapter.empty()) add_adapter(model, o.adapter, o.function);
                for (const std::string& text : o.renames) rename(model, text);
              });
-  package::write(model, out, {.strip_metadata = o.strip});
+  for (const std::string& note : package::write(model, out, {.strip_metadata = o.strip})) {
+    inform("note: {}\n", printable(note));
+  }
   const uint64_t bytes = size_of(out);
   if (o.json) {
     return print_json({{"output", out.string()},

@@ -11,6 +11,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/outputs.h"
 #include "cli/print.h"
 #include "millwright/training.hpp"
 
@@ -80,6 +81,7 @@ void run(const Options& o) {
     fail(ErrorCode::kInvalidArgument, "--output {}: expected a path that ends in .safetensors",
          o.output);
   }
+  expect_apart("--output", o.output, {{"--inputs", o.inputs}});
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
   StudentOptions options;

@@ -18,6 +18,7 @@
 #include "cli/parameter_groups.h"
 #include "cli/print.h"
 #include "cli/training_options.h"
+#include "cli/training_outputs.h"
 #include "package/package.h"
 
 namespace mw::cli {
@@ -126,16 +127,6 @@ std::optional<Lora> lora_of(const TrainingOptions& o) {
   return lora;
 }
 
-bool is_adapter(const fs::path& output) { return output.extension() == ".safetensors"; }
-
-// Beside a package stands the adapter that is in it: model.mlpackage, model-adapter.safetensors.
-fs::path adapter_path(const TrainingOptions& o) {
-  if (!o.lora_rank) return {};
-  fs::path output = o.output;
-  if (is_adapter(output)) return output;
-  return output.parent_path() / (output.stem().string() + "-adapter.safetensors");
-}
-
 StudentOptions student_options(const TrainingOptions& o) {
   StudentOptions options;
   options.optimizer = optimizer_of(o);
@@ -165,26 +156,6 @@ void check_adapter_options(const TrainingOptions& o) {
   if (!o.lora_rank && stray != nullptr) {
     fail(ErrorCode::kInvalidArgument, "{}: expected --lora-rank beside it, got none", stray);
   }
-  if (is_adapter(o.output) && !o.trainable.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "--output {}: an adapter cannot hold what --trainable trains; write a package", o.output);
-  }
-}
-
-void check_output(const fs::path& output, bool may_be_adapter) {
-  const std::string extension = output.extension();
-  const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
-  if (may_be_adapter && is_adapter(output) && fs::is_directory(folder)) return;
-  for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
-                               package::Container::kMlmodel}) {
-    if (extension != package::name_of(container)) continue;
-    if (fs::is_directory(folder)) return;
-    fail(ErrorCode::kIo, "--output {}: there is no folder {}", output.string(), folder.string());
-  }
-  fail(ErrorCode::kInvalidArgument,
-       "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, or, with "
-       "--lora-rank, .safetensors",
-       output.string());
 }
 
 void check(const TrainingOptions& o, const CLI::App& command) {
@@ -197,7 +168,7 @@ void check(const TrainingOptions& o, const CLI::App& command) {
   need(o.output, "--output", "a package to write");
   if (o.steps > 0) need(o.data, "--data", "a file to train on");
   check_adapter_options(o);
-  check_output(o.output, o.lora_rank.has_value());
+  check_outputs(o);
   if (o.compute != "fp32" && o.compute != "fp64") {
     fail(ErrorCode::kInvalidArgument, "--compute: expected fp32 or fp64 to train in, got {}",
          o.compute);
@@ -341,8 +312,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
     settings.fixed = {{"--lora-rank", std::to_string(student.lora->rank)},
                       {"--lora-alpha", fmt::format("{}", student.lora->alpha)}};
   }
-  settings.folder = o.checkpoint_dir.empty() ? fs::path(o.output).replace_extension(".run")
-                                             : fs::path(o.checkpoint_dir);
+  settings.folder = run_folder(o);
   settings.target = o.target;
   settings.steps = o.steps;
   settings.accumulate = o.accumulate;

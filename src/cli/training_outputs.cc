@@ -1,0 +1,72 @@
+// Names of outputs, and the refusals.
+#include "cli/training_outputs.h"
+
+#include <system_error>
+
+#include "base/error.h"
+#include "cli/outputs.h"
+#include "package/package.h"
+
+namespace mw::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_adapter(const fs::path& output) { return output.extension() == ".safetensors"; }
+
+void expect_folder_of(const fs::path& output) {
+  const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
+  std::error_code error;
+  if (fs::is_directory(folder, error)) return;
+  const bool missing = !error || error == std::errc::no_such_file_or_directory;
+  fail(ErrorCode::kIo, "--output {}: {} {}{}", output.string(),
+       missing ? "there is no folder" : "cannot open the folder", folder.string(),
+       missing ? "" : ": " + error.message());
+}
+
+void check_output(const fs::path& model, const fs::path& output, bool may_be_adapter) {
+  if (may_be_adapter && is_adapter(output)) return expect_folder_of(output);
+  for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
+                               package::Container::kMlmodel}) {
+    if (output.extension() != package::name_of(container)) continue;
+    expect_folder_of(output);
+    return in_context([&] { return "--output"; }, [&] { package::expect_writable(model, output); });
+  }
+  fail(ErrorCode::kInvalidArgument,
+       "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, or, with "
+       "--lora-rank, .safetensors",
+       output.string());
+}
+
+}  // namespace
+
+fs::path adapter_path(const TrainingOptions& o) {
+  if (!o.lora_rank) return {};
+  fs::path output = o.output;
+  if (is_adapter(output)) return output;
+  return output.parent_path() / (output.stem().string() + "-adapter.safetensors");
+}
+
+fs::path run_folder(const TrainingOptions& o) {
+  return o.checkpoint_dir.empty() ? fs::path(o.output).replace_extension(".run")
+                                  : fs::path(o.checkpoint_dir);
+}
+
+void check_outputs(const TrainingOptions& o) {
+  if (is_adapter(o.output) && !o.trainable.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "--output {}: an adapter cannot hold what --trainable trains; write a package", o.output);
+  }
+  check_output(o.model, o.output, o.lora_rank.has_value());
+  const std::vector<Needed> needed = {{"the model", o.model, true},
+                                      {"--teacher", o.teacher},
+                                      {"--data", o.data},
+                                      {"--eval-data", o.eval_data},
+                                      {"--config", o.config},
+                                      {"--checkpoint-dir", run_folder(o)},
+                                      {"--resume-from", o.resume_from}};
+  expect_apart("--output", o.output, needed);
+  expect_apart("the adapter", adapter_path(o), needed);
+}
+
+}  // namespace mw::cli
