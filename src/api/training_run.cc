@@ -141,7 +141,7 @@ TrainingOutcome TrainingRun::finish() {
   const bool goes_on = settings_.resume || !settings_.resume_from.empty();
   const bool trains = settings_.steps > 0 || goes_on;
   if (trains) {
-    create_parents(settings_.folder / "any");
+    create_folders(settings_.folder);
     lock_.emplace(FileLock::of_working_folder(settings_.folder));
     train::tidy_checkpoints(settings_.folder, SIZE_MAX);
     resume();

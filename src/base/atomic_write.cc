@@ -159,7 +159,7 @@ fs::path behind_link(const fs::path& target) {
 }
 
 fs::path with_parents(fs::path target) {
-  create_parents(target);
+  create_folders(target.parent_path());
   return target;
 }
 
@@ -287,8 +287,7 @@ void AtomicFolder::publish(const std::function<void(const fs::path& old)>& prepa
   sync_folder(target_.parent_path());
 }
 
-void create_parents(const fs::path& target) {
-  const fs::path folder = target.parent_path();
+void create_folders(const fs::path& folder) {
   std::error_code error;
   if (!folder.empty()) fs::create_directories(folder, error);
   if (error) {

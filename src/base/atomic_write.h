@@ -76,8 +76,8 @@ class AtomicFolder {
   Temporary temporary_;
 };
 
-// Creates the folders above `target` that are missing.
-void create_parents(const std::filesystem::path& target);
+// Creates the folder and those above it that are missing.
+void create_folders(const std::filesystem::path& folder);
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 

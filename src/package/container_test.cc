@@ -18,6 +18,10 @@ std::string read_error(const fs::path& path, ErrorCode* code = nullptr) {
   return error_of([&] { read(path); }, code);
 }
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 // A copy of a fixture to break.
 fs::path copy_of(const std::string& name, const TempFolder& folder) {
   const fs::path copy = folder / name;
@@ -208,6 +212,33 @@ TEST(Read, what_is_not_there_or_no_model_is_an_error_that_names_the_path) {
   fs::create_symlink(folder / "loop.mlpackage", folder / "loop.mlpackage");
   EXPECT_NE(read_error(folder / "loop.mlpackage", &code).find("cannot open"), std::string::npos);
   EXPECT_EQ(code, ErrorCode::kIo);
+}
+
+TEST(Read, what_may_not_be_opened_is_not_called_missing) {
+  const TempFolder folder;
+  fs::permissions(folder.path(), fs::perms::all);
+  fs::copy(fixture("linear.mlpackage"), folder / "m.mlpackage", fs::copy_options::recursive);
+  write(read(fixture("linear.mlpackage")), folder / "m.mlmodelc");
+  for (const fs::path& denied :
+       {folder / "m.mlpackage/Data", folder / "m.mlpackage/Data/com.apple.CoreML",
+        testing::weights_of(folder / "m.mlpackage").parent_path(), folder / "m.mlmodelc",
+        folder / "m.mlmodelc/weights"}) {
+    const fs::perms before = fs::status(denied).permissions();
+    fs::permissions(denied, fs::perms::none);
+    const bool is_root = geteuid() == 0;  // who may open everything, and for this is somebody else
+    if (is_root) {
+      ASSERT_EQ(seteuid(65534), 0);
+    }
+    const bool is_package = has(denied.string(), ".mlpackage");
+    ErrorCode code{};
+    const std::string got = read_error(folder / (is_package ? "m.mlpackage" : "m.mlmodelc"), &code);
+    if (is_root) {
+      ASSERT_EQ(seteuid(0), 0);
+    }
+    EXPECT_TRUE(has(got, "cannot open: Permission denied")) << denied << ": " << got;
+    EXPECT_EQ(code, ErrorCode::kIo) << got;
+    fs::permissions(denied, before);
+  }
 }
 
 TEST(Read, broken_manifests_are_errors) {

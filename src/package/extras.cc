@@ -118,7 +118,9 @@ class OwnFiles {
       for (const fs::path& item : manifest.items) {
         weight_folders_.insert(item.lexically_relative(folder));
       }
-    } catch (const Error&) {  // a broken package may be replaced; then all but the usual names stay
+    } catch (const Error& e) {
+      // A broken package may be replaced; then all but the usual names stay.
+      if (e.code() != ErrorCode::kInvalidModel) throw;
     }
   }
 
@@ -138,7 +140,8 @@ class OwnFiles {
     try {
       (void)BlobFile::open(path);
       return true;
-    } catch (const Error&) {
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kInvalidModel) throw;
       return false;
     }
   }

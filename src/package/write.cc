@@ -73,7 +73,7 @@ std::string spec_bytes(const Model& model, const WriteOptions& options, const Bl
 
 void write_mlmodel(const Model& model, const WriteOptions& options, const fs::path& path) {
   const std::string spec = spec_bytes(model, options, nullptr);
-  create_parents(path);
+  create_folders(path.parent_path());
   AtomicFile file(path);
   file.write(spec);
   file.publish();

@@ -25,9 +25,11 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, ignored);
 }
 
+// Where the system does not tell, the path is taken: opening it says why.
 bool is_there(const fs::path& path) {
   std::error_code ignored;
-  return fs::exists(path, ignored) && !fs::is_directory(path, ignored);
+  const fs::file_type type = fs::status(path, ignored).type();
+  return type != fs::file_type::not_found && type != fs::file_type::directory;
 }
 
 // "a/b.mlmodelc/" and "." have no file name of their own.

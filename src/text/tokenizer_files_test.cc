@@ -65,6 +65,31 @@ TEST_F(FindTokenizer, TakesANamedFileOrFolderFirst) {
             (other_ / "tokenizer.json").string());
 }
 
+TEST_F(FindTokenizer, SaysWhyATokenizerThatIsThereCannotBeOpened) {
+  fs::create_symlink("loop.json", other_ / "loop.json");
+  fs::create_symlink("tokenizer.json", model_ / "tokenizer.json");
+  for (const std::string& named : {(other_ / "loop.json").string(), std::string()}) {
+    const auto [code, text] = caught([&] { (void)Tokenizer::find(model_.string(), named); });
+    EXPECT_EQ(code, ErrorCode::kIo);
+    EXPECT_TRUE(has(text, "cannot open: Too many levels of symbolic links")) << text;
+  }
+  put(other_ / "mine.json");
+  fs::permissions(folder_.path(), fs::perms::all);
+  fs::permissions(other_, fs::perms::none);
+  const bool is_root = geteuid() == 0;  // who may open everything, and for this is somebody else
+  if (is_root) {
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  const auto [code, text] =
+      caught([&] { (void)Tokenizer::find(model_.string(), (other_ / "mine.json").string()); });
+  if (is_root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  fs::permissions(other_, fs::perms::all);
+  EXPECT_EQ(code, ErrorCode::kIo);
+  EXPECT_TRUE(has(text, "mine.json: cannot open: Permission denied")) << text;
+}
+
 TEST_F(FindTokenizer, ListsEveryPlaceAndTheRemedy) {
   const auto [code, text] = caught([&] { (void)Tokenizer::find(model_.string()); });
   EXPECT_EQ(code, ErrorCode::kIo);
