@@ -13,6 +13,7 @@
 #include "cli/describe.h"
 #include "cli/outputs.h"
 #include "cli/print.h"
+#include "cli/results.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -77,10 +78,7 @@ void print_result(const Options& o, const StepResult& result, const TensorMap& g
 }
 
 void run(const Options& o) {
-  if (!o.output.ends_with(".safetensors")) {
-    fail(ErrorCode::kInvalidArgument, "--output {}: expected a path that ends in .safetensors",
-         o.output);
-  }
+  expect_tensor_path("--output", o.output);
   expect_apart("--output", o.output, {{"--inputs", o.inputs}});
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
@@ -107,7 +105,7 @@ void run(const Options& o) {
   TensorMap all = gradients;
   all["loss"] = Tensor::scalar(static_cast<float>(result.loss));
   if (o.model.compute == "fp64") all["loss"] = Tensor::scalar(result.loss);
-  write_safetensors(o.output, all);
+  save_tensors(o.output, std::move(all));
   print_result(o, result, gradients);
 }
 
@@ -124,7 +122,7 @@ void add_grad(CLI::App& app) {
       ->required();
   command
       ->add_option("--output", options->output,
-                   "the .safetensors file to write: loss, grad.NAME, grad_input.NAME")
+                   "the .npz or .safetensors file to write: loss, grad.NAME, grad_input.NAME")
       ->required();
   command->add_option("--loss", options->loss, "cross_entropy, mse, or output: the target itself")
       ->check(CLI::IsMember({"cross_entropy", "mse", "output"}))

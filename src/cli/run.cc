@@ -14,13 +14,14 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/print.h"
+#include "cli/results.h"
 
 namespace mw::cli {
 namespace {
 
 struct Options {
   ModelOptions model;
-  std::vector<std::string> inputs, named, taps;
+  std::vector<std::string> inputs, named, taps, only;
   std::string output;
   bool json = false, profile = false;
 };
@@ -87,13 +88,6 @@ std::vector<TensorMap> read_all(const Options& o, const CoreMLModelWrapper& mode
     for (TensorMap& prediction : predictions) prediction[name] = tensor;
   }
   return predictions;
-}
-
-void check_output(const std::string& path) {
-  if (!path.empty() && !path.ends_with(".safetensors")) {
-    fail(ErrorCode::kInvalidArgument, "--output {}: expected a path that ends in .safetensors",
-         path);
-  }
 }
 
 void check_taps(const std::vector<std::string>& taps, const TensorMap& result) {
@@ -182,11 +176,12 @@ void print_profile(const exec::Profile& profile) {
 }
 
 void run(const Options& o) {
-  check_output(o.output);
+  if (!o.output.empty()) expect_tensor_path("--output", o.output);
   watch_interrupts();
   LoadOptions load_options = o.model.load_options();
   load_options.profile = o.profile;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model.model, load_options);
+  const Chosen chosen(o.only, o.taps, model);
   const std::vector<TensorMap> inputs = read_all(o, model);
   State state = model.make_state();
   std::vector<TensorMap> results;
@@ -203,12 +198,13 @@ void run(const Options& o) {
   }
   stop_if_interrupted();
   check_taps(o.taps, results.front());
+  for (TensorMap& result : results) chosen.keep_in(result);
   if (!o.output.empty()) {
     TensorMap all;
     for (size_t i = 0; i < results.size(); ++i) {
       for (const auto& [name, tensor] : results[i]) all[key_of(name, i, results.size())] = tensor;
     }
-    write_safetensors(o.output, all);
+    save_tensors(o.output, std::move(all));
   }
   print_result(results, seconds, o);
   note_nan(results);
@@ -231,7 +227,11 @@ void add_run(CLI::App& app) {
       ->take_all();
   command->add_option(
       "--output", options->output,
-      "write all outputs to this .safetensors file (as K.NAME when there are several predictions)");
+      "write the outputs to this .npz or .safetensors file (as K.NAME when there are several "
+      "predictions)");
+  command->add_option("--only", options->only, "the outputs to give, NAME,NAME (default: all)")
+      ->delimiter(',')
+      ->take_all();
   command->add_option("--tap", options->taps, "also give the values whose names match this glob")
       ->take_all();
   CLI::Option* json = command->add_flag("--json", options->json, "print JSON");
