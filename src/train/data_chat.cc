@@ -68,6 +68,7 @@ class Answers {
     if (!whole_.starts_with(after)) return std::nullopt;
     if (index == 0) return behind_header(index, "", std::nullopt, after);
     const std::string before = render(index, true);
+    if (after == before) return std::nullopt;  // the template leaves the answer out
     if (after.starts_with(before)) return std::pair(before.size(), after.size());
     return behind_header(index, render(index, false), before, after);
   }

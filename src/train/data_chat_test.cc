@@ -119,6 +119,8 @@ TEST_F(Conversations, refuse_answers_that_cannot_be_told_from_the_rest) {
                                  "answer cannot be told"),
             std::string::npos)
       << error_of(kTalk);
+  use("{% for m in messages %}{% if m.role == 'user' %}<{{ m.content }}>{% endif %}{% endfor %}");
+  EXPECT_NE(error_of(kTalk).find("messages[3]"), std::string::npos) << "answers are left out";
   // The whole is told in another way than its beginnings.
   use("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}");
   EXPECT_NE(error_of({{"messages",
