@@ -211,11 +211,13 @@ lm::Logits LanguageModel::run(const TensorMap& inputs, lm::CallShape ids, State*
 }
 
 void LanguageModel::fail_last_only(int64_t time) const {
-  fail(
+  throw Error(
       ErrorCode::kInvalidArgument,
-      "output '{}' holds logits for the last token only, and the model takes {} tokens: expected a "
-      "text of as many, got {}; the last token of a padded one would be a pad",
-      output_, shapes_.times_text(), time);
+      fmt::format("output '{}' holds logits for the last token only, and the model takes {} "
+                  "tokens: expected a text of as many, got {}; the last token of a padded one "
+                  "would be a pad",
+                  output_, shapes_.times_text(), time),
+      model_.path().string());
 }
 
 lm::Logits LanguageModel::logits(const Tensor& given) const {

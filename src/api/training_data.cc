@@ -128,7 +128,8 @@ FeatureDescription ids_input(const CoreMLModelWrapper& model) {
 void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper& model,
                 const TrainingDataOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, options.target);
+  const LanguageModel lm = in_context([&] { return model.path().string(); },
+                                      [&] { return LanguageModel(model, options.target); });
   const FeatureDescription input = ids_input(model);
   const size_t rank = std::max(input.shape.size(), input.ranges.size());
   Extent batch, time;

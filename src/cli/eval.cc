@@ -106,7 +106,8 @@ void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, o.target);
+  const LanguageModel lm = in_context([&] { return model.path().string(); },
+                                      [&] { return LanguageModel(model, o.target); });
   const int64_t seq_len =
       in_context([&] { return model.path().string(); },
                  [&] {

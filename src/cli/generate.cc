@@ -35,7 +35,8 @@ void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, o.target);
+  const LanguageModel lm = in_context([&] { return model.path().string(); },
+                                      [&] { return LanguageModel(model, o.target); });
   const std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
   if (prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "--prompt: expected at least one token, got none");
