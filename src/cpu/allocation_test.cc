@@ -7,10 +7,13 @@
 
 namespace {
 std::atomic<bool> g_counting{false};
-std::atomic<int64_t> g_allocations{0};
+std::atomic<int64_t> g_allocations{0}, g_bytes{0};
 
 void* allocate(std::size_t size, std::size_t align) {
-  if (g_counting) ++g_allocations;
+  if (g_counting) {
+    ++g_allocations;
+    g_bytes += static_cast<int64_t>(size);
+  }
   void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
   if (memory == nullptr) std::abort();
   return memory;
@@ -85,6 +88,46 @@ TEST(Allocation, AProductOfManyRowsAllocatesOnlyWhatItsLibraryDoes) {
                             "y");
   const auto session = program.session({.threads = 1});
   EXPECT_LE(allocations_of(*session, {{"x", noise({64, 4}, 1)}}, nullptr), 10 * 40);
+}
+
+// A loop that writes one number after the other into a list, and reads one.
+const char* const kListLoop = R"(
+    list<fp32, ?> start = make_list(init_length = int32(0), dtype = string("fp32"));
+    int32 i_out, list<fp32, ?> all = while_loop(loop_vars = (int32(0), start)) test(int32 i, list<fp32, ?> ls) {
+      bool go = less(x = i, y = n);
+    } -> (go) body(int32 i, list<fp32, ?> ls) {
+      fp32 v = cast(x = i, dtype = string("fp32"));
+      list<fp32, ?> longer = list_write(ls = ls, index = i, value = v);
+      int32 next = add(x = i, y = int32(1));
+    } -> (next, longer);
+    int32 last = sub(x = n, y = int32(1));
+    fp32 y = list_read(ls = all, index = last);)";
+
+template <class Body>
+int64_t bytes_of(const Body& body) {
+  g_bytes = 0;
+  g_counting = true;
+  body();
+  g_counting = false;
+  return g_bytes;
+}
+
+// Copies of a whole list at each write would make this four times as much.
+TEST(Allocation, ALoopThatWritesAListTakesMemoryInProportionToItsLength) {
+  const TestProgram program("int32 n", kListLoop, "y");
+  const auto session = program.session();
+  const auto inputs = [](int32_t n) { return TensorMap{{"n", Tensor::scalar(n)}}; };
+  const auto planned = [&](int32_t n) {
+    return bytes_of(
+        [&] { EXPECT_EQ(session->run(inputs(n)).outputs.at("y").tensor.number_at(0), n - 1); });
+  };
+  const auto naive = [&](int32_t n) {
+    return bytes_of(
+        [&] { EXPECT_EQ(program.expected(inputs(n)).at("y").tensor.number_at(0), n - 1); });
+  };
+  (void)planned(10);
+  EXPECT_LT(planned(2000), 2.5 * static_cast<double>(planned(1000)));
+  EXPECT_LT(naive(2000), 2.5 * static_cast<double>(naive(1000)));
 }
 
 }  // namespace

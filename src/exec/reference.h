@@ -23,6 +23,7 @@ class ReferenceRun : private ir::Facts, private ir::Runner {
   std::vector<ir::Datum> run_block(const ir::Block& block,
                                    std::vector<ir::Datum> arguments) override;
   ir::Datum datum_of(const ir::Operand& operand) override;
+  Tensor keep(Tensor tensor) override { return owned(std::move(tensor)); }
 
   Run& run_;
   const plan::ReferenceCall& call_;

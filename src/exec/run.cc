@@ -63,17 +63,9 @@ const std::shared_ptr<const void>& borrowed_owner() {
 // NOLINTNEXTLINE(performance-unnecessary-value-param): overloads are told apart by value
 Tensor owned(Tensor tensor) { return tensor.owner() == borrowed_owner() ? tensor.clone() : tensor; }
 
+// The elements of a list were made so when they were put there.
 ir::Datum owned(ir::Datum datum) {
   if (!datum.tensor.empty()) datum.tensor = owned(std::move(datum.tensor));
-  if (datum.list == nullptr) return datum;
-  const auto& items = *datum.list;
-  const bool clean = std::none_of(items.begin(), items.end(), [](const Tensor& item) {
-    return item.owner() == borrowed_owner();
-  });
-  if (clean) return datum;
-  ir::TensorList copy;
-  for (const Tensor& item : items) copy.push_back(owned(item));
-  datum.list = std::make_shared<const ir::TensorList>(std::move(copy));
   return datum;
 }
 

@@ -76,6 +76,9 @@ void Eval::set_out(size_t index, Tensor value) { results_.at(index).tensor = std
 void Eval::set_list(size_t index, TensorList items) {
   results_.at(index).list = std::make_shared<const TensorList>(std::move(items));
 }
+Tensor Eval::kept(Tensor tensor) {
+  return runner_ == nullptr ? tensor : runner_->keep(std::move(tensor));
+}
 void Eval::set_datum(size_t index, Datum value) { results_.at(index) = std::move(value); }
 
 std::vector<Datum> Eval::run_block(size_t index, std::vector<Datum> arguments) {

@@ -6,11 +6,9 @@
 #include <vector>
 
 #include "ir/op_view.h"
+#include "ir/tensor_list.h"
 
 namespace mw::ir {
-
-// A list of tensors. Immutable once shared; a write makes a copy (which shares the tensors).
-using TensorList = std::vector<Tensor>;
 
 // The storage behind a state value, owned by the caller of a run.
 struct StateCell {
@@ -31,6 +29,8 @@ class Runner {
   // Runs a nested block of the operation at hand with these arguments; returns its outputs.
   virtual std::vector<Datum> run_block(const Block& block, std::vector<Datum> arguments) = 0;
   virtual Datum datum_of(const Operand& operand) = 0;
+  // The tensor for a list: it may be memory of this run, which the list outlives.
+  virtual Tensor keep(Tensor tensor) { return tensor; }
 };
 
 class Eval : public OpView {
@@ -53,7 +53,9 @@ class Eval : public OpView {
   void provide(size_t index, Tensor storage);
   // For results whose extents depend on data, and for results that share an operand's storage.
   void set_out(size_t index, Tensor value);
+  // Every tensor that is put into a list goes through kept().
   void set_list(size_t index, TensorList items);
+  [[nodiscard]] Tensor kept(Tensor tensor);
   void set_datum(size_t index, Datum value);
 
   [[nodiscard]] std::vector<Datum> run_block(size_t index, std::vector<Datum> arguments);

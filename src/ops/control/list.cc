@@ -80,9 +80,9 @@ Type infer_make_list(const OpView& op) {
 // What an element that was never written holds.
 Tensor zeros(Eval& e, const TensorList& items) {
   Type type = element_type(e);
-  for (const Tensor& item : items) {
-    if (type.is_static()) break;
-    if (!item.empty()) type = refine(type, Type::tensor(item.dtype(), item.shape()));
+  const Tensor* item = items.first_written();
+  if (!type.is_static() && item != nullptr) {
+    type = refine(type, Type::tensor(item->dtype(), item->shape()));
   }
   if (!type.is_static()) {
     e.reject("ls", "expected an element that was written, for its extents are not known");
@@ -121,7 +121,7 @@ Type infer_list_gather(const OpView& op) {
 void evaluate_list_gather(Eval& e) {
   const TensorList& items = e.list("ls");
   const auto length = static_cast<int64_t>(items.size());
-  TensorList chosen;
+  std::vector<Tensor> chosen;
   for (const int64_t index : integers_of(e.in("indices"))) {
     chosen.push_back(element(e, items, checked(e, "indices", index, length)));
     if (chosen.back().shape() != chosen.front().shape()) {
@@ -149,11 +149,9 @@ void expect_element(const OpView& op, const Type& value) {
   }
 }
 
-void put(const OpView& op, std::string_view input, TensorList& items, int64_t index, Tensor value) {
-  checked(op, input, index, kMaxLength);
-  const auto at = static_cast<size_t>(index);
-  if (at >= items.size()) items.resize(at + 1);
-  items[at] = std::move(value);
+void put(Eval& e, std::string_view input, TensorList& items, int64_t index, Tensor value) {
+  checked(e, input, index, kMaxLength);
+  items = items.with(static_cast<size_t>(index), e.kept(std::move(value)));
 }
 
 Type infer_list_write(const OpView& op) {

@@ -160,5 +160,32 @@ TEST(List, RejectsImpossibleLists) {
                   "y", "elem_shape: expected extents of at least 0, got -2");
 }
 
+TEST(TensorList, KeepsEachOfItsVersionsAndReadsNothingWhereNothingWasWritten) {
+  const auto number = [](int64_t i) { return Tensor::scalar(static_cast<int32_t>(i)); };
+  std::vector<TensorList> versions{TensorList()};
+  for (int64_t i = 0; i < 600; ++i) {
+    versions.push_back(versions.back().with(static_cast<size_t>(i), number(i)));
+  }
+  for (size_t n : {size_t{1}, size_t{16}, size_t{17}, size_t{256}, size_t{257}, size_t{600}}) {
+    ASSERT_EQ(versions[n].size(), n);
+    for (size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(versions[n][i].integer_at(0), static_cast<int64_t>(i)) << n;
+    }
+  }
+  const TensorList changed = versions[600].with(3, number(-1)).with(1 << 19, number(7));
+  EXPECT_EQ(changed.size(), (size_t{1} << 19) + 1);
+  EXPECT_EQ(changed[3].integer_at(0), -1);
+  EXPECT_EQ(changed[599].integer_at(0), 599);
+  EXPECT_EQ(changed[1 << 19].integer_at(0), 7);
+  EXPECT_TRUE(changed[600].empty());
+  EXPECT_TRUE(changed[(1 << 19) - 1].empty());
+  EXPECT_EQ(versions[600][3].integer_at(0), 3);
+
+  const TensorList none(1000);
+  EXPECT_TRUE(none[999].empty());
+  EXPECT_EQ(none.first_written(), nullptr);
+  EXPECT_EQ(none.with(900, number(5)).first_written()->integer_at(0), 5);
+}
+
 }  // namespace
 }  // namespace mw::ops

@@ -60,7 +60,7 @@ void evaluate(Eval& e) {
   } else {
     label.set_integer(0, classes.integer_at(best));
   }
-  e.set_list(1, {classes, probabilities});
+  e.set_list(1, {e.kept(classes), e.kept(probabilities)});
 }
 
 }  // namespace
