@@ -143,10 +143,10 @@ class AttentionKernel : public plan::Kernel {
                               query * a_.mask->strides[a_.batch.size()] * a_.mask->item();
       apply_mask(mask, row, count);
     }
-    const float largest = max_(row, count);
+    const float largest = max_(row, count, 0, 0);
     subtract_(row, &largest, row, count);
     exp_(row, row, count, 0, 0);
-    return sum_(row, count);
+    return sum_(row, count, 0, 0);
   }
 
   void apply_mask(const std::byte* mask, float* row, size_t count) const {

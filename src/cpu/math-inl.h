@@ -102,7 +102,7 @@ HWY_INLINE V log1p_of(V x) {
   return hn::IfThenElse(hn::Lt(x, set(std::numeric_limits<float>::infinity())), y, x);
 }
 
-// tanh x = x p(x^2) near 0, else sign(x) (1 - 2 / (e^(2|x|) + 1)).
+// tanh x = x p(x^2) near 0, else 1 - 2 / (e^(2|x|) + 1); it has the sign of x, -0 included.
 HWY_INLINE V tanh_of(V x) {
   const V z = hn::Mul(x, x);
   V p = set(-0.005602716002613306f);
@@ -114,7 +114,7 @@ HWY_INLINE V tanh_of(V x) {
   const V magnitude = hn::Abs(x);
   const V e = exp_of(hn::Add(magnitude, magnitude));
   const V large = hn::Sub(set(1.0f), hn::Div(set(2.0f), hn::Add(e, set(1.0f))));
-  return hn::IfThenElse(hn::Lt(magnitude, set(0.625f)), small, hn::CopySignToAbs(large, x));
+  return hn::CopySign(hn::IfThenElse(hn::Lt(magnitude, set(0.625f)), small, large), x);
 }
 
 // 1 / (1 + e^-x) without overflow on either side.
@@ -153,10 +153,11 @@ HWY_INLINE V erf_of(V x) {
   return hn::IfThenElse(hn::IsNaN(x), x, hn::Min(hn::Max(y, hn::Neg(one)), one));
 }
 
-// x / 2 (1 + erf(x / sqrt 2))
+// x / 2 (1 + erf(x / sqrt 2)); it has the sign of x, -0 included.
 HWY_INLINE V gelu_of(V x) {
   const V half = hn::Mul(x, set(0.5f));
-  return hn::MulAdd(half, erf_of(hn::Mul(x, set(0.70710678118654752f))), half);
+  const V y = hn::MulAdd(half, erf_of(hn::Mul(x, set(0.70710678118654752f))), half);
+  return hn::CopySign(y, x);
 }
 
 // x / 2 (1 + tanh u) = x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3)

@@ -96,16 +96,12 @@ template <class F>
 struct Reduce {
   static constexpr size_t kBlock = 2048;
 
-  static float loop(const float* a, size_t count) {
-    if (count <= kBlock) return block(a, count);
-    typename F::Total total = block(a, kBlock);
-    for (count -= kBlock; count > 0;) {
-      a += kBlock;
-      const size_t next = std::min(kBlock, count);
-      total = F::join_numbers(total, block(a, next));
-      count -= next;
+  static float loop(const float* a, size_t count, float, float) {
+    typename F::Total total = block(a, std::min(kBlock, count));
+    for (size_t done = kBlock; done < count; done += kBlock) {
+      total = F::join_numbers(total, block(a + done, std::min(kBlock, count - done)));
     }
-    return static_cast<float>(total);
+    return F::result(total, a, count);
   }
 
  private:
@@ -193,10 +189,11 @@ MW_UNARY(ToBool, truth(hn::Not(hn::Eq(x, hn::Zero(D())))))
 MW_UNARY(ToFloat, hn::ConvertTo(D(), ints(x)))
 #undef MW_UNARY
 
+// NaN stays; the sign of -0 is 0.
 struct Sign {
   static HWY_INLINE V of(V x, V, V) {
     const V one = set(1.0f), zero = set(0.0f);
-    const V y = hn::IfThenElse(hn::Gt(x, zero), one, x);
+    const V y = hn::IfThenElse(hn::IsNaN(x), x, hn::IfThenElseZero(hn::Gt(x, zero), one));
     return hn::IfThenElse(hn::Lt(x, zero), hn::Neg(one), y);
   }
 };
@@ -216,8 +213,6 @@ MW_BINARY(Add, hn::Add(a, b))
 MW_BINARY(Sub, hn::Sub(a, b))
 MW_BINARY(Mul, hn::Mul(a, b))
 MW_BINARY(Div, hn::Div(a, b))
-MW_BINARY(Max, hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b))
-MW_BINARY(Min, hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b))
 MW_BINARY(FloorDiv, hn::Floor(hn::Div(a, b)))
 MW_BINARY(Equal, truth(hn::Eq(a, b)))
 MW_BINARY(NotEqual, truth(hn::Not(hn::Eq(a, b))))
@@ -237,6 +232,19 @@ MW_BINARY(Or, floats(hn::Or(ints(a), ints(b))))
 MW_BINARY(Xor, floats(hn::Xor(ints(a), ints(b))))
 #undef MW_BINARY
 
+// NaN wins. Of two zeros the larger is +0, in either order: equal numbers differ in no other bit.
+HWY_INLINE V larger(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::IsNaN(a)), a, b); }
+HWY_INLINE V smaller(V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::IsNaN(a)), a, b); }
+struct Max {
+  static HWY_INLINE V of(V a, V b) {
+    return hn::IfThenElse(hn::Eq(a, b), hn::And(a, b), larger(a, b));
+  }
+};
+struct Min {
+  static HWY_INLINE V of(V a, V b) {
+    return hn::IfThenElse(hn::Eq(a, b), hn::Or(a, b), smaller(a, b));
+  }
+};
 struct MulAdd {
   static HWY_INLINE V of(V a, V b, V c) { return hn::MulAdd(a, b, c); }
 };
@@ -247,6 +255,17 @@ struct Select {
   }
 };
 
+// Sums in fp64 of what fp32 has no room for.
+template <class F>
+double wide_sum(const float* a, size_t count, const F& f) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += f(static_cast<double>(a[i]));
+  return sum;
+}
+double wide_sum(const float* a, size_t count) {
+  return wide_sum(a, count, [](double x) { return x; });
+}
+
 struct RowSum {
   static HWY_INLINE V start() { return set(0.0f); }
   static HWY_INLINE V add(V sum, V x) { return hn::Add(sum, x); }
@@ -256,26 +275,75 @@ struct RowSum {
   static T join_numbers(T a, float b) {
     return a + b;
   }
+  // Parts may overflow where the whole does not.
+  static float result(double total, const float* a, size_t count) {
+    const auto sum = static_cast<float>(total);
+    return std::isfinite(sum) ? sum : static_cast<float>(wide_sum(a, count));
+  }
+};
+struct RowMean : RowSum {
+  static float result(double total, const float* a, size_t count) {
+    const auto sum = static_cast<float>(total), n = static_cast<float>(count);
+    return std::isfinite(sum) ? sum / n : static_cast<float>(wide_sum(a, count) / n);
+  }
 };
 struct RowSumSquares : RowSum {
   static HWY_INLINE V add(V sum, V x) { return hn::MulAdd(x, x, sum); }
+  static float result(double total, const float*, size_t) { return static_cast<float>(total); }
 };
 struct RowSumAbs : RowSum {
   static HWY_INLINE V add(V sum, V x) { return hn::Add(sum, hn::Abs(x)); }
+  static float result(double total, const float*, size_t) { return static_cast<float>(total); }
 };
-struct RowMax {
+// Where squares are neither too large nor too small for fp32.
+bool is_middling(float x) { return x > 1e-15f && x < 1e15f; }
+struct RowNorm {
+  static float loop(const float* a, size_t count, float b, float) {
+    if (is_middling(b)) return b;
+    return static_cast<float>(std::sqrt(wide_sum(a, count, [](double x) { return x * x; })));
+  }
+};
+struct RowRstd {
+  static float loop(const float* a, size_t count, float b, float alpha) {
+    if (is_middling(b)) return b;
+    const auto n = static_cast<double>(count);
+    const double mean = wide_sum(a, count) / n;
+    const double variance =
+        wide_sum(a, count, [mean](double x) { return (x - mean) * (x - mean); }) / n;
+    return static_cast<float>(1 / std::sqrt(variance + static_cast<double>(alpha)));
+  }
+};
+struct RowLogSum {
+  static float loop(const float* a, size_t count, float b, float) {
+    return std::isfinite(b) ? b : static_cast<float>(std::log(wide_sum(a, count)));
+  }
+};
+// Which of two zeros came first is seen only where the result is zero.
+struct RowExtreme {
+  static bool has_zero(const float* a, size_t count, bool negative) {
+    return std::any_of(a, a + count,
+                       [&](float x) { return x == 0 && std::signbit(x) == negative; });
+  }
+};
+struct RowMax : RowExtreme {
   static HWY_INLINE V start() { return set(-std::numeric_limits<float>::infinity()); }
-  static HWY_INLINE V add(V best, V x) { return Max::of(best, x); }
-  static HWY_INLINE V join(V a, V b) { return Max::of(a, b); }
+  static HWY_INLINE V add(V best, V x) { return larger(best, x); }
+  static HWY_INLINE V join(V a, V b) { return larger(a, b); }
   using Total = float;
   static float join_numbers(float a, float b) { return a > b || a != a ? a : b; }
+  static float result(float best, const float* a, size_t count) {
+    return best != 0 ? best : has_zero(a, count, false) ? 0.0f : -0.0f;
+  }
 };
-struct RowMin {
+struct RowMin : RowExtreme {
   static HWY_INLINE V start() { return set(std::numeric_limits<float>::infinity()); }
-  static HWY_INLINE V add(V best, V x) { return Min::of(best, x); }
-  static HWY_INLINE V join(V a, V b) { return Min::of(a, b); }
+  static HWY_INLINE V add(V best, V x) { return smaller(best, x); }
+  static HWY_INLINE V join(V a, V b) { return smaller(a, b); }
   using Total = float;
   static float join_numbers(float a, float b) { return a < b || a != a ? a : b; }
+  static float result(float best, const float* a, size_t count) {
+    return best != 0 ? best : has_zero(a, count, true) ? -0.0f : 0.0f;
+  }
 };
 
 // --- tables ----------------------------------------------------------------------------------
@@ -449,6 +517,14 @@ ReduceLoop Reductions(RowOp op) {
   switch (op) {
     case RowOp::kRowSum:
       return Reduce<RowSum>::loop;
+    case RowOp::kRowMean:
+      return Reduce<RowMean>::loop;
+    case RowOp::kRowNorm:
+      return RowNorm::loop;
+    case RowOp::kRowRstd:
+      return RowRstd::loop;
+    case RowOp::kRowLogSum:
+      return RowLogSum::loop;
     case RowOp::kRowSumSquares:
       return Reduce<RowSumSquares>::loop;
     case RowOp::kRowSumAbs:

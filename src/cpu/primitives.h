@@ -14,7 +14,8 @@ using UnaryLoop = void (*)(const float* a, float* y, size_t count, float alpha, 
 using BinaryLoop = void (*)(const float* a, const float* b, float* y, size_t count);
 using TernaryLoop = void (*)(const float* a, const float* b, const float* c, float* y,
                              size_t count);
-using ReduceLoop = float (*)(const float* a, size_t count);
+// A number of all a[i]; `b` and `alpha` are those of the instruction, where it has them.
+using ReduceLoop = float (*)(const float* a, size_t count, float b, float alpha);
 
 enum class Scalar : uint8_t { kNone, kFirst, kSecond };
 

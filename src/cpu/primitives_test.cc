@@ -112,7 +112,7 @@ TEST(Primitives, HandleEveryLengthAndMisalignment) {
         sum += a[shift + i];
       }
       ASSERT_EQ(y[shift + count], -77) << count;
-      ASSERT_EQ(reduce_loop(RowOp::kRowSum)(a.data() + shift, count), sum) << count;
+      ASSERT_EQ(reduce_loop(RowOp::kRowSum)(a.data() + shift, count, 0, 0), sum) << count;
     }
   }
 }
@@ -130,7 +130,7 @@ TEST(Primitives, ReadScalarsAtIndexZeroAlone) {
 
 TEST(Primitives, SumsLongRowsWithoutLosingSmallTerms) {
   const std::vector<float> x(1 << 20, 0.1f);
-  EXPECT_NEAR(reduce_loop(RowOp::kRowSum)(x.data(), x.size()), 0.1f * (1 << 20), 0.05);
+  EXPECT_NEAR(reduce_loop(RowOp::kRowSum)(x.data(), x.size(), 0, 0), 0.1f * (1 << 20), 0.05);
 }
 
 }  // namespace

@@ -331,8 +331,10 @@ void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) 
   float* y = lanes[code.to].data;
   const float* a = lanes[code.from[0]].data;
   if (step.reduce != nullptr) {
+    const float* b = code.from[1] >= 0 ? lanes[code.from[1]].data : nullptr;
     for (int64_t row = 0; row < tile.rows; ++row) {
-      y[row] = step.reduce(at_row(lanes, code.from[0], row), static_cast<size_t>(tile.columns));
+      y[row] = step.reduce(at_row(lanes, code.from[0], row), static_cast<size_t>(tile.columns),
+                           b != nullptr ? b[row] : 0, code.alpha);
     }
   } else if (step.operands == 1) {
     const bool uniform = program_.values[static_cast<size_t>(code.from[0])].form == Form::kUniform;

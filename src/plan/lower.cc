@@ -13,10 +13,16 @@ namespace {
 
 constexpr int kMaxDepth = 48;
 
+bool is_static(const ir::Value& v) { return !v.type.is_tensor() || v.type.is_static(); }
+
+// Results and operands: of a stack, say, the former may be known alone.
 bool all_static(const ir::Operation& op) {
-  return std::all_of(op.outputs.begin(), op.outputs.end(), [](const auto& output) {
-    return !output->type.is_tensor() || output->type.is_static();
-  });
+  for (const ir::Input& input : op.inputs) {
+    for (const ir::Operand& used : input.operands) {
+      if (used.value != nullptr && !is_static(*used.value)) return false;
+    }
+  }
+  return std::ranges::all_of(op.outputs, [](const auto& output) { return is_static(*output); });
 }
 
 }  // namespace
@@ -310,10 +316,9 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
       if (found.kind == Where::Kind::kPlace && !found.place.dense()) found.place = densely(used);
       note_buffer(step.reads, found);
       // Positions and extents that only a run knows are checked by inference.
-      call->infers = call->infers ||
-                     (used.value->type.is_tensor() &&
-                      (!used.value->type.is_static() || (found.kind != Where::Kind::kConstant &&
-                                                         is_integer(used.value->type.dtype()))));
+      const ir::Type& type = used.value->type;
+      call->infers |= found.kind != Where::Kind::kConstant && type.is_tensor() &&
+                      is_integer(type.dtype());
       call->operands.emplace_back(used.value, std::move(found));
     }
   }

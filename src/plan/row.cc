@@ -71,6 +71,7 @@ int RowBuilder::emit(RowOp op, int a, int b, int c) {
   }
   if (is_reduction(op)) {
     a = spread(a);
+    MW_CHECK(b < 0 || program_.values[static_cast<size_t>(b)].form == RowProgram::Form::kPerRow);
     form = RowProgram::Form::kPerRow;
     program_.whole_rows = true;
   }
@@ -84,6 +85,12 @@ int RowBuilder::emit_with(RowOp op, int a, double alpha, double beta) {
   const int to = emit(op, a);
   program_.code.back().alpha = static_cast<float>(alpha);
   program_.code.back().beta = static_cast<float>(beta);
+  return to;
+}
+
+int RowBuilder::emit_checked(RowOp op, int a, int fast, double alpha) {
+  const int to = emit(op, a, fast);
+  program_.code.back().alpha = static_cast<float>(alpha);
   return to;
 }
 

@@ -99,10 +99,16 @@ enum class RowOp : uint8_t {
   kSelect,  // a ? b : c
   // a full operand to a number per row
   kRowSum,
+  kRowMean,
   kRowSumSquares,
   kRowSumAbs,
   kRowMax,
   kRowMin,
+  // The same, but where the number b of a row, which was computed in fp32, is beyond where squares
+  // and sums are exact enough: then it is computed anew in fp64. b is one per row.
+  kRowNorm,    // sqrt(sum a^2)
+  kRowRstd,    // 1 / sqrt(variance of a + alpha)
+  kRowLogSum,  // log(sum a)
 };
 
 // What a register lane holds; a bool is the int32 0 or 1.
@@ -160,6 +166,8 @@ class RowBuilder {
   int integer(int32_t value);
   int emit(RowOp op, int a, int b = -1, int c = -1);
   int emit_with(RowOp op, int a, double alpha, double beta = 0);
+  // kRowNorm, kRowRstd or kRowLogSum of `a`, where `fast` is what fp32 made of it.
+  int emit_checked(RowOp op, int a, int fast, double alpha = 0);
   virtual void result(int value) = 0;
   [[nodiscard]] Lane lane(int value) const;
 

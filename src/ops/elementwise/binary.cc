@@ -82,13 +82,15 @@ T power(T x, T y) {
   }
 }
 
-// NaN in either operand gives NaN.
+// NaN in either operand gives NaN; 0 is larger than -0.
 template <class T>
 T larger(T x, T y) {
+  if (x == y) return has_sign(x) ? y : x;
   return x > y || x != x ? x : y;
 }
 template <class T>
 T smaller(T x, T y) {
+  if (x == y) return has_sign(x) ? x : y;
   return x < y || x != x ? x : y;
 }
 

@@ -2,6 +2,7 @@
 // parameters.
 #pragma once
 
+#include <cmath>
 #include <string_view>
 #include <type_traits>
 
@@ -36,6 +37,12 @@ decltype(auto) dispatch_number(DType dtype, F&& f) {
 }
 // The tensor in a dtype of dispatch_number: bool and the other integers become int64.
 Tensor computable(const Tensor& tensor);
+// Whether a number is negative or -0.
+template <class T>
+bool has_sign(T x) {
+  if constexpr (std::is_floating_point_v<T>) return std::signbit(x);
+  return x < 0;
+}
 // Sets result 0, narrowed from the dtype of computable() where that was wider.
 void set_narrowed(Eval& e, Tensor value);
 

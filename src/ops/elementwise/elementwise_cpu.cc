@@ -83,9 +83,9 @@ plan::RowRule with_epsilon(RowOp code) {
             return on_floats(op);
           },
           [code](RowBuilder& b, const OpView& op) {
-            const int x = b.in("x");
+            // An epsilon of 0 is added, too: it makes -0 to 0.
             const auto epsilon = static_cast<float>(op.number("epsilon"));
-            b.result(b.emit(code, epsilon == 0 ? x : b.emit(RowOp::kAdd, x, b.number(epsilon))));
+            b.result(b.emit(code, b.emit(RowOp::kAdd, b.in("x"), b.number(epsilon))));
           }};
 }
 
@@ -197,7 +197,7 @@ ActivationRule activation(RowOp code, bool has_beta) {
 }
 
 // With a known number c as the other operand: x c, x + c, x / c.
-ActivationRule affine(bool commutes, plan::Activation (*with)(float c)) {
+ActivationRule affine(bool commutes, std::optional<plan::Activation> (*with)(float c)) {
   return [commutes, with](const OpView& op, const Value* x) -> std::optional<plan::Activation> {
     const bool first = op.operand("x").value == x;
     if (!first && !commutes) return std::nullopt;
@@ -223,14 +223,17 @@ void add_activations(RuleTable& table) {
   table["leaky_relu"].activation = activation(RowOp::kLeakyRelu, false);
   table["clip"].activation = activation(RowOp::kClip, true);
   table["linear_activation"].activation = activation(RowOp::kAffine, true);
-  table["mul"].activation = affine(true, [](float c) {
-    return plan::Activation{RowOp::kAffine, c, 0};
+  // Adding -0 leaves every number as it is.
+  using Made = std::optional<plan::Activation>;
+  table["mul"].activation = affine(true, [](float c) -> Made {
+    return plan::Activation{RowOp::kAffine, c, -0.0f};
   });
-  table["add"].activation = affine(true, [](float c) {
+  table["add"].activation = affine(true, [](float c) -> Made {
     return plan::Activation{RowOp::kAffine, 1, c};
   });
-  table["real_div"].activation = affine(false, [](float c) {
-    return plan::Activation{RowOp::kAffine, 1 / c, 0};
+  table["real_div"].activation = affine(false, [](float c) -> Made {
+    if (!std::isnormal(1 / c)) return std::nullopt;
+    return plan::Activation{RowOp::kAffine, 1 / c, -0.0f};
   });
   table["add"].is_sum = true;
 }

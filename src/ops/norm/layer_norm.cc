@@ -64,7 +64,7 @@ void evaluate(Eval& e) {
   const std::vector<int64_t> inside = offsets(shapes[1], strides_apart[1]);
   const auto count = static_cast<int64_t>(inside.size());
   const std::vector<double> gamma = parameter(e, "gamma", count, 1);
-  const std::vector<double> beta = parameter(e, "beta", count, 0);
+  const std::vector<double> beta = parameter(e, "beta", count, -0.0);  // adds nothing, to -0 either
   const double epsilon = e.number("epsilon");
   dispatch_float(x.dtype(), [&](auto zero) {
     using T = decltype(zero);

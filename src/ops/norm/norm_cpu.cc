@@ -31,19 +31,18 @@ std::optional<RowDomain> over_last_axes(const OpView& op) {
 }
 
 // y = gamma (x - mean) / sqrt(variance + epsilon) + beta. Rounding leaves a rest r in n = x - mean
-// when the mean is large; it is the mean of n, and the variance is mean(n^2) - r^2.
+// when the mean is large; it is the mean of n, and the variance is mean(n^2) - r^2. Where squares
+// leave the range of fp32 the variance is computed anew.
 void emit_layer_norm(RowBuilder& b, const OpView& op) {
+  const double epsilon = op.number("epsilon");
   const int count = b.number(static_cast<double>(b.width()));
-  const auto mean_of = [&](RowOp code, int value) {
-    return b.emit(RowOp::kDiv, b.emit(code, value), count);
-  };
   const int x = b.in("x");
-  const int n = b.emit(RowOp::kSub, x, mean_of(RowOp::kRowSum, x));
-  const int rest = mean_of(RowOp::kRowSum, n);
-  const int variance =
-      b.emit(RowOp::kSub, mean_of(RowOp::kRowSumSquares, n), b.emit(RowOp::kSquare, rest));
-  const int scale =
-      b.emit(RowOp::kRsqrt, b.emit(RowOp::kAdd, variance, b.number(op.number("epsilon"))));
+  const int n = b.emit(RowOp::kSub, x, b.emit(RowOp::kRowMean, x));
+  const int rest = b.emit(RowOp::kRowMean, n);
+  const int squares = b.emit(RowOp::kDiv, b.emit(RowOp::kRowSumSquares, n), count);
+  const int variance = b.emit(RowOp::kSub, squares, b.emit(RowOp::kSquare, rest));
+  const int fast = b.emit(RowOp::kRsqrt, b.emit(RowOp::kAdd, variance, b.number(epsilon)));
+  const int scale = b.emit_checked(RowOp::kRowRstd, n, fast, epsilon);
   const int offset = b.emit(RowOp::kNeg, b.emit(RowOp::kMul, rest, scale));
   int y = b.emit(RowOp::kMulAdd, n, scale, offset);
   if (op.has("gamma") && op.has("beta")) {

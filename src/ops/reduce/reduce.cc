@@ -79,19 +79,20 @@ struct Product {
   void add(A x) { product = times(product, x); }
   [[nodiscard]] A result(int64_t) const { return product; }
 };
-// NaN wins, as in maximum and minimum. Of no elements: the lowest and the highest value.
+// NaN wins, and 0 is larger than -0, as in maximum and minimum. Of no elements: the lowest and the
+// highest value.
 template <class A>
 struct Max {
   using Limits = std::numeric_limits<A>;
   A best = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
-  void add(A x) { best = x > best || x != x ? x : best; }
+  void add(A x) { best = x > best || x != x || (x == best && !has_sign(x)) ? x : best; }
   [[nodiscard]] A result(int64_t) const { return best; }
 };
 template <class A>
 struct Min {
   using Limits = std::numeric_limits<A>;
   A best = Limits::has_infinity ? Limits::infinity() : Limits::max();
-  void add(A x) { best = x < best || x != x ? x : best; }
+  void add(A x) { best = x < best || x != x || (x == best && has_sign(x)) ? x : best; }
   [[nodiscard]] A result(int64_t) const { return best; }
 };
 // log(sum e^x) = m + log(sum e^(x - m)), m the largest x so far.

@@ -1,6 +1,7 @@
 // Rules of the reduce family: reductions over the last axes are parts of a row program; those over
 // axes in the middle add up whole rows.
 #include <algorithm>
+#include <cmath>
 
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
@@ -35,15 +36,11 @@ plan::RowRule reduction(RowOp code) {
           [code](RowBuilder& b, const OpView&) { b.result(b.emit(code, b.in("x"))); }};
 }
 
-plan::RowRule reduction_then(RowOp code, RowOp after) {
-  return {over_last_axes, [code, after](RowBuilder& b, const OpView&) {
-            b.result(b.emit(after, b.emit(code, b.in("x"))));
+plan::RowRule reduction_then(RowOp code, RowOp after, RowOp checked) {
+  return {over_last_axes, [code, after, checked](RowBuilder& b, const OpView&) {
+            const int x = b.in("x");
+            b.result(b.emit_checked(checked, x, b.emit(after, b.emit(code, x))));
           }};
-}
-
-void emit_mean(RowBuilder& b, const OpView&) {
-  const int sum = b.emit(RowOp::kRowSum, b.in("x"));
-  b.result(b.emit(RowOp::kDiv, sum, b.number(static_cast<double>(b.width()))));
 }
 
 // --- axes in the middle ----------------------------------------------------------------------
@@ -61,7 +58,12 @@ class ReduceColumns : public Kernel {
  public:
   ReduceColumns(Claim& claim, RowOp code, bool mean, const Shape& extents, const Place& x,
                 const Place& y)
-      : extents_(extents), x_(x.ref), y_(y.ref), slots_(thread_count()) {
+      : extents_(extents),
+        x_(x.ref),
+        y_(y.ref),
+        slots_(thread_count()),
+        sums_(code == RowOp::kRowSum),
+        mean_(mean) {
     square_ = code == RowOp::kRowSumSquares ? cpu::ternary_loop(RowOp::kMulAdd, 0) : nullptr;
     const RowOp pair = code == RowOp::kRowMax   ? RowOp::kMax
                        : code == RowOp::kRowMin ? RowOp::kMin
@@ -94,7 +96,21 @@ class ReduceColumns : public Kernel {
       join_run(x, row, end, target, count);
       if (row > 0) join_(y, buffer, y, count);
     }
-    if (scale_ != 1) affine_(y, y, count, scale_, 0);
+    if (!sums_) return;
+    affine_(y, y, count, scale_, 0);  // a sum of nothing but -0 is 0
+    repair(x, y, count);
+  }
+
+  // Parts of a sum may leave the range of fp32 where the whole does not.
+  void repair(const float* x, float* y, size_t count) const {
+    for (size_t i = 0; i < count; ++i) {
+      if (std::isfinite(y[i])) continue;
+      double sum = 0;
+      for (int64_t row = 0; row < extents_[1]; ++row) {
+        sum += static_cast<double>(x[row * extents_[2] + static_cast<int64_t>(i)]);
+      }
+      y[i] = static_cast<float>(mean_ ? sum / static_cast<double>(extents_[1]) : sum);
+    }
   }
 
   void join_run(const float* x, int64_t row, int64_t end, float* target, size_t count) const {
@@ -111,6 +127,7 @@ class ReduceColumns : public Kernel {
   Shape extents_;
   plan::Ref x_, y_, buffer_;
   int slots_;
+  bool sums_, mean_;
   float scale_ = 1;
   cpu::TernaryLoop square_ = nullptr;
   cpu::BinaryLoop join_ = nullptr;
@@ -149,9 +166,10 @@ void add_reduce_rules(RuleTable& table) {
   table["reduce_min"].row = reduction(RowOp::kRowMin);
   table["reduce_l1_norm"].row = reduction(RowOp::kRowSumAbs);
   table["reduce_sum_square"].row = reduction(RowOp::kRowSumSquares);
-  table["reduce_l2_norm"].row = reduction_then(RowOp::kRowSumSquares, RowOp::kSqrt);
-  table["reduce_log_sum"].row = reduction_then(RowOp::kRowSum, RowOp::kLog);
-  table["reduce_mean"].row = {over_last_axes, emit_mean};
+  table["reduce_l2_norm"].row =
+      reduction_then(RowOp::kRowSumSquares, RowOp::kSqrt, RowOp::kRowNorm);
+  table["reduce_log_sum"].row = reduction_then(RowOp::kRowSum, RowOp::kLog, RowOp::kRowLogSum);
+  table["reduce_mean"].row = reduction(RowOp::kRowMean);
   table["reduce_sum"].make = columns(RowOp::kRowSum, false);
   table["reduce_mean"].make = columns(RowOp::kRowSum, true);
   table["reduce_max"].make = columns(RowOp::kRowMax, false);
