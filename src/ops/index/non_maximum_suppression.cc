@@ -3,8 +3,12 @@
 // class. With per_class_suppression only boxes of one best class compete. Up to iOS16, boxes below
 // score_threshold are left out; when that leaves none, the best one is picked. Results are filled
 // up with 0, indices with -1. Layouts: up to iOS16 boxes [n, B, 4] and scores [n, B, K]; from iOS17
-// on [n, 4, B] and [n, K, B].
+// on [n, 4, B] and [n, K, B]. At the threshold itself: up to iOS16 an overlap equal to it hides no
+// box; from iOS17 on it is as in PyTorch, which compares the overlap in fp32 with the decimal
+// number that the threshold stands for, so that an overlap of 1/5 is above 0.2, and one of 1/2 not
+// above 0.5.
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <numeric>
 
@@ -98,8 +102,15 @@ std::vector<Box> boxes_of(Eval& e, int64_t n) {
   return result;
 }
 
+// The shortest decimal number that fp32 rounds to `value`.
+double decimal_of(double value) {
+  return std::strtod(fmt::format("{}", static_cast<float>(value)).c_str(), nullptr);
+}
+
 std::vector<int64_t> picked(Eval& e, const std::vector<Box>& boxes) {
-  const double iou_threshold = e.number("iou_threshold");
+  const bool in_fp32 = e.opset() >= Opset::kIos17;
+  const double iou_threshold =
+      in_fp32 ? decimal_of(e.number("iou_threshold")) : e.number("iou_threshold");
   const double score_threshold =
       boxes_last(e) ? -std::numeric_limits<double>::infinity() : e.number("score_threshold");
   const bool per_class = e.flag("per_class_suppression");
@@ -118,7 +129,8 @@ std::vector<int64_t> picked(Eval& e, const std::vector<Box>& boxes) {
     const bool hidden = std::any_of(result.begin(), result.end(), [&](int64_t other) {
       const Box& chosen = boxes[static_cast<size_t>(other)];
       if (per_class && chosen.best_class != box.best_class) return false;
-      return overlap(chosen, box) > iou_threshold;
+      const double shared = overlap(chosen, box);
+      return (in_fp32 ? static_cast<double>(static_cast<float>(shared)) : shared) > iou_threshold;
     });
     if (!hidden) result.push_back(static_cast<int64_t>(i));
   }

@@ -33,14 +33,22 @@ Factors factors_of(const OpView& op) {
   return f;
 }
 
+// A change of precision puts casts behind constants.
+bool is_constant(const Operand& operand) {
+  if (constant_of(operand) != nullptr) return true;
+  const Operation* producer = operand.value == nullptr ? nullptr : operand.value->producer;
+  if (producer == nullptr || producer->type != kCastOp) return false;
+  const Input* x = producer->find_input("x");
+  return x != nullptr && x->operands.size() == 1 && is_constant(x->operands[0]);
+}
+
 // Two dtypes may meet when one operand is a constant: it is converted to that of the other.
 DType result_dtype(const OpView& op) {
   expect_product_dtype(op, "x");
   expect_product_dtype(op, "y");
   const DType x = op.dtype("x"), y = op.dtype("y");
   if (x == y) return x;
-  const bool x_const = constant_of(op.operand("x")) != nullptr;
-  const bool y_const = constant_of(op.operand("y")) != nullptr;
+  const bool x_const = is_constant(op.operand("x")), y_const = is_constant(op.operand("y"));
   if (x_const == y_const) {
     op.reject("y", "expected dtype {} as x has, got {}", mw::name_of(x), mw::name_of(y));
   }

@@ -19,7 +19,7 @@ struct Layer {
 Layer layer_of(const OpView& op, int64_t gates);
 // That the inputs of one direction, whose names end in `suffix`, fit the layer.
 void expect_weights(const OpView& op, const Layer& layer, int64_t gates, std::string_view suffix);
-// That `input`, where given, is float and of this shape.
+// That `input`, where given, is float and of this shape, as far as its rank is known.
 void expect_state(const OpView& op, std::string_view input, const Shape& shape);
 
 enum class Direction : uint8_t { kForward, kReverse, kBidirectional };
