@@ -58,6 +58,15 @@ TEST(Facade, AWiderIntegerIsTakenWhenTheValuesFit) {
   EXPECT_TRUE(bit_equal(wide.at("logits"), model().forward(ids)));
 }
 
+TEST(Facade, WholeFloatsAreTakenForIntegers) {
+  const Tensor ids = some_ids(2, 5), expected = model().forward(ids);
+  for (const DType dtype : {DType::kF16, DType::kF32, DType::kF64}) {
+    EXPECT_TRUE(bit_equal(model().predict({{"input_ids", ids.to(dtype)}}).at("logits"), expected))
+        << name_of(dtype);
+  }
+  EXPECT_TRUE(bit_equal(model().forward(ids.to(DType::kF32)), expected));
+}
+
 TEST(Facade, EarlierPositionsDoNotDependOnLaterOnes) {
   const Tensor all = model().forward(some_ids(1, 12)), part = model().forward(some_ids(1, 5));
   for (int64_t i = 0; i < part.count(); ++i) {
@@ -127,10 +136,31 @@ TEST(FacadeErrors, NameWhatIsWrongWithAnInput) {
   expect_error(predict({{"input_ids", some_ids(1, 129)}}), kCode,
                "input 'input_ids': expected shape [1..64, 1..128], got [1, 129]");
   expect_error(predict({{"input_ids", some_ids(1, 4).reshaped({4})}}), kCode, "got [4]");
-  expect_error(predict({{"input_ids", some_ids(1, 4).to(DType::kF32)}}), kCode,
-               "input 'input_ids': expected int32, got fp32");
-  expect_error(predict({{"input_ids", Tensor::from<int64_t>({int64_t{1} << 40}, {1, 1})}}), kCode,
-               "got the value 1099511627776");
+  expect_error(predict({{"input_ids", Tensor::from<int64_t>({1, int64_t{1} << 40}, {1, 2})}}),
+               kCode, "input 'input_ids': expected int32, got the value 1099511627776 at [0, 1]");
+}
+
+TEST(FacadeErrors, NameTheFirstNumberThatIsNoInteger) {
+  constexpr auto kCode = ErrorCode::kInvalidArgument;
+  const auto expect = [](const Tensor& ids, const std::string& got) {
+    expect_error(
+        [&] {
+          (void)model().predict({{"input_ids", ids}});
+        },
+        kCode, "input 'input_ids': expected int32, got " + got + "; round it first");
+  };
+  expect(Tensor::from<float>({1, 2, 1.5f, 0.5f}, {2, 2}), "fp32 with the value 1.5 at [1, 0]");
+  expect(Tensor::from<float>({1, std::nanf("")}, {1, 2}), "fp32 with the value nan at [0, 1]");
+  expect(Tensor::from<double>({-HUGE_VAL}, {1, 1}), "fp64 with the value -inf at [0, 0]");
+  expect(Tensor::from<double>({2147483648.0}, {1, 1}), "fp64 with the value 2147483648 at [0, 0]");
+  expect(Tensor::from<float>({0.5f}, {1, 1}).to(DType::kF16), "fp16 with the value 0.5 at [0, 0]");
+  expect_error(
+      [] {
+        (void)model().forward(Tensor::from<float>({1, 1.5f}, {2}));
+      },
+      kCode, "input 'input_ids': expected int32, got fp32 with the value 1.5 at [1]");
+  expect_error([] { (void)model().forward(Tensor::from<int64_t>({int64_t{1} << 32}, {1})); }, kCode,
+               "got the value 4294967296 at [0]");
 }
 
 TEST(FacadeErrors, ForwardNamesTheLimits) {

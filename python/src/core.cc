@@ -87,10 +87,6 @@ nb::dict predict(const CoreMLModelWrapper& model, const Arrays& arrays, State* s
 
 nb::object forward(const CoreMLModelWrapper& model, const Array& ids) {
   const Tensor given = tensor_of(ids, "input_ids");
-  if (!is_integer(given.dtype())) {
-    fail(ErrorCode::kInvalidArgument, "input_ids: expected integers, got {}",
-         name_of(given.dtype()));
-  }
   Tensor logits;
   {
     const nb::gil_scoped_release free;

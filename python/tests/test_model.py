@@ -34,10 +34,14 @@ def test_forward_takes_lists_and_arrays(model):
     np.testing.assert_array_equal(model.forward(IDS), expected)
     np.testing.assert_array_equal(model.forward([1, 50, 300, 7]), expected)
     np.testing.assert_array_equal(model.forward(IDS[0].astype(np.int64)), expected)
+    np.testing.assert_array_equal(model.forward(IDS.astype(np.float32)), expected)
+    with pytest.raises(mw.Error, match=r"expected int32, got the value 4294967297 at \[0, 0\]"):
+        model.forward(IDS.astype(np.int64) + 2**32)
 
 
 @pytest.mark.parametrize(
-    "dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int64, ">i4", "uint32"]
+    "dtype",
+    [np.int8, np.uint8, np.int16, np.uint16, np.int64, ">i4", "uint32", np.float16, np.float64]
 )
 def test_integers_of_other_widths_are_taken(model, dtype):
     ids = np.array([[1, 50, 100, 7]], dtype)
@@ -136,7 +140,8 @@ def test_taps_come_out_beside_the_outputs(model):
         ({}, "input 'input_ids': expected a tensor, got none"),
         ({"input_ids": IDS, "x": IDS}, "input 'x': unknown; the model takes input_ids"),
         ({"input_ids": IDS[0]}, r"expected shape \[1..64, 1..128\], got \[4\]"),
-        ({"input_ids": IDS.astype(np.float32)}, "expected int32, got fp32"),
+        ({"input_ids": IDS + 0.5}, r"expected int32, got fp64 with the value \d+.5 at \[0, 0\]"),
+        ({"input_ids": np.full((1, 2), np.nan, np.float32)}, r"got fp32 with the value nan"),
         ({"input_ids": IDS.astype(np.int64) << 40}, "got the value"),
         ({"input_ids": "text"}, "input 'input_ids': expected an array of numbers or booleans"),
         ({"input_ids": IDS.astype(complex)}, "got dtype complex128"),

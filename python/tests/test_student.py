@@ -343,7 +343,7 @@ IDS = np.array([[1, 2, 3]], np.int32)
         ({"input_ids": IDS, "labels": IDS, "x": IDS}, "'x'"),
         ({"input_ids": IDS, "labels": IDS[:, :2]}, r"labels: expected shape \[1, 3\]"),
         ({"input_ids": IDS, "labels": IDS.astype(np.float32)}, "labels: expected integers"),
-        ({"input_ids": IDS.astype(np.float32), "labels": IDS}, "expected int32, got fp32"),
+        ({"input_ids": IDS.astype(np.float32) / 2, "labels": IDS}, "expected int32, got fp32"),
         ({"input_ids": IDS.astype(np.int64) << 40, "labels": IDS}, "got the value"),
         ({"input_ids": IDS, "labels": IDS.astype(np.int64) << 40}, "labels: .* got 1099511627776"),
         ({"input_ids": IDS, "labels": IDS - 2}, r"or -100, got -1"),

@@ -2,10 +2,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "api/coerce.h"
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
-#include "ir/verify.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
 #include "passes/precision.h"
@@ -33,27 +33,6 @@ const package::FunctionDescription& pick_function(const package::Model& model,
   std::string names;
   for (const auto& function : model.functions) names += (names.empty() ? "" : ", ") + function.name;
   fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", name, names);
-}
-
-// Integers and floats as the model wants them, where no value changes its meaning.
-Tensor coerce(const std::string& name, const Tensor& given, DType wanted) {
-  if (given.dtype() == wanted) return given;
-  const auto refuse = [&](const std::string& got) {
-    fail(ErrorCode::kInvalidArgument, "input '{}': expected {}, got {}; convert it first", name,
-         name_of(wanted), got);
-  };
-  if (given.dtype() == DType::kString || wanted == DType::kString) {
-    refuse(std::string(name_of(given.dtype())));
-  }
-  if (is_float(wanted)) return given.to(wanted);
-  if (is_float(given.dtype())) refuse(std::string(name_of(given.dtype())));
-  Tensor result = given.to(wanted);
-  for (int64_t i = 0; i < given.count(); ++i) {
-    if (result.integer_at(i) != given.integer_at(i)) {
-      refuse(fmt::format("the value {}", given.integer_at(i)));
-    }
-  }
-  return result;
 }
 
 std::string allowed_text(const package::Feature& feature, const ir::Type& type) {
@@ -171,7 +150,7 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
   impl->model = package::read(path);
   in_context([&] { return path.string(); },
              [&] {
-               ir::verify(*impl->model.program, ops::catalog());
+               (void)package::correct(impl->model, ops::catalog());
                impl->description = &pick_function(impl->model, options.function);
                impl->function = impl->model.program->find_function(impl->description->name);
                if (impl->function == nullptr) {
@@ -206,7 +185,7 @@ TensorMap CoreMLModelWrapper::Impl::prepare(const TensorMap& given) const {
       prepared[argument->name] = default_tensor(declared, argument->type);
       continue;
     }
-    Tensor tensor = coerce(argument->name, found->second, argument->type.dtype());
+    Tensor tensor = coerced(argument->name, found->second, argument->type.dtype());
     if (!compatible(ir::Type::tensor(tensor.dtype(), tensor.shape()), argument->type) ||
         !declared.accepts(tensor.shape())) {
       fail(ErrorCode::kInvalidArgument, "input '{}': expected shape {}, got {}", argument->name,
@@ -286,7 +265,7 @@ Tensor CoreMLModelWrapper::forward(const std::vector<int32_t>& ids) const {
 }
 
 Tensor CoreMLModelWrapper::forward(const Tensor& ids) const {
-  return LanguageModel(*this).logits(ids).values();
+  return LanguageModel(*this).logits(coerced("input_ids", ids, DType::kI32)).values();
 }
 
 const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
