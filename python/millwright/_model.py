@@ -70,6 +70,7 @@ class MLModel:
         self.outputs: list[_core.Feature] = self._core.outputs
         self.states: list[_core.Feature] = self._core.states
         self._kinds = {output.name: output.kind for output in self.outputs}
+        self._images = {image.name for image in self.inputs if image.kind == "Image"}
 
     @overload
     def predict(
@@ -101,6 +102,12 @@ class MLModel:
         raise TypeError(f"predict: expected a dict or a list of dicts, got {type(data).__name__}")
 
     def _predict_one(self, data, state, taps):
+        for name, value in data.items():
+            if name in self._images and type(value).__module__.partition(".")[0] == "PIL":
+                raise _invalid(
+                    f"input '{name}': expected an array, got a PIL image; pass its pixels as an"
+                    " array of the input's shape, channels before height and width"
+                )
         arrays = {name: _array(f"input '{name}'", value) for name, value in data.items()}
         return self._plain_all(self._core.predict(arrays, state, taps))
 

@@ -326,10 +326,10 @@ std::string_view model_kind_named(uint32_t number) {
 
 void refuse_kind(uint32_t number) {
   const std::string_view name = model_kind_named(number);
-  fail(ErrorCode::kUnsupported,
-       "expected an ML Program, got a model of kind '{}'; convert it to an ML Program with "
-       "coremltools",
-       name.empty() ? fmt::format("number {}", number) : std::string(name));
+  fail(ErrorCode::kUnsupported, "expected an ML Program, got a model of kind '{}'; {}",
+       name.empty() ? fmt::format("number {}", number) : std::string(name),
+       name.starts_with("pipeline") ? "open the models that it is made of one by one"
+                                    : "convert it to an ML Program with coremltools");
 }
 
 Survey survey(std::span<const std::byte> model) { return Walk(model).run(); }
