@@ -12,7 +12,6 @@
 #include "cli/outputs.h"
 #include "cli/print.h"
 #include "exporter/export.h"
-#include "ir/verify.h"
 #include "ops/catalog.h"
 #include "package/identifiers.h"
 #include "package/package.h"
@@ -154,7 +153,7 @@ void convert(const Options& o) {
   package::Model model = package::read(o.in);
   in_context([&] { return o.in; },
              [&] {
-               ir::verify(*model.program, ops::catalog());
+               (void)package::correct(model, ops::catalog());
                if (!o.adapter.empty()) add_adapter(model, o.adapter, o.function);
                for (const std::string& text : o.renames) rename(model, text);
              });

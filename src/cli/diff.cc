@@ -5,11 +5,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/compare.h"
 #include "cli/describe.h"
 #include "cli/print.h"
+#include "ops/catalog.h"
 
 namespace mw::cli {
 namespace {
@@ -78,8 +80,18 @@ nlohmann::json to_json(const Differences& found) {
           {"weights", weights},    {"metadata", found.metadata},   {"renamed", found.renamed}};
 }
 
+package::Model read(const std::string& path) {
+  package::Model model = package::read(path);
+  try {
+    (void)package::correct(model, ops::catalog());
+  } catch (const Error&) {
+    // What cannot be run is compared as it is written.
+  }
+  return model;
+}
+
 void diff(const Options& o) {
-  const package::Model a = package::read(o.a), b = package::read(o.b);
+  const package::Model a = read(o.a), b = read(o.b);
   Differences found = compare(a, b);
   if (o.json) {
     print_json(to_json(found));

@@ -13,7 +13,6 @@
 #include "cli/describe.h"
 #include "cli/print.h"
 #include "ir/text/text.h"
-#include "ir/verify.h"
 #include "ops/catalog.h"
 #include "ops/rewrites/parameters.h"
 
@@ -65,14 +64,35 @@ std::vector<FunctionFacts> facts_of(const package::Model& model, const Options& 
   return result;
 }
 
-// Why this build cannot run the program; empty when it can.
-std::string obstacle(const ir::Program& program) {
+struct Findings {
+  std::string obstacle;                  // why this build cannot run the program; empty when it can
+  std::vector<std::string> corrections;  // declared types that are taken otherwise
+};
+
+Findings check(package::Model& model) {
+  Findings findings;
   try {
-    ir::verify(program, ops::catalog());
+    for (const ir::Correction& correction : package::correct(model, ops::catalog())) {
+      findings.corrections.push_back(correction.text());
+    }
   } catch (const Error& e) {
-    return e.what();
+    findings.obstacle = e.what();
   }
-  return "";
+  return findings;
+}
+
+void print_findings(const Findings& findings) {
+  if (!findings.obstacle.empty()) {
+    answer("this build cannot run it: {}\n", findings.obstacle);
+  }
+  constexpr size_t kShown = 3;
+  const auto& corrections = findings.corrections;
+  for (size_t i = 0; i < std::min(corrections.size(), kShown); ++i) {
+    answer("note: {}; coremltools declares such types too small\n", printable(corrections[i]));
+  }
+  if (corrections.size() > kShown) {
+    answer("note: and {} more of the same kind; --json lists them\n", corrections.size() - kShown);
+  }
 }
 
 std::optional<std::string> tokenizer_path(const Options& o) {
@@ -253,12 +273,11 @@ std::string beginning_of(const std::string& text) {
 }
 
 void print_human(const package::Model& model, const std::vector<FunctionFacts>& functions,
-                 const Options& o) {
+                 const Findings& findings, const Options& o) {
   answer("{}  ML Program, {}, specification {}, {} of weights\n",
          printable(model.path.filename().empty() ? o.model : model.path.filename().string()),
          package::name_of(model.container), model.spec_version, human_bytes(model.weight_bytes()));
-  const std::string why = obstacle(*model.program);
-  if (!why.empty()) answer("this build cannot run it: {}\n", why);
+  print_findings(findings);
   for (const auto& facts : functions) {
     const bool is_default = functions.size() > 1 && facts.function->name == model.default_function;
     answer("\nfunction {}  {}{}\n", printable(facts.function->name),
@@ -283,7 +302,7 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
 }
 
 void print_json_facts(const package::Model& model, const std::vector<FunctionFacts>& functions,
-                      const Options& o) {
+                      const Findings& findings, const Options& o) {
   nlohmann::json json = {{"path", o.model},
                          {"container", package::name_of(model.container)},
                          {"specification", model.spec_version},
@@ -291,9 +310,9 @@ void print_json_facts(const package::Model& model, const std::vector<FunctionFac
                          {"weight_bytes", model.weight_bytes()},
                          {"functions", nlohmann::json::array()},
                          {"metadata", nlohmann::json::object()}};
-  const std::string why = obstacle(*model.program);
-  json["runs"] = why.empty();
-  if (!why.empty()) json["obstacle"] = why;
+  json["runs"] = findings.obstacle.empty();
+  if (!findings.obstacle.empty()) json["obstacle"] = findings.obstacle;
+  if (!findings.corrections.empty()) json["corrected_types"] = findings.corrections;
   for (const auto& facts : functions) json["functions"].push_back(function_json(facts));
   for (const auto& [name, value] : metadata_of(model.metadata)) json["metadata"][name] = value;
   const auto tokenizer = tokenizer_path(o);
@@ -302,9 +321,10 @@ void print_json_facts(const package::Model& model, const std::vector<FunctionFac
 }
 
 void inspect(const Options& o) {
-  const package::Model model = package::read(o.model);
+  package::Model model = package::read(o.model);
   in_context([&] { return o.model; },
              [&] {
+               const Findings findings = check(model);
                const std::vector<FunctionFacts> functions = facts_of(model, o);
                if (o.mil) {
                  if (o.function.empty()) {
@@ -313,9 +333,9 @@ void inspect(const Options& o) {
                    answer_bytes(ir::text::print(*functions[0].function));
                  }
                } else if (o.json) {
-                 print_json_facts(model, functions, o);
+                 print_json_facts(model, functions, findings, o);
                } else {
-                 print_human(model, functions, o);
+                 print_human(model, functions, findings, o);
                }
              });
 }

@@ -81,6 +81,10 @@ OpDef& OpDef::infer(Type (*function)(const OpView&)) {
   infer_ = [function](const OpView& op) { return std::vector<Type>{function(op)}; };
   return *this;
 }
+OpDef& OpDef::declared_as(Type (*function)(const OpView&)) {
+  declared_as_ = [function](const OpView& op) { return std::vector<Type>{function(op)}; };
+  return *this;
+}
 OpDef& OpDef::eval(EvalFn function) {
   eval_ = std::move(function);
   return *this;

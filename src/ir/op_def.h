@@ -118,6 +118,9 @@ class OpDef {
   // convenience.
   OpDef& infer(Infer function);
   OpDef& infer(Type (*function)(const OpView&));
+  // Result types that converters are known to declare in place of the inferred ones, where the two
+  // differ: what the file says is then taken as inferred. See correct() in ir/verify.h.
+  OpDef& declared_as(Type (*function)(const OpView&));
   // The reference implementation: the definition that every faster kernel is tested against, used
   // for constant folding and by the naive executor. Sees fp32, fp64, integers, bool and strings;
   // fp16, bf16 and fp8 operands arrive widened to fp32.
@@ -136,6 +139,7 @@ class OpDef {
   [[nodiscard]] bool has_trait(uint32_t trait) const { return (traits_ & trait) != 0; }
   [[nodiscard]] Opset first() const { return first_; }
   [[nodiscard]] const Infer& infer() const { return infer_; }
+  [[nodiscard]] const Infer& declared_as() const { return declared_as_; }
   [[nodiscard]] const EvalFn& eval() const { return eval_; }
   [[nodiscard]] const VjpRule& vjp() const { return vjp_; }
   [[nodiscard]] NoGradient no_vjp() const { return no_vjp_; }
@@ -148,7 +152,7 @@ class OpDef {
   uint32_t traits_ = 0;
   std::map<std::string, std::vector<DType>> domains_;
   std::vector<InputSpec> inputs_;
-  Infer infer_;
+  Infer infer_, declared_as_;
   EvalFn eval_;
   VjpRule vjp_;
   NoGradient no_vjp_ = NoGradient::kMissing;

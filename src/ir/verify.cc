@@ -1,7 +1,8 @@
-// verify(): scoping, signatures and inferred types, op by op.
+// verify() and correct(): scoping, signatures and inferred types, op by op.
 #include "ir/verify.h"
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -12,15 +13,37 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // nested blocks
 
-class Verifier {
+// Whether `declared`, which converters write, is narrower than what was inferred.
+bool is_too_small(const Type& inferred, const Type& declared, const Type& converter) {
+  if (!compatible(converter, declared)) return false;
+  if (!compatible(inferred, declared)) return true;
+  if (!inferred.is_tensor() || !inferred.has_rank() || !declared.has_rank() ||
+      !converter.has_rank()) {
+    return false;
+  }
+  for (size_t i = 0; i < inferred.shape().size(); ++i) {
+    if (inferred.shape()[i] < 0 && converter.shape()[i] >= 0) return true;
+  }
+  return false;
+}
+
+bool differ_in_float_dtype(const Type& a, const Type& b) {
+  return a.is_tensor() && b.is_tensor() && is_float(a.dtype()) && is_float(b.dtype()) &&
+         a.dtype() != b.dtype() && compatible(a.with_dtype(b.dtype()), b);
+}
+
+class Verifier : private Facts {
  public:
-  Verifier(const Function& function, const Catalog& catalog, const VerifyOptions& options)
+  Verifier(Function& function, const Catalog& catalog, const VerifyOptions& options)
       : function_(function), catalog_(catalog), options_(options) {}
 
-  void run() { block(function_.body, 0); }
+  std::vector<Correction> run() {
+    block(function_.body, 0);
+    return std::move(corrections_);
+  }
 
  private:
-  void block(const Block& block, int depth) {
+  void block(Block& block, int depth) {
     if (depth > kMaxDepth) {
       fail(ErrorCode::kInvalidModel, "blocks are nested more than {} deep", kMaxDepth);
     }
@@ -46,24 +69,127 @@ class Verifier {
     for (const Value* value : added) visible_.erase(value);
   }
 
-  void operation(const Operation& op, int depth) {
+  void operation(Operation& op, int depth) {
     const OpDef& def = catalog_.at(op, function_.opset);
     const OpView view(op, def, function_.opset);
     signature(view);
+    correct_arguments(op);
     for (const auto& nested : op.blocks) block(*nested, depth + 1);
     if (op.is_const() && !find_attribute(op.attributes, "val")) {
       view.reject("val", "expected a value, got none");
     }
     if (has_unranked_operand(view)) return;
-    const std::vector<Type> inferred = infer_results(view);
+    const std::vector<Type> inferred = inferred_or_declared(view);
     if (inferred.size() != op.outputs.size()) {
       fail(ErrorCode::kInvalidModel, "{}: expected {} results, got {}", view.where(),
            inferred.size(), op.outputs.size());
     }
+    const std::vector<Type> converter = as_converter_declares(view);
     for (size_t i = 0; i < inferred.size(); ++i) {
-      if (!compatible(inferred[i], op.outputs[i]->type)) {
+      Value& output = *op.outputs[i];
+      if (i < converter.size() && is_too_small(inferred[i], output.type, converter[i])) {
+        set_type(output, inferred[i]);
+      } else if (!compatible(inferred[i], output.type) &&
+                 !(i < converter.size() && differ_in_float_dtype(inferred[i], output.type) &&
+                   compatible(converter[i], output.type))) {
         fail(ErrorCode::kInvalidModel, "{}: result '{}': expected {}, got {}", view.where(),
-             op.outputs[i]->name, inferred[i].str(), op.outputs[i]->type.str());
+             output.name, inferred[i].str(), output.type.str());
+      }
+    }
+  }
+
+  // --- what converters get wrong ---
+
+  // Types as a converter saw them when it inferred those of the results: a declared type that has
+  // been corrected, and fp16 for an argument that it made fp32 without putting a cast behind it, as
+  // coremltools does for iOS15, which knows no fp16 arguments, where an op has an fp32 epsilon.
+  Type type_of(const Operand& operand) const override {
+    if (operand.value == nullptr) return Facts::type_of(operand);
+    if (const auto found = declared_.find(operand.value); found != declared_.end()) {
+      return found->second;
+    }
+    return is_half_argument(operand) ? operand.value->type.with_dtype(DType::kF16)
+                                     : operand.value->type;
+  }
+  [[nodiscard]] bool is_half_argument(const Operand& operand) const {
+    return operand.value != nullptr && operand.value->producer == nullptr &&
+           operand.value->block == &function_.body && operand.value->type.is_tensor() &&
+           operand.value->type.dtype() == DType::kF32 && function_.opset == Opset::kIos15;
+  }
+
+  template <class Test>
+  static bool any_operand(const Operation& op, const Test& test) {
+    return std::any_of(op.inputs.begin(), op.inputs.end(), [&](const Input& input) {
+      return std::any_of(input.operands.begin(), input.operands.end(), test);
+    });
+  }
+  [[nodiscard]] bool has_half_argument(const Operation& op) const {
+    return any_operand(op, [&](const Operand& operand) { return is_half_argument(operand); });
+  }
+  [[nodiscard]] bool follows_correction(const Operation& op) const {
+    return any_operand(op,
+                       [&](const Operand& operand) { return declared_.contains(operand.value); });
+  }
+
+  std::vector<Type> inferred_or_declared(const OpView& view) const {
+    try {
+      return infer_results(view);
+    } catch (const Error&) {
+      if (!has_half_argument(view.operation())) throw;
+      const std::vector<Type> types = as_converter_declares(view);
+      if (types.empty()) throw;
+      return types;
+    }
+  }
+
+  // What a converter is known to declare where that may differ from what is inferred; else empty.
+  std::vector<Type> as_converter_declares(const OpView& view) const {
+    const Operation& op = view.operation();
+    if (!op.blocks.empty()) return declared_by_blocks(op);
+    const bool known = view.def().declared_as() != nullptr;
+    if (!known && !follows_correction(op) && !has_half_argument(op)) return {};
+    try {
+      const OpView seen(op, view.def(), view.opset(), this);
+      return known ? view.def().declared_as()(seen) : view.def().infer()(seen);
+    } catch (const Error&) {
+      return {};
+    }
+  }
+
+  // The results of an op with blocks follow from values inside: once one of these was corrected,
+  // what is declared of the results is believed to follow from it.
+  std::vector<Type> declared_by_blocks(const Operation& op) const {
+    const bool follows =
+        follows_correction(op) ||
+        std::any_of(op.blocks.begin(), op.blocks.end(), [&](const auto& nested) {
+          return std::any_of(nested->outputs.begin(), nested->outputs.end(),
+                             [&](const Value* output) { return declared_.contains(output); });
+        });
+    std::vector<Type> types;
+    if (!follows) return types;
+    for (const auto& output : op.outputs) types.push_back(output->type);
+    return types;
+  }
+
+  void set_type(Value& value, const Type& type) {
+    declared_.emplace(&value, value.type);
+    corrections_.push_back({&value, value.type});
+    value.type = type;
+  }
+
+  // Block arguments are declared as the operands that they stand for.
+  void correct_arguments(const Operation& op) {
+    std::vector<const Operand*> operands;
+    for (const Input& input : op.inputs) {
+      for (const Operand& operand : input.operands) operands.push_back(&operand);
+    }
+    for (const auto& nested : op.blocks) {
+      if (nested->arguments.size() != operands.size()) continue;
+      for (size_t i = 0; i < operands.size(); ++i) {
+        const auto found = declared_.find(operands[i]->value);
+        Value& argument = *nested->arguments[i];
+        if (found == declared_.end() || !compatible(found->second, argument.type)) continue;
+        set_type(argument, operands[i]->value->type);
       }
     }
   }
@@ -108,17 +234,41 @@ class Verifier {
     }
   }
 
-  const Function& function_;
+  Function& function_;
   const Catalog& catalog_;
   const VerifyOptions& options_;
   std::unordered_set<const Value*> visible_;
+  std::unordered_map<const Value*, Type> declared_;  // of corrected values
+  std::vector<Correction> corrections_;
 };
 
 }  // namespace
 
+std::string Correction::text() const {
+  const std::string name = value->producer != nullptr
+                               ? fmt::format("{} '{}'", value->producer->type, value->name)
+                               : fmt::format("block argument '{}'", value->name);
+  return fmt::format("{}: declared {}, taken as {}", name, declared.str(), value->type.str());
+}
+
+std::vector<Correction> correct(Function& function, const Catalog& catalog,
+                                const VerifyOptions& options) {
+  return in_context([&] { return fmt::format("function '{}'", function.name); },
+                    [&] { return Verifier(function, catalog, options).run(); });
+}
+
+std::vector<Correction> correct(Program& program, const Catalog& catalog,
+                                const VerifyOptions& options) {
+  std::vector<Correction> all;
+  for (const auto& function : program.functions) {
+    std::vector<Correction> found = correct(*function, catalog, options);
+    all.insert(all.end(), found.begin(), found.end());
+  }
+  return all;
+}
+
 void verify(const Function& function, const Catalog& catalog, const VerifyOptions& options) {
-  in_context([&] { return fmt::format("function '{}'", function.name); },
-             [&] { Verifier(function, catalog, options).run(); });
+  (void)correct(*clone(function), catalog, options);
 }
 
 void verify(const Program& program, const Catalog& catalog, const VerifyOptions& options) {

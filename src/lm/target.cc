@@ -68,7 +68,8 @@ Target find_target(const package::FunctionDescription& description, const ir::Fu
   std::vector<const ir::Value*> all, floats;
   for (const package::Feature& feature : description.outputs) {
     const ir::Value* value = value_of(function, feature.name);
-    if (value == nullptr) continue;
+    // One value may be returned several times.
+    if (value == nullptr || std::find(all.begin(), all.end(), value) != all.end()) continue;
     all.push_back(value);
     if (holds_floats(*value)) floats.push_back(value);
   }

@@ -101,6 +101,14 @@ TEST(Target, IsAskedForWhereItCannotBeTold) {
   EXPECT_EQ(Outputs({}).error(), "target: expected an output of floats, got none");
 }
 
+TEST(Target, AValueThatIsReturnedTwiceIsOneChoice) {
+  Outputs outputs({{"scores", floats({1, 9})}});
+  outputs.function.body.outputs.push_back(outputs.function.body.outputs[0]);
+  outputs.description.outputs.push_back(outputs.description.outputs[0]);
+  EXPECT_EQ(outputs.target().name, "scores");
+  EXPECT_EQ(outputs.target("scores").name, "scores");
+}
+
 TEST(Target, TheVocabularyIsAskedForOnlyWhereItDecides) {
   const Outputs outputs({{"hidden", floats({4})}, {"logits", floats({9})}});
   const auto never = []() -> int64_t { throw std::logic_error("asked"); };

@@ -87,6 +87,7 @@ TEST(Read, the_features_of_each_fixture_are_known) {
   EXPECT_EQ(two.default_description().name, "triple");
   EXPECT_NE(two.find_function("double"), nullptr);
   EXPECT_EQ(two.find_function("main"), nullptr);
+  EXPECT_EQ(read(fixture("returned_twice.mlpackage")).functions[0].outputs.size(), 4U);
 }
 
 TEST(Read, a_blob_named_by_two_functions_is_one_piece_of_memory) {

@@ -226,6 +226,22 @@ TEST(Reconcile, what_does_not_exist_in_the_program_is_an_error) {
             std::string::npos);
 }
 
+TEST(Reconcile, a_value_that_is_returned_twice_may_be_described_as_often) {
+  const char* const program =
+      "program(1.3) { func main<ios17>(tensor<fp32, [2]> x) { tensor<fp32, [2]> y = relu(x = x); } "
+      "-> (y, y); }";
+  Model model = model_of(program);
+  reconcile(model);
+  ASSERT_EQ(model.functions[0].outputs.size(), 2U);
+  EXPECT_EQ(model.functions[0].outputs[0], model.functions[0].outputs[1]);
+  reconcile(model);
+  ASSERT_EQ(model.functions[0].outputs.size(), 2U);
+  model.functions[0].outputs.push_back(model.functions[0].outputs[0]);
+  EXPECT_EQ(error_of([&] { reconcile(model); }),
+            "function 'main': output 'y': expected one of the function's outputs as often as it "
+            "returns it, got a description of another");
+}
+
 std::string with_shapes(const std::string& attribute) {
   return "program(1.3) { func main<ios17>(tensor<fp32, [?, 4]> x, tensor<int32, [2]> n) "
          "[FlexibleShapeInformation = " +

@@ -1,7 +1,7 @@
 // read() and write(): Core ML model files (.mlmodelc, .mlpackage, .mlmodel) to a Model and back.
 //
 //   package::Model model = package::read("student.mlmodelc");
-//   ir::verify(*model.program, catalog);                        // read() does not know the ops
+//   package::correct(model, catalog);                           // read() does not know the ops
 //   package::write(model, "student.mlpackage");                 // the extension chooses the
 //   container
 #pragma once
@@ -15,6 +15,7 @@
 
 #include "base/mapped_file.h"
 #include "ir/program.h"
+#include "ir/verify.h"
 #include "package/feature.h"
 
 namespace mw::package {
@@ -58,8 +59,13 @@ struct Model {
 //
 // Throws io for what the operating system refuses, unsupported for a model of another kind than an
 // ML Program, invalid_model for a broken file, out_of_memory for one that declares more objects
-// than its size warrants. Ops are not checked: that is ir::verify().
+// than its size warrants. Ops are not checked: that is correct().
 Model read(const std::filesystem::path& path);
+
+// ir::correct() of the program; the shapes that the description states of corrected outputs follow.
+// Whoever compares, runs, trains or writes what was read calls it first, so that a file means the
+// same everywhere and is written as it is run.
+std::vector<ir::Correction> correct(Model& model, const ir::Catalog& catalog);
 
 struct WriteOptions {
   // Leaves out metadata: author, licence, descriptions, user-defined pairs and the build's

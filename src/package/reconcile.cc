@@ -1,6 +1,8 @@
-// reconcile(): the description of a model and the signatures of its program made to agree.
+// reconcile() and correct(): the description of a model and the signatures of its program made to
+// agree.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -71,18 +73,20 @@ class Reconciler {
   }
 
   void outputs() {
-    std::unordered_map<std::string_view, const ir::Value*> missing;
-    for (const ir::Value* output : function_.body.outputs) missing.emplace(output->name, output);
+    // A function may return one value several times: it is described as often, under one name.
+    std::unordered_map<std::string_view, int64_t> missing;
+    for (const ir::Value* output : function_.body.outputs) ++missing[output->name];
     for (const Feature& feature : description_.outputs) {
-      if (missing.erase(feature.name) == 0) {
+      const auto found = missing.find(feature.name);
+      if (found == missing.end() || found->second-- == 0) {
         fail(ErrorCode::kInvalidModel,
-             "output '{}': expected one of the function's outputs under each name once, got a "
+             "output '{}': expected one of the function's outputs as often as it returns it, got a "
              "description of another",
              feature.name);
       }
     }
     for (const ir::Value* output : function_.body.outputs) {
-      if (missing.erase(output->name) != 0) description_.outputs.push_back(feature_of(*output));
+      if (missing[output->name]-- > 0) description_.outputs.push_back(feature_of(*output));
     }
   }
 
@@ -91,7 +95,32 @@ class Reconciler {
   std::optional<FlexibleShapes> shapes_;
 };
 
+void follow(Feature& feature, const ir::Type& type) {
+  if (feature.kind != Feature::Kind::kMultiArray || feature.shape.empty()) return;
+  feature.ranges.clear();
+  feature.enumerated.clear();
+  feature.shape = type.is_static() ? type.shape() : Shape{};
+}
+
 }  // namespace
+
+std::vector<ir::Correction> correct(Model& model, const ir::Catalog& catalog) {
+  std::vector<ir::Correction> corrections = ir::correct(*model.program, catalog);
+  std::unordered_set<const ir::Value*> corrected;
+  for (const ir::Correction& correction : corrections) corrected.insert(correction.value);
+  if (corrected.empty()) return corrections;
+  for (FunctionDescription& description : model.functions) {
+    const ir::Function* function = model.program->find_function(description.name);
+    if (function == nullptr) continue;
+    for (const ir::Value* output : function->body.outputs) {
+      if (!corrected.contains(output)) continue;
+      for (Feature& feature : description.outputs) {
+        if (feature.name == output->name) follow(feature, output->type);
+      }
+    }
+  }
+  return corrections;
+}
 
 Feature feature_of(const ir::Value& value) {
   Feature feature;

@@ -288,5 +288,12 @@ TEST(verify, an_op_of_a_later_opset_is_an_error) {
             "function 'main': fill_like 'y': expected opset ios16 or later, got ios15");
 }
 
+TEST(set_precision, gives_a_value_that_is_returned_twice_once) {
+  const auto source = program("tensor<fp16, [2]> x", "tensor<fp16, [2]> y = relu(x = x);", "y, y");
+  const auto lowered = set_precision(*source->functions[0], ops::catalog(), Compute::kFp32);
+  ASSERT_EQ(lowered->body.outputs.size(), 1U);
+  EXPECT_EQ(lowered->body.outputs[0]->name, "y");
+}
+
 }  // namespace
 }  // namespace mw::passes

@@ -35,8 +35,10 @@ class Retyper {
     }
     for (const Value* output : source_.body.outputs) names_.insert(output->name);
     block(source_.body, body);
+    // A value that is returned several times has one name: callers find one result under it.
+    std::unordered_set<const Value*> returned;
     for (const Value* output : source_.body.outputs) {
-      body.outputs.push_back(exported(*output, body));
+      if (returned.insert(output).second) body.outputs.push_back(exported(*output, body));
     }
     return std::move(result_);
   }

@@ -17,6 +17,11 @@ Type infer(const OpView& op) {
   return Type::tensor(dtype, broadcast(op, "cond", values, op.shape("cond")));
 }
 
+// coremltools forgets cond: `where(mask, 0.0, -1e4)` is declared a scalar.
+Type declared(const OpView& op) {
+  return Type::tensor(op.dtype("a"), broadcast(op, "b", op.shape("a"), op.shape("b")));
+}
+
 void evaluate(Eval& e) {
   const Tensor cond = e.in("cond").to(DType::kBool);
   const Tensor &a = e.in("a"), &b = e.in("b");
@@ -51,6 +56,7 @@ OpDef select_op() {
       .input("b", "T")
       .traits(kElementwise)
       .infer(infer)
+      .declared_as(declared)
       .eval(evaluate)
       .vjp(rule);
 }

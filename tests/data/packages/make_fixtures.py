@@ -154,7 +154,43 @@ def two_functions():
         ct.utils.save_multifunction(descriptor, out)
 
 
+def where_scalars():
+    """A causal mask of two numbers: coremltools declares it, and what follows, without its extents."""
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(get_new_symbol(), 4))], opset_version=ct.target.iOS17)
+    def prog(x):
+        length = mb.gather(x=mb.shape(x=x), indices=0, axis=0)
+        places = mb.range_1d(start=0, end=length, step=1)
+        before = mb.less_equal(
+            x=mb.expand_dims(x=places, axes=[0]), y=mb.expand_dims(x=places, axes=[1])
+        )
+        mask = mb.select(cond=before, a=np.float32(0), b=np.float32(-1e4))
+        scores = mb.matmul(x=mb.linear(x=x, weight=weight(4, 4)), y=x, transpose_y=True)
+        attention = mb.softmax(x=mb.add(x=scores, y=mask), axis=-1)
+        mixed = mb.matmul(x=attention, y=x)
+        return mb.linear(x=mixed, weight=weight(3, 4), name="y"), mb.identity(x=mask, name="mask")
+
+    shape = ct.Shape(shape=(ct.RangeDim(1, 8, default=2), 4))
+    save(convert(prog, ct.target.iOS17, inputs=[ct.TensorType(name="x", shape=shape)]), "where_scalars")
+
+
+def returned_twice():
+    @mb.program(
+        input_specs=[mb.TensorSpec(shape=(2, 4)), mb.StateTensorSpec((2, 4), dtype=types.fp16)],
+        opset_version=ct.target.iOS18,
+    )
+    def prog(x, memory):
+        total = mb.add(x=mb.read_state(input=memory), y=mb.cast(x=x, dtype="fp16"))
+        kept = mb.cast(x=mb.coreml_update_state(state=memory, value=total), dtype="fp32", name="kept")
+        y = mb.linear(x=x, weight=weight(3, 4), name="y")
+        return y, kept, y, kept
+
+    save(convert(prog, ct.target.iOS18), "returned_twice")
+
+
 for make in (linear, range_shape, enumerated_shapes, image, classifier, control_flow, stateful):
     make()
 palette()
 two_functions()
+where_scalars()
+returned_twice()
