@@ -13,9 +13,8 @@ namespace {
 
 constexpr int kMaxDepth = 64;  // nested blocks
 
-// Whether `declared`, which converters write, is narrower than what was inferred.
+// Whether `declared`, which fits what converters write, is narrower than what was inferred.
 bool is_too_small(const Type& inferred, const Type& declared, const Type& converter) {
-  if (!compatible(converter, declared)) return false;
   if (!compatible(inferred, declared)) return true;
   if (!inferred.is_tensor() || !inferred.has_rank() || !declared.has_rank() ||
       !converter.has_rank()) {
@@ -87,11 +86,12 @@ class Verifier : private Facts {
     const std::vector<Type> converter = as_converter_declares(view);
     for (size_t i = 0; i < inferred.size(); ++i) {
       Value& output = *op.outputs[i];
-      if (i < converter.size() && is_too_small(inferred[i], output.type, converter[i])) {
+      const bool explained = i < converter.size() && compatible(converter[i], output.type);
+      // A dtype that was meant stays, and what uses the result was declared by it.
+      if (explained && differ_in_float_dtype(inferred[i], output.type)) continue;
+      if (explained && is_too_small(inferred[i], output.type, converter[i])) {
         set_type(output, inferred[i]);
-      } else if (!compatible(inferred[i], output.type) &&
-                 !(i < converter.size() && differ_in_float_dtype(inferred[i], output.type) &&
-                   compatible(converter[i], output.type))) {
+      } else if (!compatible(inferred[i], output.type)) {
         fail(ErrorCode::kInvalidModel, "{}: result '{}': expected {}, got {}", view.where(),
              output.name, inferred[i].str(), output.type.str());
       }

@@ -1,8 +1,6 @@
 // Lowering: values to places, operations to views, kernels or reference steps, in program order.
 #include "plan/lower.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -26,12 +24,6 @@ bool all_static(const ir::Operation& op) {
 }
 
 }  // namespace
-
-bool matches_any(const std::vector<std::string>& globs, const std::string& name) {
-  return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) {
-    return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-  });
-}
 
 bool has_place(const ir::Type& type) {
   return type.is_tensor() && type.is_static() && type.dtype() != DType::kString &&
@@ -317,8 +309,8 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
       note_buffer(step.reads, found);
       // Positions and extents that only a run knows are checked by inference.
       const ir::Type& type = used.value->type;
-      call->infers |= found.kind != Where::Kind::kConstant && type.is_tensor() &&
-                      is_integer(type.dtype());
+      call->infers |=
+          found.kind != Where::Kind::kConstant && type.is_tensor() && is_integer(type.dtype());
       call->operands.emplace_back(used.value, std::move(found));
     }
   }

@@ -161,6 +161,7 @@ TEST(List, RejectsImpossibleLists) {
 }
 
 TEST(TensorList, KeepsEachOfItsVersionsAndReadsNothingWhereNothingWasWritten) {
+  using ir::TensorList;
   const auto number = [](int64_t i) { return Tensor::scalar(static_cast<int32_t>(i)); };
   std::vector<TensorList> versions{TensorList()};
   for (int64_t i = 0; i < 600; ++i) {
