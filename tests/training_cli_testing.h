@@ -69,6 +69,7 @@ class Process {
   Process& operator=(const Process&) = delete;
 
   void send(int signal) const { kill(pid_, signal); }
+  [[nodiscard]] pid_t id() const { return pid_; }
   // Exit code, or minus the signal that ended it.
   int wait() {
     int status = 0;

@@ -153,6 +153,8 @@ class MW_API StudentModel {
   // Forward, backward and update; several batches are one step, weighted by their labels.
   StepResult training_step(const Batch& batch);
   StepResult training_step(const std::vector<Batch>& batches);
+  // The same with batch(0) to batch(count - 1), each made when its turn comes.
+  StepResult training_step(int64_t count, const std::function<Batch(int64_t)>& batch);
   // Gradients of the mean loss by parameter name, as "input.NAME" by input; nothing is updated.
   TensorMap backward(const Batch& batch, StepResult* result = nullptr);
   // The loss of a batch, without the teacher.

@@ -9,10 +9,12 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
 #include <mutex>
 
 #include "arrays.h"
 #include "base/error.h"
+#include "base/threads.h"
 #include "millwright/training.hpp"
 
 namespace nb = nanobind;
@@ -34,6 +36,7 @@ struct Student {
 
   template <class F>
   auto alone(const F& f) {
+    expect_usable_after_fork();
     const nb::gil_scoped_release free;
     const std::lock_guard lock(mutex);
     return f(model);
@@ -42,6 +45,13 @@ struct Student {
 
 float number(const Numbers& numbers, const char* name) {
   return static_cast<float>(numbers.at(name));
+}
+
+int64_t whole_number(const Numbers& numbers, const char* name) {
+  constexpr double kMost = 1LL << 53;
+  const double value = numbers.at(name);
+  if (std::abs(value) <= kMost && value == std::floor(value)) return static_cast<int64_t>(value);
+  fail(ErrorCode::kInvalidArgument, "schedule: {}: expected a whole number, got {}", name, value);
 }
 
 Optimizer optimizer_of(const std::string& kind, const Numbers& n) {
@@ -63,8 +73,8 @@ Schedule schedule_of(const std::string& kind, const Numbers& n) {
     fail(ErrorCode::kInvalidArgument, "schedule: expected constant, linear or cosine, got '{}'",
          kind);
   }
-  schedule.warmup_steps = static_cast<int64_t>(n.at("warmup_steps"));
-  schedule.total_steps = static_cast<int64_t>(n.at("total_steps"));
+  schedule.warmup_steps = whole_number(n, "warmup_steps");
+  schedule.total_steps = whole_number(n, "total_steps");
   schedule.final_factor = number(n, "final_factor");
   return schedule;
 }

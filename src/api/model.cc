@@ -6,6 +6,7 @@
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
+#include "base/threads.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
 #include "passes/precision.h"
@@ -126,6 +127,17 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
                                          options);
 }
 
+// A state that the model does not have would keep what it holds, and look as if it were used.
+void expect_own(const exec::States& states, const ir::Function& function) {
+  for (const auto& [name, cell] : states.cells()) {
+    const ir::Value* argument = function.find_argument(name);
+    if (argument != nullptr && argument->type.is_state()) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "state '{}': the model has none of that name; pass one that its own make_state() made",
+         name);
+  }
+}
+
 void add_adapters(CoreMLModelWrapper::Impl& impl) {
   const train::AdapterSet set =
       train::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
@@ -143,6 +155,7 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
     fail(ErrorCode::kInvalidArgument, "threads: expected 0 (all cores) or more, got {}",
          options.threads);
   }
+  const Computation computation(1);
   CoreMLModelWrapper wrapper;
   auto impl = std::make_shared<Impl>();
   impl->path = path;
@@ -210,6 +223,7 @@ exec::RunResult CoreMLModelWrapper::Impl::run(const TensorMap& inputs, State* st
                              "the model has states; pass one made by make_state()");
                       }
                       exec::States* cells = state == nullptr ? nullptr : &state->impl_->cells;
+                      if (cells != nullptr) expect_own(*cells, *function);
                       if (taps.empty()) return session->run(prepare(inputs), cells);
                       return tapped(taps)->run(prepare(inputs), cells);
                     });

@@ -282,7 +282,14 @@ StepResult StudentModel::training_step(const std::vector<Batch>& batches) {
     std::vector<TensorMap> prepared(batches.size());
     std::transform(batches.begin(), batches.end(), prepared.begin(),
                    [&](const Batch& batch) { return impl_->prepared(batch); });
-    return impl_->trainer->step(prepared);
+    return impl_->trainer->step(static_cast<int64_t>(prepared.size()),
+                                [&](int64_t i) { return prepared[static_cast<size_t>(i)]; });
+  });
+}
+
+StepResult StudentModel::training_step(int64_t count, const std::function<Batch(int64_t)>& batch) {
+  return impl_->in_file([&] {
+    return impl_->trainer->step(count, [&](int64_t i) { return impl_->prepared(batch(i)); });
   });
 }
 

@@ -28,20 +28,29 @@ struct Files {
   fs::path train, valid, test;
 };
 
+// What stands there; not_found is no error.
+fs::file_type kind_of(const fs::path& path) {
+  std::error_code error;
+  const fs::file_type kind = fs::status(path, error).type();
+  if (kind != fs::file_type::none) return kind;
+  fail(ErrorCode::kIo, "{}: cannot be read: {}", path.string(), error.message());
+}
+
 fs::path part_of(const fs::path& folder, const std::string& stem) {
   for (const char* extension : {".jsonl", ".txt"}) {
     fs::path path = folder / (stem + extension);
-    if (fs::exists(path)) return path;
+    if (kind_of(path) != fs::file_type::not_found) return path;
   }
   return {};
 }
 
 Files files_of(const TrainingDataOptions& options) {
   Files files;
-  if (!fs::exists(options.data)) {
+  const fs::file_type kind = kind_of(options.data);
+  if (kind == fs::file_type::not_found) {
     fail(ErrorCode::kIo, "{}: no such file or folder", options.data.string());
   }
-  if (fs::is_directory(options.data)) {
+  if (kind == fs::file_type::directory) {
     files = {part_of(options.data, "train"), part_of(options.data, "valid"),
              part_of(options.data, "test")};
     if (files.train.empty()) {

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "api/nonfinite.h"
+#include "api/training_position.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -59,6 +60,7 @@ TrainingRun::TrainingRun(const CoreMLModelWrapper& model, MakeStudent make_stude
       student_(make_student_()) {
   if (data_.train != nullptr) {
     shuffle_ = std::make_unique<train::Shuffle>(data_.train->size(), settings_.seed);
+    examples_per_step_ = examples_of_step(data_.batch_size, settings_.accumulate, settings_.steps);
   }
   position_.fixed = fixed();
 }
@@ -112,7 +114,11 @@ void TrainingRun::resume() {
                                               before->path.string()));
   }
   check_fixed(checkpoint.position, path);
-  in_context([&] { return path.string(); }, [&] { student_.load_state(checkpoint.state); });
+  in_context([&] { return path.string(); },
+             [&] {
+               check_position(checkpoint, data_, examples_per_step_);
+               student_.load_state(checkpoint.state);
+             });
   const auto now_fixed = position_.fixed;
   position_ = checkpoint.position;
   if (!now_fixed.empty()) position_.fixed = now_fixed;
@@ -198,23 +204,25 @@ void TrainingRun::loop() {
   if (outcome_.checkpoint.filename() != train::checkpoint_name(position_.step)) write_checkpoint();
 }
 
-std::vector<Batch> TrainingRun::batches(int64_t cursor) {
-  const std::vector<int64_t> examples = shuffle_->take(cursor, examples_per_step());
-  std::vector<Batch> calls;
-  const auto size = static_cast<size_t>(data_.call_size);
-  for (size_t at = 0; at < examples.size(); at += size) {
-    calls.emplace_back(data_.train->batch(std::span(examples).subspan(at, size)));
-  }
-  return calls;
+Batch TrainingRun::batch(int64_t cursor, int64_t call) {
+  return Batch(
+      data_.train->batch(shuffle_->take(cursor + call * data_.call_size, data_.call_size)));
+}
+
+StepResult TrainingRun::step_at(StudentModel& student, int64_t cursor) {
+  return student.training_step(calls_per_step(), [&](int64_t call) { return batch(cursor, call); });
 }
 
 void TrainingRun::step() {
   const double started = now();
-  const std::vector<Batch> calls = batches(position_.cursor);
-  const StepResult result = student_.training_step(calls);
-  check_finite(result, calls);
+  const StepResult result = step_at(student_, position_.cursor);
+  check_finite(result);
+  if (result.tokens == 0 && !std::exchange(said_no_labels_, true)) {
+    observer_.note(fmt::format("step {}: no label counts, nothing is learnt from such a step",
+                               position_.step + 1));
+  }
   ++position_.step;
-  position_.cursor += examples_per_step();
+  position_.cursor += examples_per_step_;
   position_.tokens += result.tokens;
   train::StepRecord record;
   record.step = position_.step;
@@ -234,18 +242,18 @@ void TrainingRun::step() {
   const bool due =
       settings_.checkpoint_every > 0 && position_.step % settings_.checkpoint_every == 0;
   if (due) write_checkpoint();
-  const double amount = data_.seq_len > 0 ? static_cast<double>(examples_per_step() * data_.seq_len)
-                                          : static_cast<double>(examples_per_step());
+  const double amount = data_.seq_len > 0 ? static_cast<double>(examples_per_step_ * data_.seq_len)
+                                          : static_cast<double>(examples_per_step_);
   observer_.stepped({&record, settings_.steps, outcome_.valid_loss, amount / rate_,
                      rate_ * static_cast<double>(settings_.steps - position_.step)});
 }
 
-void TrainingRun::check_finite(const StepResult& result, const std::vector<Batch>& calls) {
+void TrainingRun::check_finite(const StepResult& result) {
   if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
   const int64_t failed = position_.step + 1;
   std::string what = std::isfinite(result.loss) ? "the gradients are" : "the loss is";
   write_report(fmt::format("stopped at step {}: {} not finite", failed, what));
-  const std::string found = culprit(calls, std::isfinite(result.loss));
+  const std::string found = culprit(std::isfinite(result.loss));
   if (!found.empty()) what = found;
   fail(ErrorCode::kInvalidArgument,
        "step {}: {} not finite; lower --lr or set --clip, and start again{}", failed, what,
@@ -255,7 +263,7 @@ void TrainingRun::check_finite(const StepResult& result, const std::vector<Batch
 }
 
 // The update has spoilt the weights already, so the steps since the last checkpoint run once more.
-std::string TrainingRun::culprit(const std::vector<Batch>& calls, bool loss_is_finite) {
+std::string TrainingRun::culprit(bool loss_is_finite) {
   train::RunPosition from;
   StudentModel student = make_student_();
   if (!outcome_.checkpoint.empty()) {
@@ -265,10 +273,11 @@ std::string TrainingRun::culprit(const std::vector<Batch>& calls, bool loss_is_f
   }
   if (position_.step - from.step > kMostReplayed) return "";
   observer_.note("looking for the op that failed first");
-  for (; from.step < position_.step; ++from.step, from.cursor += examples_per_step()) {
-    (void)student.training_step(batches(from.cursor));
+  for (; from.step < position_.step; ++from.step, from.cursor += examples_per_step_) {
+    (void)step_at(student, from.cursor);
   }
-  for (const Batch& call : calls) {
+  for (int64_t i = 0; i < calls_per_step(); ++i) {
+    const Batch call = batch(from.cursor, i);
     if (loss_is_finite) {
       const std::string parameter = first_nonfinite(student.backward(call));
       if (!parameter.empty()) return fmt::format("the gradient of '{}' is", parameter);
@@ -302,7 +311,13 @@ std::optional<double> TrainingRun::evaluate(const train::Dataset& dataset) {
     count += result.tokens;
     observer_.evaluated(std::min(at + data_.call_size, dataset.size()), dataset.size());
   }
-  return sum / static_cast<double>(std::max<int64_t>(count, 1));
+  if (count == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "validation: expected labels that count, got none among {} examples{}", dataset.size(),
+         data_.fixed_calls ? fmt::format(", of which the model takes {} at a time", data_.call_size)
+                           : "");
+  }
+  return sum / static_cast<double>(count);
 }
 
 void TrainingRun::take_valid_loss(train::StepRecord& record) {

@@ -89,10 +89,13 @@ class TrainingRun {
   [[nodiscard]] std::map<std::string, std::string> fixed() const;
   void loop();
   void step();
-  [[nodiscard]] std::vector<Batch> batches(int64_t cursor);
-  void check_finite(const StepResult& result, const std::vector<Batch>& batches);
+  // The step of `student` whose examples begin at `cursor`.
+  StepResult step_at(StudentModel& student, int64_t cursor);
+  [[nodiscard]] Batch batch(int64_t cursor, int64_t call);
+  [[nodiscard]] int64_t calls_per_step() const { return examples_per_step_ / data_.call_size; }
+  void check_finite(const StepResult& result);
   // What the sentence about a number that is not finite begins with; empty: nothing was found.
-  [[nodiscard]] std::string culprit(const std::vector<Batch>& batches, bool loss_is_finite);
+  [[nodiscard]] std::string culprit(bool loss_is_finite);
   [[nodiscard]] bool evaluation_is_due() const;
   // Nothing when it was interrupted.
   std::optional<double> evaluate(const train::Dataset& dataset);
@@ -103,9 +106,6 @@ class TrainingRun {
   void write_report_now(const std::string& subtitle);
   void take_samples();
   void take_sample(const std::string& heading, const std::function<CoreMLModelWrapper()>& model);
-  [[nodiscard]] int64_t examples_per_step() const {
-    return data_.batch_size * settings_.accumulate;
-  }
 
   const CoreMLModelWrapper& model_;
   MakeStudent make_student_;
@@ -118,6 +118,8 @@ class TrainingRun {
   std::optional<FileLock> lock_;  // on the folder
   train::RunPosition position_;
   TrainingOutcome outcome_;
+  int64_t examples_per_step_ = 0;
+  bool said_no_labels_ = false;
   double rate_ = 0;             // seconds of a step, a running mean
   int64_t resumed_step_ = 0;    // where this run began
   double resumed_seconds_ = 0;  // what was trained before that

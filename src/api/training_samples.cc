@@ -44,7 +44,7 @@ void TrainingRun::take_sample(const std::string& heading,
   const int64_t steps = position_.step - resumed_step_;
   const double limit = now() + kShare / 2 * (position_.seconds - resumed_seconds_);
   SampleOptions options;
-  options.budget = sample_budget(steps, examples_per_step() * data_.seq_len);
+  options.budget = sample_budget(steps, examples_per_step_ * data_.seq_len);
   options.should_stop = [&] { return now() > limit || observer_.should_stop(); };
   SampledText sampled;
   try {

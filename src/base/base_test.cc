@@ -234,6 +234,49 @@ TEST(tensor_file, every_truncation_of_a_safetensors_file_is_an_error) {
   }
 }
 
+// A file with this header and eight bytes of data.
+std::string refusal_of(const std::string& header) {
+  const auto path = scratch("hostile.safetensors");
+  const uint64_t length = header.size();
+  std::ofstream(path, std::ios::binary)
+      << std::string(reinterpret_cast<const char*>(&length), 8) << header << "12345678";
+  const std::string message = message_of([&] { read_tensors(path); });
+  return message.starts_with(path.string() + ": ") ? message.substr(path.string().size() + 2)
+                                                   : message;
+}
+
+TEST(tensor_file, numbers_of_a_safetensors_header_are_whole_and_bytes_are_of_one_tensor) {
+  const auto with = [](const std::string& shape, const std::string& offsets) {
+    return refusal_of(R"({"a": {"dtype": "F32", "shape": )" + shape + R"(, "data_offsets": )" +
+                      offsets + "}}");
+  };
+  EXPECT_EQ(with("[2]", "[0, 8]"), "no error");
+  EXPECT_EQ(with("[2.5]", "[0, 8]"), "tensor 'a': shape: expected whole numbers, got [2.5]");
+  EXPECT_EQ(with("[2.0]", "[0, 8]"), "tensor 'a': shape: expected whole numbers, got [2.0]");
+  EXPECT_EQ(with("[-2]", "[0, 8]"), "tensor 'a': shape: expected whole numbers, got [-2]");
+  EXPECT_EQ(with("[true]", "[0, 8]"), "tensor 'a': shape: expected whole numbers, got [true]");
+  EXPECT_EQ(with("null", "[0, 4]"), "tensor 'a': shape: expected whole numbers, got null");
+  EXPECT_EQ(with("2", "[0, 8]"), "tensor 'a': shape: expected whole numbers, got 2");
+  EXPECT_EQ(with("[18446744073709551615]", "[0, 8]"),
+            "tensor 'a': shape: 18446744073709551615 is too large");
+  EXPECT_EQ(with("[2]", "[0.9, 8.7]"),
+            "tensor 'a': data_offsets: expected whole numbers, got [0.9,8.7]");
+  EXPECT_EQ(with("[2]", "[0, 8, 9]"), "tensor 'a': data_offsets: expected 2 numbers, got 3");
+  EXPECT_EQ(with("[2]", "[1, 9]"),
+            "tensor 'a': data offsets [1, 9]: expected 8 bytes inside the 8 of the file");
+  EXPECT_EQ(with("[2]", "[8, 0]"),
+            "tensor 'a': data offsets [8, 0]: expected 8 bytes inside the 8 of the file");
+  const std::string half = R"({"dtype": "F16", "shape": [2], "data_offsets": )";
+  EXPECT_EQ(refusal_of("{\"a\": " + half + "[0, 4]}, \"b\": " + half + "[4, 8]}}"), "no error");
+  EXPECT_EQ(refusal_of("{\"a\": " + half + "[0, 4]}, \"b\": " + half + "[2, 6]}}"),
+            "tensors 'a' and 'b': expected bytes of their own");
+  EXPECT_EQ(refusal_of("{\"a\": " + half + "[0, 4]}, \"a\": " + half + "[4, 8]}}"),
+            "the safetensors header says 'a' twice");
+  EXPECT_EQ(
+      refusal_of(R"({"a": {"dtype": "U8", "dtype": "I8", "shape": [1], "data_offsets": [0, 1]}})"),
+      "the safetensors header says 'dtype' twice");
+}
+
 TEST(tensor_file, npy_headers_are_checked) {
   const auto path = scratch("x.npy");
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }";

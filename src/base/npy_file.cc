@@ -13,6 +13,8 @@
 
 #include "base/atomic_write.h"
 #include "base/error.h"
+#include "base/mapped_file.h"
+#include "base/memory.h"
 #include "base/tensor_file.h"
 
 namespace mw {
@@ -251,9 +253,11 @@ Tensor parse_npy(std::span<const std::byte> bytes) {
   const size_t start = wide ? 12 : 10;
   if (length > bytes.size() - start) bad_file("the npy header is longer than the file");
   const std::string_view header(raw + start, length);
-  if (header_field(header, "fortran_order").starts_with("True")) {
+  const std::string_view order = header_field(header, "fortran_order");
+  if (order.starts_with("True")) {
     bad_file("the array is in Fortran order; save it with numpy.ascontiguousarray");
   }
+  if (!order.starts_with("False")) bad_file("the npy header's fortran_order is broken");
   const Element element = element_of(header_field(header, "descr"));
   const Shape shape = shape_of(header_field(header, "shape"));
   const int64_t count = count_of(shape);
@@ -285,6 +289,7 @@ Tensor parse_npy(std::span<const std::byte> bytes) {
 
 TensorMap read_npz(const std::filesystem::path& path) {
   constexpr zip_uint64_t kMaxEntry = zip_uint64_t{4} << 30;
+  const auto file = MappedFile::open(path);  // refuses what is no regular file
   int code = 0;
   const std::unique_ptr<zip_t, int (*)(zip_t*)> archive(zip_open(path.c_str(), ZIP_RDONLY, &code),
                                                         [](zip_t* z) { return zip_close(z); });
@@ -300,6 +305,7 @@ TensorMap read_npz(const std::filesystem::path& path) {
     in_context([&] { return fmt::format("array '{}'", name); },
                [&] {
                  if (info.size > kMaxEntry) bad_file("the array is larger than 4 GiB");
+                 expect_memory(static_cast<int64_t>(2 * info.size), "the array");
                  const std::unique_ptr<zip_file_t, int (*)(zip_file_t*)> entry(
                      zip_fopen_index(archive.get(), static_cast<zip_uint64_t>(i), 0), zip_fclose);
                  if (!entry) bad_file("the npz archive is damaged");

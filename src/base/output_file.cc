@@ -29,7 +29,14 @@ OutputFile::OutputFile(fs::path path)
 OutputFile::OutputFile(fs::path path, int descriptor) : path_(std::move(path)), fd_(descriptor) {}
 
 OutputFile OutputFile::append_to(fs::path path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  // Where a process has closed its stderr, a file that stays open must not take its number: what
+  // others print would be in it.
+  if (fd >= 0 && fd <= STDERR_FILENO) {
+    const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    ::close(fd);
+    fd = higher;
+  }
   if (fd < 0) fail_io(path, "open for writing", errno);
   return {std::move(path), fd};
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -36,7 +37,8 @@ constexpr std::array<DTypeRow, 22> kDTypes = {{
     {"uint64", 64, false, true},
 }};
 
-constexpr int64_t kLarge = int64_t{64} << 20;  // bytes from which on the memory left is looked up
+// The memory left is looked up once for so many bytes, of one tensor or of many.
+constexpr int64_t kLarge = int64_t{64} << 20;
 
 const DTypeRow& row(DType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
 
@@ -131,7 +133,11 @@ int64_t bytes_of(DType dtype, int64_t count) {
 
 Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(std::move(shape)), count_(count_of(shape_)) {
-  if (nbytes() > kLarge) expect_memory(nbytes(), "a tensor " + to_string(shape_));
+  static std::atomic<int64_t> unchecked{0};
+  if (unchecked.fetch_add(nbytes(), std::memory_order_relaxed) + nbytes() > kLarge) {
+    unchecked.store(0, std::memory_order_relaxed);
+    expect_memory(nbytes(), "a tensor " + to_string(shape_));
+  }
   if (dtype == DType::kString) {
     auto strings = std::make_shared<std::vector<std::string>>(
         static_cast<size_t>(std::max<int64_t>(count_, 1)));

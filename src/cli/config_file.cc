@@ -4,17 +4,24 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <set>
+#include <vector>
 
 #include "base/error.h"
+#include "base/mapped_file.h"
 
 namespace mw::cli {
 namespace {
 
 YAML::Node parse(const std::string& path) {
-  if (!std::filesystem::is_regular_file(path)) fail(ErrorCode::kIo, "{}: no such file", path);
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
   try {
-    return YAML::LoadFile(path);
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    file->check_intact();
+    if (documents.size() == 1) return documents[0];
+    fail(ErrorCode::kInvalidArgument, "{}: expected one document, got {}", path, documents.size());
   } catch (const YAML::ParserException& e) {
     fail(ErrorCode::kInvalidArgument, "{}:{}: {}", path, e.mark.line + 1, e.msg);
   } catch (const YAML::Exception& e) {
@@ -46,6 +53,7 @@ void add_value(CLI::Option& option, const YAML::Node& value) {
 void apply_config(CLI::App& command, const std::string& path) {
   const YAML::Node root = parse(path);
   if (!root.IsMap()) fail(ErrorCode::kInvalidArgument, "{}: expected keys and values", path);
+  std::set<const CLI::Option*> seen;
   for (const auto& row : root) {
     const std::string key = row.first.IsScalar() ? row.first.Scalar() : "";
     const std::string where = fmt::format("{}:{}", path, row.first.Mark().line + 1);
@@ -53,6 +61,9 @@ void apply_config(CLI::App& command, const std::string& path) {
     if (option == nullptr || key == "config" || key == "help") {
       fail(ErrorCode::kInvalidArgument, "{}: '{}' is no option of {}; see {} --help", where, key,
            command.get_name(), command.get_name());
+    }
+    if (!seen.insert(option).second) {
+      fail(ErrorCode::kInvalidArgument, "{}: '{}' is there twice", where, key);
     }
     if (option->count() > 0 || row.second.IsNull()) continue;
     try {

@@ -122,11 +122,20 @@ void rename(package::Model& model, const std::string& text) {
   }
 }
 
+// Of what was just written; a file that has gone since counts nothing.
 uint64_t size_of(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) return std::filesystem::file_size(path);
+  namespace fs = std::filesystem;
+  std::error_code error;
   uint64_t bytes = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
-    if (entry.is_regular_file()) bytes += entry.file_size();
+  const auto add = [&](const fs::path& file) {
+    if (!fs::is_regular_file(file, error)) return;
+    const auto size = fs::file_size(file, error);
+    if (!error) bytes += size;
+  };
+  add(path);
+  for (auto at = fs::recursive_directory_iterator(path, error);
+       !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    add(at->path());
   }
   return bytes;
 }

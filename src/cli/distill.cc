@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/numbers.h"
 #include "cli/training_options.h"
 
 namespace mw::cli {
@@ -17,12 +18,12 @@ void add_distill(CLI::App& app) {
   command
       ->add_option("--temperature", options->distill.temperature,
                    "of both models' predictions, as they are compared")
-      ->check(CLI::Range(1e-3, 1e6))
+      ->check(number_in(1e-3, 1e6))
       ->capture_default_str();
   command
       ->add_option("--alpha", options->distill.alpha,
                    "share of the teacher in the loss; the rest is cross entropy with the data")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_in(0.0, 1.0))
       ->capture_default_str();
   command->add_option("--teacher-target", options->distill.target,
                       "the teacher's logits (default: chosen as for --target)");

@@ -6,6 +6,7 @@
 #include "api/language_model.h"
 #include "base/error.h"
 #include "cli/command.h"
+#include "cli/numbers.h"
 #include "cli/print.h"
 #include "lm/sampler.h"
 
@@ -93,7 +94,7 @@ void add_generate(CLI::App& app) {
       ->check(CLI::Range(0, 1 << 24))
       ->capture_default_str();
   command->add_option("--temperature", options->sampler.temperature, "0: greedy")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_in(0.0, 100.0))
       ->capture_default_str();
   command->add_option("--top-k", options->sampler.top_k, "sample among the k likeliest (0: all)")
       ->check(CLI::Range(0, 1 << 24))
@@ -101,9 +102,10 @@ void add_generate(CLI::App& app) {
   command
       ->add_option("--top-p", options->sampler.top_p,
                    "sample among the likeliest that hold this probability")
-      ->check(CLI::Range(1e-9, 1.0))
+      ->check(number_in(1e-9, 1.0))
       ->capture_default_str();
   command->add_option("--seed", options->sampler.seed, "seed of the sampling")
+      ->check(seed_number())
       ->capture_default_str();
   command->add_option("--target", options->target, "name of the logits output");
   command->add_flag("--ignore-end", options->ignore_end, "go on after the end token");

@@ -13,6 +13,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/numbers.h"
 #include "cli/print.h"
 #include "millwright/training.hpp"
 
@@ -269,9 +270,11 @@ void add_gradcheck(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--tolerance", options->tolerance, "largest relative error")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_in(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--seed", options->seed, "of inputs and directions")->capture_default_str();
+  command->add_option("--seed", options->seed, "of inputs and directions")
+      ->check(seed_number())
+      ->capture_default_str();
   command->add_flag("--json", options->json, "print JSON");
   command->callback([options] { run(*options); });
 }

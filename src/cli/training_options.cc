@@ -1,12 +1,16 @@
 // Declares the options of training and resolves them to those of a StudentModel.
 #include "cli/training_options.h"
 
+#include "cli/numbers.h"
+
 namespace mw::cli {
 namespace {
 
 const auto kCount = CLI::Range(int64_t{1}, int64_t{1} << 40);
 const auto kCountOrNone = CLI::Range(int64_t{0}, int64_t{1} << 40);
-const auto kAtLeastZero = CLI::Range(0.0, 1e30);
+// As many steps as a checkpoint can count.
+const auto kSteps = CLI::Range(int64_t{0}, int64_t{INT32_MAX} - 1);
+const auto kAtLeastZero = number_in(0.0, 1e30);
 
 void add_data(TrainingOptions& o, CLI::App& c) {
   c.add_option("--config", o.config,
@@ -26,13 +30,13 @@ void add_data(TrainingOptions& o, CLI::App& c) {
       ->check(kCount);
   c.add_option("--seq-len", o.seq_len, "tokens per window (default: the model's, at most 256)")
       ->check(kCount);
-  c.add_option("--seed", o.seed, "of the order of examples")->capture_default_str();
+  c.add_option("--seed", o.seed, "of the order of examples")
+      ->check(seed_number())
+      ->capture_default_str();
 }
 
 void add_updates(TrainingOptions& o, CLI::App& c) {
-  c.add_option("--steps", o.steps, "updates of the weights")
-      ->check(kCountOrNone)
-      ->capture_default_str();
+  c.add_option("--steps", o.steps, "updates of the weights")->check(kSteps)->capture_default_str();
   c.add_option("--accumulate", o.accumulate, "batches per step")
       ->check(kCount)
       ->capture_default_str();
@@ -40,7 +44,7 @@ void add_updates(TrainingOptions& o, CLI::App& c) {
       ->check(CLI::IsMember({"adamw", "adam", "sgd"}))
       ->capture_default_str();
   c.add_option("--lr", o.lr, "learning rate (default: 0.001, of sgd 0.01)")->check(kAtLeastZero);
-  c.add_option("--momentum", o.momentum, "of sgd")->check(CLI::Range(0.0, 1.0));
+  c.add_option("--momentum", o.momentum, "of sgd")->check(number_in(0.0, 1.0));
   c.add_option("--weight-decay", o.weight_decay, "(default: 0.01 for adamw, else 0)")
       ->check(kAtLeastZero);
   c.add_option("--schedule", o.schedule,
@@ -58,7 +62,7 @@ void add_updates(TrainingOptions& o, CLI::App& c) {
       ->capture_default_str();
   c.add_option("--target", o.target, "the output to train on (default: the logits)");
   c.add_option("--label-smoothing", o.label_smoothing, "of cross entropy")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_in(0.0, 1.0))
       ->capture_default_str();
 }
 
@@ -71,7 +75,7 @@ void add_weights(TrainingOptions& o, CLI::App& c) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
   c.add_option("--lora-alpha", o.lora_alpha,
                "the adapters count alpha / rank times (default: twice the rank)")
-      ->check(CLI::Range(1e-30, 1e30));
+      ->check(number_in(1e-30, 1e30));
   c.add_option("--lora-targets", o.lora_targets,
                "globs over names of weights (default: all that can be adapted)")
       ->take_all();

@@ -75,12 +75,13 @@ using ConvolutionDesc = dnnl::convolution_forward::primitive_desc;
 
 std::optional<ConvolutionDesc> describe(const Convolution& c,
                                         const std::optional<plan::Activation>& activation) {
+  expect_headroom();
   const Windows w(c.windows);
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto method = dnnl::algorithm::convolution_direct;
-  const memory::desc x = any(dims_of(c.x)), y = any(dims_of(c.y)), weight = any(weight_dims(c));
-  const dnnl::primitive_attr attr = attributes_for(activation);
   try {
+    const memory::desc x = any(dims_of(c.x)), y = any(dims_of(c.y)), weight = any(weight_dims(c));
+    const dnnl::primitive_attr attr = attributes_for(activation);
     ConvolutionDesc desc =
         c.bias ? ConvolutionDesc(dnnl_engine(), kind, method, x, weight, plain({c.weight[0]}), y,
                                  w.strides, w.dilations, w.before, w.after, attr)
@@ -89,8 +90,8 @@ std::optional<ConvolutionDesc> describe(const Convolution& c,
     if (std::strstr(desc.impl_info_str(), "ref") != nullptr) return std::nullopt;
     return desc;
   } catch (const dnnl::error& e) {
-    if (e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments) return std::nullopt;
-    fail(ErrorCode::kInternal, "oneDNN: {}", e.what());
+    if (is_unsupported(e)) return std::nullopt;
+    refuse(e);
   }
 }
 
@@ -211,13 +212,14 @@ std::unique_ptr<plan::Kernel> make_convolution(Claim& claim, const Convolution& 
   claim.set_cost(per_output * static_cast<double>(count_of(c.y)),
                  4 * static_cast<double>(count_of(c.x) + count_of(c.weight) + count_of(c.y)));
   const Place y = claim.result();
-  return std::make_unique<ConvolutionKernel>(claim, c, *desc, y);
+  return in_library([&] { return std::make_unique<ConvolutionKernel>(claim, c, *desc, y); });
 }
 
 std::unique_ptr<plan::Kernel> make_mean_pooling(Claim& claim, Pooling pooling, const Shape& x,
                                                 const Shape& y,
                                                 const std::vector<WindowAxis>& windows,
                                                 const Place& x_place) {
+  expect_headroom();
   const Windows w(windows);
   try {
     const PoolingDesc desc(dnnl_engine(), dnnl::prop_kind::forward_inference, algorithm_of(pooling),
@@ -230,8 +232,8 @@ std::unique_ptr<plan::Kernel> make_mean_pooling(Claim& claim, Pooling pooling, c
     const Place result = claim.result();
     return std::make_unique<PoolingKernel>(claim, desc, x_place, result);
   } catch (const dnnl::error& e) {
-    if (e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments) return nullptr;
-    fail(ErrorCode::kInternal, "oneDNN: {}", e.what());
+    if (is_unsupported(e)) return nullptr;
+    refuse(e);
   }
 }
 

@@ -52,6 +52,7 @@ struct Matmul::Impl {
 };
 
 std::unique_ptr<Matmul> Matmul::make(const MatmulShape& shape, const Matmul* like) {
+  expect_headroom();
   auto impl = std::make_unique<Impl>();
   impl->shape = shape;
   try {
@@ -69,8 +70,8 @@ std::unique_ptr<Matmul> Matmul::make(const MatmulShape& shape, const Matmul* lik
     if (!is_fast(impl->desc)) return nullptr;
     impl->finish();
   } catch (const dnnl::error& e) {
-    if (e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments) return nullptr;
-    fail(ErrorCode::kInternal, "oneDNN: {}", e.what());
+    if (is_unsupported(e)) return nullptr;
+    refuse(e);
   }
   return std::unique_ptr<Matmul>(new Matmul(std::move(impl)));
 }
@@ -100,13 +101,16 @@ int64_t Matmul::scratch_bytes() const {
 }
 
 void Matmul::pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const {
-  const MatmulShape& shape = impl_->shape;
-  const memory::desc plain({shape.k, shape.n}, memory::data_type::f32,
-                           memory::dims{row_stride, column_stride});
-  memory from(plain, dnnl_engine(), const_cast<float*>(b));
-  memory to(impl_->desc.weights_desc(), dnnl_engine(), packed);
-  dnnl::reorder(from, to).execute(dnnl_stream(), from, to);
-  dnnl_stream().wait();
+  expect_headroom();
+  in_library([&] {
+    const MatmulShape& shape = impl_->shape;
+    const memory::desc plain({shape.k, shape.n}, memory::data_type::f32,
+                             memory::dims{row_stride, column_stride});
+    memory from(plain, dnnl_engine(), const_cast<float*>(b));
+    memory to(impl_->desc.weights_desc(), dnnl_engine(), packed);
+    dnnl::reorder(from, to).execute(dnnl_stream(), from, to);
+    dnnl_stream().wait();
+  });
 }
 
 void Matmul::run(const float* a, const void* b, const float* bias, float* c, void* scratch) const {

@@ -1,6 +1,10 @@
 // Engine, streams, post-ops and pooled calls of oneDNN.
 #include "cpu/onednn_support.h"
 
+#include <sys/mman.h>
+
+#include "base/error.h"
+
 namespace mw::cpu {
 
 using dnnl::algorithm;
@@ -13,6 +17,26 @@ const dnnl::engine& dnnl_engine() {
 dnnl::stream& dnnl_stream() {
   thread_local dnnl::stream instance(dnnl_engine());
   return instance;
+}
+
+void expect_headroom() {
+  constexpr size_t kHeadroom = size_t{32} << 20;  // many times what a primitive was seen to take
+  void* trial = mmap(nullptr, kHeadroom, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (trial == MAP_FAILED) fail(ErrorCode::kOutOfMemory, "out of memory");
+  munmap(trial, kHeadroom);
+}
+
+bool is_unsupported(const dnnl::error& error) {
+  return error.status == dnnl_unimplemented || error.status == dnnl_invalid_arguments;
+}
+
+void refuse(const dnnl::error& error) {
+  // Memory for generated code that cannot be mapped is told as a runtime error.
+  if (error.status == dnnl_out_of_memory || error.status == dnnl_runtime_error) {
+    fail(ErrorCode::kOutOfMemory, "out of memory (oneDNN: {})", error.what());
+  }
+  fail(ErrorCode::kInternal, "internal error: oneDNN: {}; report it", error.what());
 }
 
 Eltwise eltwise_of(const plan::Activation& activation) {
@@ -76,7 +100,7 @@ void PooledPrimitive::run(const void* const* data) const {
   for (size_t i = 0; i < descs_.size(); ++i) {
     arguments->at(descs_[i].first).set_data_handle(const_cast<void*>(data[i]));
   }
-  primitive_.execute(dnnl_stream(), *arguments);
+  in_library([&] { primitive_.execute(dnnl_stream(), *arguments); });
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(arguments));
 }

@@ -17,6 +17,24 @@ namespace mw::cpu {
 const dnnl::engine& dnnl_engine();
 dnnl::stream& dnnl_stream();  // of this thread
 
+// The library reads through null when it runs out of memory while it makes a primitive. Called
+// before one is made; throws out_of_memory where little is left.
+void expect_headroom();
+// Has the library nothing for what it was asked?
+bool is_unsupported(const dnnl::error& error);
+// Throws what it means: code that could not be written for lack of memory, or a fault of ours.
+[[noreturn]] void refuse(const dnnl::error& error);
+
+// What `body` gives. An error of the library becomes an mw::Error.
+template <class Body>
+decltype(auto) in_library(Body&& body) {
+  try {
+    return std::forward<Body>(body)();
+  } catch (const dnnl::error& error) {
+    refuse(error);
+  }
+}
+
 // An element-wise function in the library's terms; kind undef when it has none.
 struct Eltwise {
   dnnl::algorithm kind = dnnl::algorithm::undef;

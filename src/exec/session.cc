@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "base/threads.h"
 #include "exec/cache.h"
 #include "exec/naive.h"
 
@@ -15,7 +16,10 @@ namespace {
 // Threads of the calling thread's parallel regions for the length of a run.
 class ThreadScope {
  public:
-  explicit ThreadScope(int threads) : before_(thread_count()), changes_(threads > 0) {
+  explicit ThreadScope(int threads)
+      : before_(thread_count()),
+        changes_(threads > 0),
+        computation_(threads > 0 ? threads : before_) {
     if (changes_) set_thread_count(threads);
   }
   ~ThreadScope() {
@@ -27,6 +31,7 @@ class ThreadScope {
  private:
   int before_;
   bool changes_;
+  Computation computation_;
 };
 
 const Tensor& input_named(const TensorMap& inputs, const std::string& name) {
@@ -89,6 +94,7 @@ class Session::Impl {
     const ThreadScope threads(options_.threads);
     in_context([&] { return fmt::format("function '{}'", name_); },
                [&] {
+                 check_states(states);
                  const std::shared_ptr<Binding> binding = cache_.binding(inputs);
                  if (options_.naive) {
                    run_naively(*binding, inputs, states, result);
@@ -124,6 +130,16 @@ class Session::Impl {
       fail(ErrorCode::kInvalidArgument, "state '{}': expected a state, got none", name);
     }
     return cell;
+  }
+
+  void check_states(const States* states) const {
+    for (const auto& [name, type] : states_) {
+      const Tensor& value = cell_named(states, name)->value;
+      if (value.dtype() == type.dtype() && value.shape() == type.shape()) continue;
+      fail(ErrorCode::kInvalidArgument, "state '{}': expected {} {}, got {} {}", name,
+           name_of(type.dtype()), to_string(type.shape()), name_of(value.dtype()),
+           to_string(value.shape()));
+    }
   }
 
   void run_planned(Binding& binding, const TensorMap& inputs, const States* states,

@@ -73,6 +73,11 @@ Manifest read_manifest(const fs::path& package) {
           fail(ErrorCode::kInvalidModel,
                "expected the root model '{}' among the items, got none of that identifier", root);
         }
+        std::error_code error;
+        if (fs::status(manifest.spec, error).type() == fs::file_type::none) {
+          fail(ErrorCode::kIo, "{}: cannot be reached: {}", manifest.spec.string(),
+               error.message());
+        }
         if (!is_file(manifest.spec)) {
           fail(ErrorCode::kInvalidModel,
                "the model file is missing: expected it at {}; was the package nested or copied in "

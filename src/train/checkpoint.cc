@@ -2,6 +2,7 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -45,24 +46,40 @@ std::string json_of(const RunPosition& position) {
   return json.dump();
 }
 
+int64_t count_in(const Json& json, const char* key) {
+  const Json& value = json.at(key);
+  const uint64_t count = value.is_number_unsigned() ? value.get<uint64_t>() : UINT64_MAX;
+  if (count <= INT64_MAX) return static_cast<int64_t>(count);
+  fail(ErrorCode::kInvalidArgument, "its {}: expected a whole number of at least 0, got {}", key,
+       value.dump());
+}
+
 RunPosition position_of(const Tensor& bytes) {
   const auto* text = static_cast<const char*>(bytes.raw());
   const Json json = Json::parse(text, text + bytes.nbytes());
   RunPosition position;
-  json.at("step").get_to(position.step);
-  json.at("cursor").get_to(position.cursor);
-  json.at("tokens").get_to(position.tokens);
+  position.step = count_in(json, "step");
+  position.cursor = count_in(json, "cursor");
+  position.tokens = count_in(json, "tokens");
+  position.best_step = count_in(json, "best_step");
   json.at("seconds").get_to(position.seconds);
-  json.at("best_step").get_to(position.best_step);
   json.at("fixed").get_to(position.fixed);
   if (json.contains("best_loss")) position.best_loss = json["best_loss"].get<double>();
+  if (!(position.seconds >= 0 && std::isfinite(position.seconds))) {
+    fail(ErrorCode::kInvalidArgument, "its seconds: expected at least 0, got {}", position.seconds);
+  }
+  if (position.best_step > position.step) {
+    fail(ErrorCode::kInvalidArgument, "its best_step: expected at most its step {}, got {}",
+         position.step, position.best_step);
+  }
   return position;
 }
 
 Checkpoint parse(TensorMap tensors) {
   const auto position = tensors.find(kPosition), checksum = tensors.find(kChecksum);
   if (position == tensors.end() || checksum == tensors.end() ||
-      checksum->second.dtype() != DType::kI64 || checksum->second.count() != 1) {
+      position->second.dtype() != DType::kU8 || checksum->second.dtype() != DType::kI64 ||
+      checksum->second.count() != 1) {
     fail(ErrorCode::kInvalidArgument, "no position and checksum in it");
   }
   if (checksum->second.integer_at(0) != checksum_of(tensors)) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -183,6 +184,9 @@ void Shuffle::shuffle(int64_t epoch) {
 }
 
 std::vector<int64_t> Shuffle::take(int64_t cursor, int64_t count) {
+  if (cursor < 0 || count < 0 || cursor > std::numeric_limits<int64_t>::max() - count) {
+    fail(ErrorCode::kInvalidArgument, "expected a place in the data of at least 0, got {}", cursor);
+  }
   std::vector<int64_t> taken;
   for (int64_t at = cursor; at < cursor + count; ++at) {
     if (at / examples_ != epoch_) shuffle(at / examples_);

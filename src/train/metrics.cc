@@ -1,11 +1,13 @@
 // Lines of metrics.jsonl, there and back.
 #include "train/metrics.h"
 
-#include <fstream>
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 
 #include "base/atomic_write.h"
+#include "base/mapped_file.h"
 
 namespace mw::train {
 namespace {
@@ -35,23 +37,34 @@ std::optional<double> number(const Json& json, const char* key) {
   return found->get<double>();
 }
 
+std::optional<int64_t> count(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
+  return static_cast<int64_t>(std::min<uint64_t>(found->get<uint64_t>(), INT64_MAX));
+}
+
 }  // namespace
 
 std::vector<StepRecord> read_metrics(const std::filesystem::path& path) {
   std::vector<StepRecord> records;
-  std::ifstream file(path, std::ios::binary);
-  for (std::string line; std::getline(file, line);) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return records;
+  const auto file = MappedFile::open(path);
+  std::istringstream lines(
+      std::string(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size()));
+  file->check_intact();
+  for (std::string line; std::getline(lines, line);) {
     const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object() || !number(json, "step")) continue;
+    if (!json.is_object() || !count(json, "step")) continue;
     StepRecord record;
-    record.step = static_cast<int64_t>(*number(json, "step"));
+    record.step = *count(json, "step");
     record.loss = number(json, "loss");
     record.grad_norm = number(json, "grad_norm");
     record.learning_rate = number(json, "learning_rate");
     record.valid_loss = number(json, "valid_loss");
-    record.tokens = static_cast<int64_t>(number(json, "tokens").value_or(0));
+    record.tokens = count(json, "tokens").value_or(0);
     record.seconds = number(json, "seconds").value_or(0);
-    record.memory = static_cast<int64_t>(number(json, "memory").value_or(0));
+    record.memory = count(json, "memory").value_or(0);
     records.push_back(record);
   }
   return records;

@@ -15,6 +15,11 @@ class UpdateRule {
   virtual ~UpdateRule() = default;
   // States per parameter, of its shape, zero at first.
   [[nodiscard]] virtual std::vector<std::string> moments() const = 0;
+  // Is it a mean of squares, which is never negative?
+  [[nodiscard]] virtual bool is_square(const std::string& moment) const {
+    (void)moment;
+    return false;
+  }
   // Numbers that depend on the step (1 for the first), beside the learning rate: inputs of the
   // program.
   [[nodiscard]] virtual std::vector<std::pair<std::string, double>> numbers(int64_t step) const {

@@ -221,21 +221,34 @@ StepResult Trainer::step(const TensorMap& batch) {
   return result;
 }
 
-StepResult Trainer::step(const std::vector<TensorMap>& batches) {
-  if (batches.size() == 1) return step(batches[0]);
-  if (batches.empty()) fail(ErrorCode::kInvalidArgument, "training_step: expected a batch");
-  double loss = 0, count = 0;
-  for (const TensorMap& batch : batches) {
-    check_batch(batch);
-    run(Kind::kAccumulate, batch);
-    loss += number(Kind::kAccumulate, kLossSum);
-    count += number(Kind::kAccumulate, kCount);
+void Trainer::clear_sums() {
+  for (const auto& parameter : lifted_.parameters) {
+    const auto sum = states_.find(moment_name(parameter, "sum"));
+    if (sum != nullptr) sum->value = Tensor(options_.dtype, parameter.shape);
+  }
+}
+
+StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>& batch) {
+  if (count == 1) return step(batch(0));
+  if (count < 1) fail(ErrorCode::kInvalidArgument, "training_step: expected a batch");
+  double loss = 0, labels = 0;
+  try {
+    for (int64_t i = 0; i < count; ++i) {
+      const TensorMap inputs = batch(i);
+      check_batch(inputs);
+      run(Kind::kAccumulate, inputs);
+      loss += number(Kind::kAccumulate, kLossSum);
+      labels += number(Kind::kAccumulate, kCount);
+    }
+  } catch (...) {
+    clear_sums();
+    throw;
   }
   TensorMap inputs = with_rates({});
-  inputs[kCount] = Tensor::scalar(static_cast<float>(count));
+  inputs[kCount] = Tensor::scalar(static_cast<float>(labels));
   run(Kind::kApply, inputs);
   ++step_;
-  StepResult result = finish(loss, count, number(Kind::kApply, kNorm));
+  StepResult result = finish(loss, labels, number(Kind::kApply, kNorm));
   result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
   return result;
 }
@@ -300,49 +313,6 @@ uint64_t Trainer::weight_bytes_held() const {
   uint64_t bytes = 0;
   for (const auto& [kind, engine] : engines_) bytes += engine.session->weight_bytes_held();
   return bytes;
-}
-
-TensorMap Trainer::state() const {
-  TensorMap all;
-  all["step"] = Tensor::scalar(static_cast<int32_t>(step_));
-  for (const auto& parameter : lifted_.parameters) {
-    all[parameter.name] = cell(parameter.state).clone();
-    for (const std::string& moment : rule_->moments()) {
-      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment)).clone();
-    }
-  }
-  return all;
-}
-
-void Trainer::load_state(const TensorMap& state) {
-  const auto want = [&](const std::string& name, const Shape& shape) -> const Tensor& {
-    const auto found = state.find(name);
-    if (found == state.end()) {
-      fail(ErrorCode::kInvalidArgument,
-           "training state: '{}' is missing; it belongs to another model or optimiser", name);
-    }
-    if (found->second.shape() != shape) {
-      fail(ErrorCode::kInvalidArgument, "training state: '{}': expected shape {}, got {}", name,
-           to_string(shape), to_string(found->second.shape()));
-    }
-    return found->second;
-  };
-  // All is checked before anything changes.
-  const int64_t step = want("step", {}).integer_at(0);
-  for (const auto& parameter : lifted_.parameters) {
-    (void)want(parameter.name, parameter.shape);
-    for (const std::string& moment : rule_->moments()) {
-      (void)want(parameter.name + "." + moment, parameter.shape);
-    }
-  }
-  step_ = step;
-  for (const auto& parameter : lifted_.parameters) {
-    set_master(parameter, want(parameter.name, parameter.shape));
-    for (const std::string& moment : rule_->moments()) {
-      const Tensor& value = want(parameter.name + "." + moment, parameter.shape);
-      cell(moment_name(parameter, moment)) = value.to(options_.dtype).clone();
-    }
-  }
 }
 
 }  // namespace mw::train

@@ -32,7 +32,9 @@ class Trainer {
                    double alpha);
 
   StepResult step(const TensorMap& batch);
-  StepResult step(const std::vector<TensorMap>& batches);
+  // batch(0) to batch(count - 1), each asked for when its turn comes. When one of them throws, the
+  // step has not happened.
+  StepResult step(int64_t count, const std::function<TensorMap(int64_t)>& batch);
   // Of the mean loss, by parameter name, then "input.NAME".
   TensorMap gradients(const TensorMap& batch, StepResult& result);
   StepResult evaluate(const TensorMap& batch);
@@ -65,6 +67,7 @@ class Trainer {
   Engine& engine(Kind kind);
   void run(Kind kind, const TensorMap& inputs);
   void clear_model_states();
+  void clear_sums();
   void limit_memory(Kind kind, exec::SessionOptions& session);
   // What there is beside the working memory and the constants of a program: states, gradients that
   // are results, and the working memory of the update that follows an accumulation.

@@ -20,6 +20,7 @@ class AdamRule : public UpdateRule {
  public:
   explicit AdamRule(const Settings& settings) : s_(settings) {}
   [[nodiscard]] std::vector<std::string> moments() const override { return {"m", "v"}; }
+  [[nodiscard]] bool is_square(const std::string& moment) const override { return moment == "v"; }
   [[nodiscard]] std::vector<std::pair<std::string, double>> numbers(int64_t step) const override {
     const auto t = static_cast<double>(step);
     return {{"first_correction", 1 / (1 - std::pow(s_.beta1, t))},

@@ -1,0 +1,51 @@
+// Numbers of a checkpoint's position against each other and against the data.
+#include "api/training_position.h"
+
+#include "api/training_data.h"
+#include "base/error.h"
+
+namespace mw {
+namespace {
+
+void expect(const char* what, int64_t expected, int64_t got) {
+  if (got == expected) return;
+  fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its {}: expected {}, got {}", what,
+       expected, got);
+}
+
+}  // namespace
+
+int64_t examples_of_step(int64_t batch_size, int64_t accumulate, int64_t steps) {
+  int64_t examples = 0, all = 0;
+  if (__builtin_mul_overflow(batch_size, accumulate, &examples) ||
+      __builtin_mul_overflow(examples, steps, &all)) {
+    fail(ErrorCode::kInvalidArgument,
+         "--batch-size {}, --accumulate {}, --steps {}: expected fewer examples in all than 2^63",
+         batch_size, accumulate, steps);
+  }
+  return examples;
+}
+
+void check_position(const train::Checkpoint& checkpoint, const TrainingData& data,
+                    int64_t examples_per_step) {
+  const train::RunPosition& position = checkpoint.position;
+  if (const auto step = checkpoint.state.find("step"); step != checkpoint.state.end()) {
+    expect("step", step->second.count() == 1 ? step->second.integer_at(0) : -1, position.step);
+  }
+  if (data.train == nullptr) return;
+  int64_t cursor = 0;
+  if (__builtin_mul_overflow(position.step, examples_per_step, &cursor)) {
+    fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its step: expected at most {}, got {}",
+         INT64_MAX / examples_per_step, position.step);
+  }
+  expect("cursor", cursor, position.cursor);
+  int64_t tokens = 0;
+  const int64_t per_example = data.train->tokens_per_example();
+  if (per_example == 0 || __builtin_mul_overflow(cursor, per_example, &tokens)) return;
+  if (position.tokens > tokens) {
+    fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its tokens: expected at most {}, got {}",
+         tokens, position.tokens);
+  }
+}
+
+}  // namespace mw

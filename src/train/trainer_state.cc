@@ -1,0 +1,90 @@
+// What a Trainer gives and takes as its state: masters, moments and the step.
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "base/error.h"
+#include "train/trainer.h"
+
+namespace mw::train {
+namespace {
+
+int64_t step_in(const Tensor& value) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max() - 1;
+  const bool whole = value.dtype() != DType::kString && !is_float(value.dtype());
+  const int64_t step = whole ? value.integer_at(0) : -1;
+  if (step >= 0 && step <= kMost) return step;
+  fail(ErrorCode::kInvalidArgument,
+       "training state: 'step': expected a whole number from 0 to {}, got {}", kMost,
+       whole ? std::to_string(step) : name_of(value.dtype()));
+}
+
+// What Adam and its like keep of past gradients; with anything else the next step would be NaN.
+void check_moment(const std::string& name, const Tensor& value, bool is_square) {
+  if (!is_float(value.dtype())) {
+    fail(ErrorCode::kInvalidArgument, "training state: '{}': expected floats, got {}", name,
+         name_of(value.dtype()));
+  }
+  for (int64_t i = 0; i < value.count(); ++i) {
+    const double number = value.number_at(i);
+    if (std::isfinite(number) && (number >= 0 || !is_square)) continue;
+    fail(ErrorCode::kInvalidArgument, "training state: '{}': expected {}, got {} at {}", name,
+         is_square ? "numbers of at least 0" : "finite numbers", number, i);
+  }
+}
+
+}  // namespace
+
+TensorMap Trainer::state() const {
+  TensorMap all;
+  all["step"] = Tensor::scalar(static_cast<int32_t>(step_));
+  for (const auto& parameter : lifted_.parameters) {
+    all[parameter.name] = cell(parameter.state).clone();
+    for (const std::string& moment : rule_->moments()) {
+      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment)).clone();
+    }
+  }
+  return all;
+}
+
+void Trainer::load_state(const TensorMap& state) {
+  const auto want = [&](const std::string& name, const Shape& shape) -> const Tensor& {
+    const auto found = state.find(name);
+    if (found == state.end()) {
+      fail(ErrorCode::kInvalidArgument,
+           "training state: '{}' is missing; it belongs to another model or optimiser", name);
+    }
+    if (found->second.shape() != shape) {
+      fail(ErrorCode::kInvalidArgument, "training state: '{}': expected shape {}, got {}", name,
+           to_string(shape), to_string(found->second.shape()));
+    }
+    return found->second;
+  };
+  // All is checked before anything changes.
+  const int64_t step = step_in(want("step", {}));
+  std::set<std::string> known = {"step"};
+  for (const auto& parameter : lifted_.parameters) {
+    check_master(parameter, want(parameter.name, parameter.shape));
+    known.insert(parameter.name);
+    for (const std::string& moment : rule_->moments()) {
+      const std::string name = parameter.name + "." + moment;
+      check_moment(name, want(name, parameter.shape), rule_->is_square(moment));
+      known.insert(name);
+    }
+  }
+  for (const auto& [name, tensor] : state) {
+    if (known.contains(name)) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "training state: '{}' is unknown; it belongs to another model or optimiser", name);
+  }
+  step_ = step;
+  for (const auto& parameter : lifted_.parameters) {
+    set_master(parameter, want(parameter.name, parameter.shape));
+    for (const std::string& moment : rule_->moments()) {
+      const Tensor& value = want(parameter.name + "." + moment, parameter.shape);
+      cell(moment_name(parameter, moment)) = value.to(options_.dtype).clone();
+    }
+  }
+}
+
+}  // namespace mw::train
