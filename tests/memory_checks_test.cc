@@ -31,14 +31,16 @@ struct Seen {
   std::map<std::string, std::string> files;  // content by path
 };
 
-// Of tensors their names and bytes: a checkpoint's text says how long it took, too.
+// Of tensors their names and bytes. A checkpoint's text says how long the run took, and its
+// checksum is of that, too.
 std::string content_of_tensors(const fs::path& path) {
   std::string content;
   for (const auto& [name, tensor] : read_tensors(path)) {
     const std::string bytes(static_cast<const char*>(tensor.raw()),
                             static_cast<size_t>(tensor.nbytes()));
+    if (name == "run.checksum") continue;
     const bool is_text = tensor.dtype() == DType::kU8;
-    content += name + to_string(tensor.shape()) + (is_text ? without_times(bytes) : bytes);
+    content += name + (is_text ? without_times(bytes) : to_string(tensor.shape()) + bytes);
   }
   return content;
 }
