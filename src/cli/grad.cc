@@ -11,6 +11,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/finite.h"
 #include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
@@ -95,8 +96,12 @@ void run(const Options& o) {
   }
   StudentModel student(model, options);
   StepResult result;
-  const TensorMap named =
-      in_context([&] { return o.inputs; }, [&] { return student.backward(Batch(batch), &result); });
+  const TensorMap named = in_context([&] { return o.inputs; },
+                                     [&] {
+                                       auto gradients = student.backward(Batch(batch), &result);
+                                       expect_finite(result);
+                                       return gradients;
+                                     });
   TensorMap gradients;
   for (const auto& [name, gradient] : named) {
     const bool of_input = o.wrt_inputs && name.starts_with("input.");

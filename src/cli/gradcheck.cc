@@ -13,6 +13,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/finite.h"
 #include "cli/numbers.h"
 #include "cli/print.h"
 #include "millwright/training.hpp"
@@ -235,6 +236,7 @@ void run(const Options& o) {
   StudentModel student(model, options);
   std::mt19937_64 random(o.seed);
   Checker checker(student, Batch(make_batch(model, student, options.loss, o, random)));
+  in_context([&] { return o.model; }, [&] { expect_finite(checker.result()); });
   std::vector<Row> rows;
   Progress progress("gradcheck", static_cast<int64_t>(checker.gradients().size()));
   for (const auto& [name, gradient] : checker.gradients()) {

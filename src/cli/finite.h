@@ -1,0 +1,21 @@
+// What the commands about gradients refuse to answer with: a loss or a gradient that is no number.
+#pragma once
+
+#include <cmath>
+
+#include "base/error.h"
+#include "millwright/training.hpp"
+
+namespace mw::cli {
+
+inline void expect_finite(const StepResult& result) {
+  const bool loss_is = std::isfinite(result.loss);
+  if (loss_is && std::isfinite(result.grad_norm)) return;
+  const double found = loss_is ? static_cast<double>(result.grad_norm) : result.loss;
+  fail(ErrorCode::kInvalidArgument,
+       "expected a finite {} for these inputs and labels, got {}; `run` shows what the model "
+       "gives for them",
+       loss_is ? "norm of the gradients" : "loss", std::isnan(found) ? "nan" : "inf");
+}
+
+}  // namespace mw::cli
