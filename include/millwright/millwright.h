@@ -262,15 +262,26 @@ MW_C_API mw_status mw_student_state(const mw_student* student, mw_outputs** stat
 MW_C_API mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors,
                                          size_t count);
 
-/* The adapters alone, as a .safetensors file; and back again. */
+/* The adapters alone: a .safetensors file, or, by a name without an extension, a folder as Hugging
+ * Face PEFT has it; and back again. `module_names`, a .safetensors file of the model that the
+ * package was converted from, tells such a folder how the modules are called; it may be NULL. */
 MW_C_API mw_status mw_student_save_adapter(const mw_student* student, const char* path);
+MW_C_API mw_status mw_student_save_adapter_named(const mw_student* student, const char* path,
+                                                 const char* module_names);
 MW_C_API mw_status mw_student_load_adapter(mw_student* student, const char* path);
 
 /* The package the model came from, with the trained weights: .mlpackage or .mlmodelc by the name.
- * Weights that the stored dtype could not hold are told by the warnings of the last save. */
+ * Weights that the stored dtype could not hold are told by the warnings of the last save. What the
+ * function shares with others of the package changes in all of them, or, with the second form, in
+ * this one alone. */
 MW_C_API mw_status mw_student_save(mw_student* student, const char* path);
+MW_C_API mw_status mw_student_save_only_function(mw_student* student, const char* path);
 MW_C_API size_t mw_student_warning_count(const mw_student* student);
 MW_C_API const char* mw_student_warning_at(const mw_student* student, size_t index);
+/* Sentences on what mw_student_save does beside the function in training; valid as long as the
+ * student. */
+MW_C_API size_t mw_student_note_count(const mw_student* student);
+MW_C_API const char* mw_student_note_at(const mw_student* student, size_t index);
 
 #ifdef __cplusplus
 }

@@ -35,8 +35,9 @@ struct LoadOptions {
   Compute compute = Compute::kFp32;
   std::filesystem::path
       tokenizer;  // a tokenizer.json or its folder; empty: look in and beside the model
-  std::filesystem::path adapter;  // what StudentModel::save_adapter() wrote; empty: none
-  bool naive = false;             // run op by op with the reference implementations
+  // What StudentModel::save_adapter() or Hugging Face PEFT wrote; empty: none.
+  std::filesystem::path adapter;
+  bool naive = false;    // run op by op with the reference implementations
   bool profile = false;  // keep the time of every step; `millwright run --profile` prints them
 };
 

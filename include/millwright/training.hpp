@@ -107,6 +107,12 @@ struct StudentOptions {
   std::optional<Lora> lora;
 };
 
+struct SaveOptions {
+  // Functions of a package that share a weight keep sharing it: what is trained changes in all of
+  // them. With this the function gets weights of its own instead.
+  bool only_function = false;
+};
+
 struct DistillOptions {
   float temperature = 2;
   float alpha =
@@ -132,11 +138,18 @@ struct StepResult {
 };
 
 struct Parameter {
+  enum class Role : uint8_t {
+    kWeight,
+    kCompressed,  // a weight that is stored as something smaller
+    kTie,         // another name of a weight that stands before
+    kAdapter,     // a factor beside a weight
+  };
   std::string name;  // as in the program
   Shape shape;
   DType stored = DType::kF32;  // in the package
   bool trained = false;
   std::string reason;  // why it is in or out
+  Role role = Role::kWeight;
 };
 
 // A model in training. Not thread-safe. The wrapped model and its file stay as they are.
@@ -188,9 +201,18 @@ class MW_API StudentModel {
   // Returns sentences about weights that the stored dtype could not hold. Adapters are added to
   // their weights; a compressed weight becomes a plain one.
   // NOLINTNEXTLINE(modernize-use-nodiscard)
-  std::vector<std::string> save(const std::filesystem::path& path) const;
-  // The adapters alone, as a .safetensors file: for LoadOptions::adapter, and to go on from.
-  void save_adapter(const std::filesystem::path& path) const;
+  std::vector<std::string> save(const std::filesystem::path& path,
+                                const SaveOptions& options = {}) const;
+  // Sentences on what save() does beside the function in training: the functions that change with
+  // it. Known from the beginning.
+  [[nodiscard]] std::vector<std::string> notes(const SaveOptions& options = {}) const;
+  // The adapters alone, for LoadOptions::adapter and to go on from: a .safetensors file, or, by a
+  // name without an extension, a folder as Hugging Face PEFT has it. There `module_names`, a
+  // .safetensors file of the model that the package was converted from, tells how its modules are
+  // called.
+  void save_adapter(const std::filesystem::path& path,
+                    const std::filesystem::path& module_names = {}) const;
+  // Either of the two.
   void load_adapter(const std::filesystem::path& path);
 
   struct Impl;

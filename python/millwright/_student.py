@@ -248,22 +248,37 @@ class StudentModel:
         """Replaces the trained parameters that a .safetensors file names."""
         self._core.load_weights(os.fspath(path))
 
-    def save_adapter(self, path: str | os.PathLike[str]) -> None:
-        """The adapters alone, as a .safetensors file, for MLModel(adapter=...)."""
-        self._core.save_adapter(os.fspath(path))
+    def save_adapter(
+        self, path: str | os.PathLike[str], module_names: str | os.PathLike[str] | None = None
+    ) -> None:
+        """The adapters alone, for MLModel(adapter=...).
+
+        A .safetensors file, or, by a name without extension, a folder as PEFT has it. There
+        `module_names`, a .safetensors file of the model that the package was converted from, tells
+        how its modules are called.
+        """
+        self._core.save_adapter(os.fspath(path), os.fspath(module_names or ""))
 
     def load_adapter(self, path: str | os.PathLike[str]) -> None:
-        """Goes on from what save_adapter() wrote, of a student with the same `lora`."""
+        """Goes on from what save_adapter() or PEFT wrote, of a student with the same `lora`."""
         self._core.load_adapter(os.fspath(path))
 
-    def save(self, path: str | os.PathLike[str]) -> list[str]:
+    def notes(self) -> list[str]:
+        """Sentences on what save() does beside the function in training.
+
+        They name the functions of the package that share what is trained and change with it.
+        """
+        return self._core.notes()
+
+    def save(self, path: str | os.PathLike[str], *, only_function: bool = False) -> list[str]:
         """Writes the package the model came from, with the trained weights.
 
         An .mlpackage or .mlmodelc, by the name. Weights keep their dtypes; the sentences that come
         back tell where one could not hold the value. Adapters are added to their weights; a
-        compressed weight that has one becomes a plain one.
+        compressed weight that has one becomes a plain one. What the function shares with others of
+        the package changes in all of them; with `only_function` it gets weights of its own.
         """
-        return self._core.save(os.fspath(path))
+        return self._core.save(os.fspath(path), bool(only_function))
 
     def __repr__(self) -> str:
         trained = [p for p in self.parameters() if p.trained]

@@ -232,15 +232,19 @@ void bind_student(nb::module_& m) {
              s.alone([&](StudentModel& model) { model.load_weights(path); });
            })
       .def("save_adapter",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.save_adapter(path); });
+           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
+             s.alone([&](StudentModel& model) { model.save_adapter(path, names); });
            })
       .def("load_adapter",
            [](Student& s, const std::filesystem::path& path) {
              s.alone([&](StudentModel& model) { model.load_adapter(path); });
            })
-      .def("save", [](Student& s, const std::filesystem::path& path) {
-        return s.alone([&](StudentModel& model) { return model.save(path); });
+      .def("notes",
+           [](Student& s) { return s.alone([](StudentModel& model) { return model.notes(); }); })
+      .def("save", [](Student& s, const std::filesystem::path& path, bool only_function) {
+        return s.alone([&](StudentModel& model) {
+          return model.save(path, {.only_function = only_function});
+        });
       });
 }
 

@@ -1,5 +1,7 @@
 """LoRA from Python: adapters that train, are written, loaded and added to their weights."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,45 @@ def test_an_adapter_beside_the_model_and_in_its_weights_gives_the_same(
     other = mw.StudentModel(path, lora=mw.Lora(rank=4, alpha=8))
     other.load_adapter(tmp_path / "a.safetensors")
     assert other.evaluate(*batch).loss == student.evaluate(*batch).loss
+
+
+def test_an_adapter_in_a_folder_is_one_of_peft(path, student, batch, tmp_path):
+    student.training_step(*batch)
+    student.save_adapter(tmp_path / "peft")
+    config = json.loads((tmp_path / "peft/adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 4, 8)
+    data = {"input_ids": batch[0]}
+    beside = logits_of(mw.MLModel(path, adapter=tmp_path / "peft").predict(data))
+    np.testing.assert_allclose(beside, logits_of(student.predict(data)), atol=1e-4)
+    other = mw.StudentModel(path, lora=mw.Lora(rank=4, alpha=8))
+    other.load_adapter(tmp_path / "peft")
+    assert other.evaluate(*batch).loss == student.evaluate(*batch).loss
+    config["use_dora"] = True
+    (tmp_path / "peft/adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(mw.Error, match="'use_dora': weights split into magnitude and direction"):
+        mw.MLModel(path, adapter=tmp_path / "peft")
+
+
+def test_functions_that_share_weights_change_together(data, tmp_path):
+    path = data / "packages" / "two_functions.mlpackage"
+    student = mw.StudentModel(path, mw.SGD(learning_rate=0.1), loss="mse", function_name="double")
+    assert student.notes() == [
+        "changes functions double, triple (1 of 1 weights), which share what is trained"
+    ]
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    student.training_step({"x": x, "labels": x})
+    student.save(tmp_path / "both.mlpackage")
+    student.save(tmp_path / "one.mlpackage", only_function=True)
+
+    def answer(package, function):
+        return mw.MLModel(package, function_name=function).predict({"x": x})["y"]
+
+    both = tmp_path / "both.mlpackage"
+    np.testing.assert_allclose(answer(both, "triple"), 1.5 * answer(both, "double"), rtol=1e-5)
+    np.testing.assert_array_equal(
+        answer(tmp_path / "one.mlpackage", "triple"), answer(path, "triple")
+    )
+    assert np.abs(answer(both, "triple") - answer(path, "triple")).max() > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ struct mw_student {
   mw::StudentModel student;
   std::vector<mw::Parameter> parameters;
   std::vector<mw_parameter> views;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings, notes;
 };
 
 namespace {
@@ -137,12 +137,13 @@ mw_status mw_student_create(const mw_model* model, const mw_student_options* opt
     const mw::StudentOptions chosen =
         options == nullptr ? mw::StudentOptions{} : options_of(*options);
     auto made = std::make_unique<mw_student>(
-        mw_student{mw::StudentModel(model->model, chosen), {}, {}, {}});
+        mw_student{mw::StudentModel(model->model, chosen), {}, {}, {}, {}});
     made->parameters = made->student.parameters();
     for (const mw::Parameter& p : made->parameters) {
       made->views.push_back({p.name.c_str(), p.shape.size(), p.shape.data(),
                              mw::name_of(p.stored).data(), p.trained ? 1 : 0, p.reason.c_str()});
     }
+    made->notes = made->student.notes();
     *student = made.release();
   });
 }
@@ -276,6 +277,14 @@ mw_status mw_student_save_adapter(const mw_student* student, const char* path) {
     student->student.save_adapter(path);
   });
 }
+mw_status mw_student_save_adapter_named(const mw_student* student, const char* path,
+                                        const char* module_names) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_save_adapter_named: student and path must not be NULL");
+    student->student.save_adapter(path, module_names == nullptr ? "" : module_names);
+  });
+}
 mw_status mw_student_load_adapter(mw_student* student, const char* path) {
   return guarded([&] {
     require(student != nullptr && path != nullptr,
@@ -290,6 +299,19 @@ mw_status mw_student_save(mw_student* student, const char* path) {
             "mw_student_save: student and path must not be NULL");
     student->warnings = student->student.save(path);
   });
+}
+mw_status mw_student_save_only_function(mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_save_only_function: student and path must not be NULL");
+    student->warnings = student->student.save(path, {.only_function = true});
+  });
+}
+size_t mw_student_note_count(const mw_student* student) {
+  return student == nullptr ? 0 : student->notes.size();
+}
+const char* mw_student_note_at(const mw_student* student, size_t index) {
+  return index < mw_student_note_count(student) ? student->notes[index].c_str() : nullptr;
 }
 size_t mw_student_warning_count(const mw_student* student) {
   return student == nullptr ? 0 : student->warnings.size();

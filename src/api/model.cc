@@ -142,7 +142,7 @@ void add_adapters(CoreMLModelWrapper::Impl& impl) {
   const train::AdapterSet set =
       train::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
   auto adapted = ir::clone(*impl.function);
-  (void)ops::insert_adapters(*adapted, ops::catalog(), set.adapters, set.scale());
+  (void)ops::insert_adapters(*adapted, ops::catalog(), set.adapters);
   impl.adapted = std::move(adapted);
   impl.function = impl.adapted.get();
 }

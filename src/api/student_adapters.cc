@@ -32,10 +32,6 @@ Tensor copy_of(const Tensor& master) {
 }
 
 void check_same(const train::AdapterSet& wanted, const train::AdapterSet& got) {
-  if (wanted.rank != got.rank || wanted.scale() != got.scale()) {
-    fail(ErrorCode::kInvalidArgument, "expected {} as the student has, got {}", describe(wanted),
-         describe(got));
-  }
   const auto lacks = [](const train::AdapterSet& set, const ops::Adapter& adapter) {
     return std::none_of(set.adapters.begin(), set.adapters.end(),
                         [&](const auto& other) { return other.weight == adapter.weight; });
@@ -46,10 +42,18 @@ void check_same(const train::AdapterSet& wanted, const train::AdapterSet& got) {
          adapter.weight);
   }
   for (const ops::Adapter& adapter : got.adapters) {
-    if (!lacks(wanted, adapter)) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "it has factors of '{}', which the student does not adapt; name it in the targets",
-         adapter.weight);
+    if (lacks(wanted, adapter)) {
+      fail(ErrorCode::kInvalidArgument,
+           "it has factors of '{}', which the student does not adapt; name it in the targets",
+           adapter.weight);
+    }
+    const int64_t rank = adapter.a.dim(0);
+    const train::AdapterSet its = {rank, adapter.scale * static_cast<double>(rank), {}};
+    if (rank == wanted.rank && static_cast<float>(its.alpha) == static_cast<float>(wanted.alpha)) {
+      continue;
+    }
+    fail(ErrorCode::kInvalidArgument, "expected {} as the student has, got {} of '{}'",
+         describe(wanted), describe(its), adapter.weight);
   }
 }
 
@@ -67,7 +71,7 @@ StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora,
     candidates_.push_back({op, candidate.name});
   }
   for (const ops::InsertedAdapter& made :
-       ops::insert_adapters(*function_, ops::catalog(), begun_.adapters, begun_.scale())) {
+       ops::insert_adapters(*function_, ops::catalog(), begun_.adapters)) {
     candidates_.push_back({made.a, ops::name_of_a(made.weight), true});
     candidates_.push_back({made.b, ops::name_of_b(made.weight), true});
   }
@@ -79,10 +83,10 @@ void StudentAdapters::add_to(std::vector<Parameter>& parameters) const {
       if (parameter.name == adapter.weight) parameter.reason = "frozen; LoRA adapts it";
     }
     const std::string reason = "LoRA of " + adapter.weight;
-    parameters.push_back(
-        {ops::name_of_a(adapter.weight), adapter.a.shape(), DType::kF32, true, reason});
-    parameters.push_back(
-        {ops::name_of_b(adapter.weight), adapter.b.shape(), DType::kF32, true, reason});
+    parameters.push_back({ops::name_of_a(adapter.weight), adapter.a.shape(), DType::kF32, true,
+                          reason, Parameter::Role::kAdapter});
+    parameters.push_back({ops::name_of_b(adapter.weight), adapter.b.shape(), DType::kF32, true,
+                          reason, Parameter::Role::kAdapter});
   }
 }
 

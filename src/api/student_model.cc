@@ -2,16 +2,15 @@
 #include "millwright/training.hpp"
 
 #include <algorithm>
-#include <deque>
 #include <limits>
 
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "api/student_adapters.h"
+#include "api/student_files.h"
 #include "api/student_selection.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
-#include "exporter/export.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
 #include "train/trainer.h"
@@ -198,6 +197,12 @@ struct StudentModel::Impl {
     return *adapters;
   }
 
+  [[nodiscard]] StudentSource source(const SaveOptions& save) const {
+    const auto reach =
+        save.only_function ? exporter::Reach::kOneFunction : exporter::Reach::kAllFunctions;
+    return {model.impl().model, *model.impl().function, reach};
+  }
+
   // With adapters, "*" takes nothing beside them.
   void select_parameters() {
     const bool adapted = options.lora.has_value();
@@ -346,35 +351,17 @@ uint64_t StudentModel::weight_bytes_held() const { return impl_->trainer->weight
 TensorMap StudentModel::state() const { return impl_->trainer->state(); }
 void StudentModel::load_state(const TensorMap& state) { impl_->trainer->load_state(state); }
 
-std::vector<std::string> StudentModel::save(const std::filesystem::path& path) const {
-  const StudentAdapters* adapters = impl_->adapters.get();
-  std::deque<train::Lifted::Parameter> parameters;
-  std::vector<exporter::TrainedWeight> weights;
-  for (const auto& parameter : impl_->trainer->parameters()) {
-    if (adapters != nullptr && adapters->owns(parameter)) continue;
-    parameters.push_back(adapters != nullptr ? adapters->of_source(parameter) : parameter);
-    weights.push_back({&parameters.back(), impl_->trainer->master(parameter)});
-  }
-  const auto& loaded = impl_->model.impl();
-  auto exported = exporter::with_weights(loaded.model, *loaded.function, weights);
-  if (adapters != nullptr) {
-    const auto more =
-        exporter::fuse(exported.model, loaded.function->name, adapters->now(*impl_->trainer));
-    exported.warnings.insert(exported.warnings.end(), more.begin(), more.end());
-  }
-  const int64_t steps = impl_->trainer->steps_done();
-  if (steps > 0) {
-    auto& metadata = exported.model.metadata.user_defined;
-    metadata["millwright.trained_steps"] = std::to_string(steps);
-    metadata["millwright.trained_parameters"] = std::to_string(impl_->trainer->parameters().size());
-  }
-  const auto notes = package::write(exported.model, path);
-  exported.warnings.insert(exported.warnings.end(), notes.begin(), notes.end());
-  return exported.warnings;
+std::vector<std::string> StudentModel::save(const std::filesystem::path& path,
+                                            const SaveOptions& options) const {
+  return save_student(impl_->source(options), *impl_->trainer, impl_->adapters.get(), path);
+}
+std::vector<std::string> StudentModel::notes(const SaveOptions& options) const {
+  return notes_of_student(impl_->source(options), *impl_->trainer, impl_->adapters.get());
 }
 
-void StudentModel::save_adapter(const std::filesystem::path& path) const {
-  train::write_adapters(path, impl_->lora().now(*impl_->trainer));
+void StudentModel::save_adapter(const std::filesystem::path& path,
+                                const std::filesystem::path& module_names) const {
+  train::write_adapters(path, impl_->lora().now(*impl_->trainer), module_names);
 }
 void StudentModel::load_adapter(const std::filesystem::path& path) {
   impl_->in_file([&] { impl_->lora().load(path, *impl_->trainer); });

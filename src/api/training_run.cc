@@ -146,16 +146,17 @@ void TrainingRun::clear_later_checkpoints() const {
 TrainingOutcome TrainingRun::finish() {
   const bool goes_on = settings_.resume || !settings_.resume_from.empty();
   const bool trains = settings_.steps > 0 || goes_on;
+  if (data_.train != nullptr) check_patience();
   if (trains) {
     create_folders(settings_.folder);
     lock_.emplace(FileLock::of_working_folder(settings_.folder));
     train::tidy_checkpoints(settings_.folder, SIZE_MAX);
     resume();
-    if (data_.train == nullptr && settings_.steps > position_.step) {
+    if (data_.train == nullptr && has_steps_left()) {
       fail(ErrorCode::kInvalidArgument, "--data: expected a file to train on, got none");
     }
   }
-  const bool steps_left = settings_.steps > position_.step;
+  const bool steps_left = has_steps_left();
   resumed_step_ = position_.step;
   resumed_seconds_ = position_.seconds;
   if (steps_left) {
@@ -173,6 +174,7 @@ TrainingOutcome TrainingRun::finish() {
     write_report(fmt::format("interrupted after step {} of {}", position_.step, settings_.steps));
     return outcome_;
   }
+  if (trains) take_best();
   if (steps_left && data_.test != nullptr) outcome_.test_loss = evaluate(*data_.test);
   write_output();
   if (steps_left) {
@@ -184,23 +186,28 @@ TrainingOutcome TrainingRun::finish() {
 }
 
 void TrainingRun::write_output() {
-  if (!settings_.adapter.empty()) student_.save_adapter(settings_.adapter);
-  if (settings_.adapter != settings_.output) outcome_.warnings = student_.save(settings_.output);
+  if (!settings_.adapter.empty()) student_.save_adapter(settings_.adapter, settings_.module_names);
+  if (settings_.adapter != settings_.output) {
+    outcome_.warnings = student_.save(settings_.output, settings_.save);
+  }
 }
 
 void TrainingRun::loop() {
   for (const train::StepRecord& record : metrics_->records()) {
     if (record.valid_loss) outcome_.valid_loss = record.valid_loss;
   }
-  if (evaluation_is_due() &&
-      (metrics_->records().empty() || !metrics_->records().back().valid_loss.has_value())) {
+  const bool is_told =
+      !metrics_->records().empty() && metrics_->records().back().valid_loss.has_value();
+  const bool is_counted =
+      position_.validated_step == position_.step || (position_.validated_step < 0 && is_told);
+  if (evaluation_is_due() && !is_counted) {
     train::StepRecord record;
     record.step = position_.step;
     take_valid_loss(record);
-    if (record.valid_loss) metrics_->append(record);
+    if (record.valid_loss && !is_told) metrics_->append(record);
   }
-  while (position_.step < settings_.steps && !observer_.should_stop()) step();
-  outcome_.interrupted = position_.step < settings_.steps;
+  while (has_steps_left() && !observer_.should_stop()) step();
+  outcome_.interrupted = has_steps_left();
   if (outcome_.checkpoint.filename() != train::checkpoint_name(position_.step)) write_checkpoint();
 }
 
@@ -287,47 +294,6 @@ std::string TrainingRun::culprit(bool loss_is_finite) {
     }
   }
   return "";
-}
-
-bool TrainingRun::evaluation_is_due() const {
-  if (data_.valid == nullptr) return false;
-  return position_.step == settings_.steps ||
-         (settings_.eval_every > 0 && position_.step % settings_.eval_every == 0);
-}
-
-std::optional<double> TrainingRun::evaluate(const train::Dataset& dataset) {
-  double sum = 0;
-  int64_t count = 0;
-  for (int64_t at = 0; at < dataset.size(); at += data_.call_size) {
-    if (observer_.should_stop()) return std::nullopt;
-    std::vector<int64_t> examples;
-    for (int64_t i = at; i < std::min(at + data_.call_size, dataset.size()); ++i) {
-      examples.push_back(i);
-    }
-    if (dataset.can_pad()) examples.resize(static_cast<size_t>(data_.call_size), -1);
-    if (data_.fixed_calls && static_cast<int64_t>(examples.size()) < data_.call_size) break;
-    const StepResult result = student_.evaluate(Batch(dataset.batch(examples)));
-    sum += result.loss * static_cast<double>(result.tokens);
-    count += result.tokens;
-    observer_.evaluated(std::min(at + data_.call_size, dataset.size()), dataset.size());
-  }
-  if (count == 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "validation: expected labels that count, got none among {} examples{}", dataset.size(),
-         data_.fixed_calls ? fmt::format(", of which the model takes {} at a time", data_.call_size)
-                           : "");
-  }
-  return sum / static_cast<double>(count);
-}
-
-void TrainingRun::take_valid_loss(train::StepRecord& record) {
-  const std::optional<double> loss = evaluate(*data_.valid);
-  if (!loss) return;
-  record.valid_loss = outcome_.valid_loss = loss;
-  if (position_.best_loss && *loss >= *position_.best_loss) return;
-  position_.best_loss = loss;
-  position_.best_step = position_.step;
-  train::write_checkpoint(settings_.folder / train::kBestCheckpoint, {student_.state(), position_});
 }
 
 void TrainingRun::write_checkpoint() {

@@ -21,12 +21,17 @@
 namespace mw {
 
 struct TrainingSettings {
-  std::filesystem::path output;   // the package to write; equal to `adapter`: none
-  std::filesystem::path adapter;  // the adapter to write, of a student that has one
-  std::filesystem::path folder;   // for checkpoints, metrics.jsonl and report.html
-  std::string target;             // as in StudentOptions
+  std::filesystem::path output;        // the package to write; equal to `adapter`: none
+  std::filesystem::path adapter;       // the adapter to write, of a student that has one
+  std::filesystem::path module_names;  // as in StudentModel::save_adapter()
+  SaveOptions save;
+  std::filesystem::path folder;  // for checkpoints, metrics.jsonl and report.html
+  std::string target;            // as in StudentOptions
   int64_t steps = 0, accumulate = 1;
   int64_t checkpoint_every = 100, eval_every = 100;
+  // Validations without a new best after which the run ends; the best weights are then the ones
+  // that are written, in any case. 0: it does all steps and writes the last ones.
+  int64_t patience = 0;
   uint64_t seed = 0;
   bool resume = false;                // from the last checkpoint of the folder, if there is one
   std::filesystem::path resume_from;  // from this one
@@ -59,7 +64,9 @@ struct TrainingOutcome {
   int64_t step = 0;
   std::optional<double> loss, valid_loss, best_loss, test_loss;
   int64_t best_step = 0;
-  int64_t tokens = 0;  // labels that counted, all steps together
+  bool stopped_early = false;  // out of patience
+  int64_t written_step = 0;    // whose weights were written
+  int64_t tokens = 0;          // labels that counted, all steps together
   double seconds = 0;
   uint64_t step_bytes = 0;            // of StudentModel::step_bytes()
   std::filesystem::path checkpoint;   // the last one; empty: none was written
@@ -78,6 +85,7 @@ class TrainingRun {
   // Trains, writes the package (unless it was interrupted) and the report. Throws invalid_argument
   // with the step and the op when the loss is no longer finite.
   TrainingOutcome finish();
+  [[nodiscard]] const StudentModel& student() const { return student_; }
 
   // Tokens that a text for the report may run the model on, after a run of so many steps.
   static int64_t sample_budget(int64_t steps, int64_t tokens_per_step);
@@ -100,6 +108,11 @@ class TrainingRun {
   // Nothing when it was interrupted.
   std::optional<double> evaluate(const train::Dataset& dataset);
   void take_valid_loss(train::StepRecord& record);
+  [[nodiscard]] bool is_out_of_patience() const;
+  [[nodiscard]] bool has_steps_left() const;
+  void check_patience() const;
+  // Goes back to the weights of the best validation, where these are to be written.
+  void take_best();
   void write_checkpoint();
   void write_output();
   void write_report(const std::string& subtitle);

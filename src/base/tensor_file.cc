@@ -206,6 +206,24 @@ std::map<std::string, std::string> safetensors_metadata(const std::filesystem::p
                     });
 }
 
+std::map<std::string, Shape> safetensors_shapes(const std::filesystem::path& path) {
+  return in_context([&] { return path.string(); },
+                    [&] {
+                      const nlohmann::json header = open_safetensors(path).header;
+                      std::map<std::string, Shape> shapes;
+                      for (const auto& [name, entry] : header.items()) {
+                        if (name == "__metadata__") continue;
+                        try {
+                          shapes[name] = entry.at("shape").get<Shape>();
+                        } catch (const nlohmann::json::exception&) {
+                          fail(ErrorCode::kInvalidArgument,
+                               "tensor '{}': expected a shape in the safetensors header", name);
+                        }
+                      }
+                      return shapes;
+                    });
+}
+
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                        const std::map<std::string, std::string>& metadata) {
   nlohmann::json header = nlohmann::json::object();

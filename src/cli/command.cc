@@ -58,7 +58,7 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
 }
 
 void ModelOptions::add_adapter_to(CLI::App& command) {
-  command.add_option("--adapter", adapter, "a .safetensors file that `train --lora-rank` wrote");
+  command.add_option("--adapter", adapter, "what `train --lora-rank` or Hugging Face PEFT wrote");
 }
 
 LoadOptions ModelOptions::load_options() const {

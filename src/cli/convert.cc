@@ -22,7 +22,7 @@ namespace {
 struct Options {
   std::string in, out, adapter, function;
   std::vector<std::string> renames;
-  bool strip = false, json = false;
+  bool strip = false, json = false, only_function = false;
 };
 
 package::Container container_named(const std::filesystem::path& path) {
@@ -140,16 +140,21 @@ uint64_t size_of(const std::filesystem::path& path) {
   return bytes;
 }
 
-void add_adapter(package::Model& model, const std::string& path, const std::string& wanted) {
-  const std::string& function = wanted.empty() ? model.default_function : wanted;
+void add_adapter(package::Model& model, const Options& o) {
+  const std::string& function = o.function.empty() ? model.default_function : o.function;
   const ir::Function* adapted = model.program->find_function(function);
   if (adapted == nullptr) {
     std::string names;
     for (const auto& known : model.functions) names += (names.empty() ? "" : ", ") + known.name;
     fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", function, names);
   }
-  const train::AdapterSet adapters = train::read_adapters(path, *adapted, ops::catalog());
-  for (const std::string& warning : exporter::fuse(model, function, adapters)) {
+  const train::AdapterSet adapters = train::read_adapters(o.adapter, *adapted, ops::catalog());
+  const auto reach =
+      o.only_function ? exporter::Reach::kOneFunction : exporter::Reach::kAllFunctions;
+  for (const std::string& note : exporter::notes_on_sharing(model, *adapted, adapters, reach)) {
+    inform("{}\n", printable(note));
+  }
+  for (const std::string& warning : exporter::fuse(model, function, adapters, reach)) {
     inform("warning: {}\n", printable(warning));
   }
 }
@@ -163,7 +168,7 @@ void convert(const Options& o) {
   in_context([&] { return o.in; },
              [&] {
                (void)package::correct(model, ops::catalog());
-               if (!o.adapter.empty()) add_adapter(model, o.adapter, o.function);
+               if (!o.adapter.empty()) add_adapter(model, o);
                for (const std::string& text : o.renames) rename(model, text);
              });
   for (const std::string& note : package::write(model, out, {.strip_metadata = o.strip})) {
@@ -194,10 +199,14 @@ void add_convert(CLI::App& app) {
                     "leave out author, licence, descriptions and other metadata");
   CLI::Option* adapter = command->add_option(
       "--adapter", options->adapter,
-      "a .safetensors file that `train --lora-rank` wrote, added to the weights");
+      "what `train --lora-rank` or Hugging Face PEFT wrote, added to the weights");
   command
       ->add_option("--function", options->function,
                    "the function that the adapter is of (default: the package's own)")
+      ->needs(adapter);
+  command
+      ->add_flag("--only-function", options->only_function,
+                 "add the adapter to that function alone, also where others share the weights")
       ->needs(adapter);
   command->add_option("--rename", options->renames, "OLD=NEW: rename an input, output or state")
       ->take_all();

@@ -4,11 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "api/training_run.h"
 #include "base/error.h"
@@ -18,7 +15,9 @@
 #include "cli/parameter_groups.h"
 #include "cli/print.h"
 #include "cli/training_options.h"
+#include "cli/training_outcome.h"
 #include "cli/training_outputs.h"
+#include "cli/training_summary.h"
 #include "package/package.h"
 
 namespace mw::cli {
@@ -150,11 +149,17 @@ StudentOptions student_options(const TrainingOptions& o) {
 }
 
 void check_adapter_options(const TrainingOptions& o) {
-  const char* stray = o.lora_alpha              ? "--lora-alpha"
-                      : !o.lora_targets.empty() ? "--lora-targets"
-                                                : nullptr;
+  const char* stray = o.lora_alpha                       ? "--lora-alpha"
+                      : !o.lora_targets.empty()          ? "--lora-targets"
+                      : o.adapter_format != "millwright" ? "--adapter-format"
+                      : !o.adapter_names.empty()         ? "--adapter-names"
+                                                         : nullptr;
   if (!o.lora_rank && stray != nullptr) {
     fail(ErrorCode::kInvalidArgument, "{}: expected --lora-rank beside it, got none", stray);
+  }
+  if (!o.adapter_names.empty() && o.adapter_format != "peft") {
+    fail(ErrorCode::kInvalidArgument,
+         "--adapter-names: expected --adapter-format peft beside it, got {}", o.adapter_format);
   }
 }
 
@@ -198,82 +203,6 @@ std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& 
   return rows;
 }
 
-std::string shell_word(const std::string& word) {
-  constexpr const char* kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  std::string text = "'";
-  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
-// The command as it was typed, with --resume.
-std::string resume_command() {
-  std::ifstream file("/proc/self/cmdline", std::ios::binary);
-  std::string command;
-  bool skip = false;
-  for (std::string word; std::getline(file, word, '\0');) {
-    if (std::exchange(skip, false)) continue;
-    skip = word == "--resume-from";
-    if (skip || word == "--resume" || word == "--overwrite" || word.starts_with("--resume-from=")) {
-      continue;
-    }
-    command += shell_word(word) + " ";
-  }
-  return command + "--resume";
-}
-
-void print_json_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
-  nlohmann::json json = {{"step", outcome.step},
-                         {"tokens", outcome.tokens},
-                         {"seconds", outcome.seconds},
-                         {"interrupted", outcome.interrupted},
-                         {"step_bytes", outcome.step_bytes},
-                         {"warnings", outcome.warnings}};
-  const auto put = [&](const char* key, const std::optional<double>& value) {
-    if (value) json[key] = *value;
-  };
-  put("loss", outcome.loss);
-  put("valid_loss", outcome.valid_loss);
-  put("best_valid_loss", outcome.best_loss);
-  put("test_loss", outcome.test_loss);
-  if (outcome.best_loss) json["best_step"] = outcome.best_step;
-  if (!outcome.checkpoint.empty()) json["checkpoint"] = outcome.checkpoint.string();
-  if (!outcome.report.empty()) json["report"] = outcome.report.string();
-  if (outcome.interrupted) {
-    json["resume_command"] = resume_command();
-  } else {
-    json["output"] = o.output;
-    if (const fs::path adapter = adapter_path(o); !adapter.empty()) {
-      json["adapter"] = adapter.string();
-    }
-  }
-  print_json(json);
-}
-
-void print_outcome(const TrainingOutcome& outcome, const TrainingOptions& o) {
-  const auto row = [](const char* name, const std::string& value) {
-    answer("{:<12} {}\n", name, printable(value));
-  };
-  row("steps", with_commas(outcome.step));
-  if (outcome.loss) row("loss", fmt::format("{:.5f}", *outcome.loss));
-  if (outcome.valid_loss) row("validation", fmt::format("{:.5f}", *outcome.valid_loss));
-  if (outcome.best_loss) {
-    row("best", fmt::format("{:.5f} at step {}", *outcome.best_loss, outcome.best_step));
-  }
-  if (outcome.test_loss) row("test", fmt::format("{:.5f}", *outcome.test_loss));
-  if (outcome.seconds > 0) {
-    row("time", fmt::format("{:.1f} s, {:.0f} labels/s", outcome.seconds,
-                            static_cast<double>(outcome.tokens) / outcome.seconds));
-  }
-  if (outcome.step_bytes > 0) row("step memory", human_bytes(outcome.step_bytes));
-  if (!outcome.checkpoint.empty()) row("checkpoint", outcome.checkpoint.string());
-  if (!outcome.report.empty()) row("report", outcome.report.string());
-  row("wrote", o.output);
-  const fs::path adapter = adapter_path(o);
-  if (!adapter.empty() && adapter != o.output) row("adapter", adapter.string());
-}
-
 }  // namespace
 
 void run_training_command(TrainingOptions& o, CLI::App& command) {
@@ -308,6 +237,8 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   TrainingSettings settings;
   settings.output = fs::path(o.output);
   settings.adapter = adapter_path(o);
+  settings.module_names = o.adapter_names;
+  settings.save.only_function = o.only_function;
   if (student.lora) {
     settings.fixed = {{"--lora-rank", std::to_string(student.lora->rank)},
                       {"--lora-alpha", fmt::format("{}", student.lora->alpha)}};
@@ -318,6 +249,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   settings.accumulate = o.accumulate;
   settings.checkpoint_every = o.checkpoint_every;
   settings.eval_every = o.eval_every;
+  settings.patience = o.patience;
   settings.seed = o.seed;
   settings.resume = o.resume;
   settings.resume_from = o.resume_from;
@@ -330,16 +262,22 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   if (teacher) settings.loss_name = "training with teacher";
   settings.shown = shown_settings(command, student.optimizer, data);
   TrainingRun run(model, make_student, std::move(data), settings, steps);
+  const TrainingSummary summary = summary_of(run.student().parameters());
+  for (const std::string& line : lines_of(summary)) steps.note(line);
+  if (!is_adapter(o)) {
+    for (const std::string& note : run.student().notes(settings.save)) steps.note(note);
+  }
   const TrainingOutcome outcome = run.finish();
+  const WrittenFiles files = {settings.output, settings.adapter};
   for (const std::string& warning : outcome.warnings) steps.note("warning: " + warning);
-  if (o.json) print_json_outcome(outcome, o);
+  if (o.json) print_json_outcome(outcome, summary, files);
   if (outcome.interrupted) {
     steps.note(
         fmt::format("saved step {} as {}; to go on:", outcome.step, outcome.checkpoint.string()));
     inform("  {}\n", resume_command());
     throw Interrupted();
   }
-  if (!o.json) print_outcome(outcome, o);
+  if (!o.json) print_outcome(outcome, files);
 }
 
 void add_train(CLI::App& app) {

@@ -21,11 +21,14 @@ void add_data(TrainingOptions& o, CLI::App& c) {
                "labels");
   c.add_option("--output", o.output,
                "the package to write (.mlpackage or .mlmodelc); with --lora-rank also an adapter "
-               "alone (.safetensors)");
+               "alone (.safetensors, or a folder with --adapter-format peft)");
   c.add_option("--eval-data", o.eval_data, "validation data (default: valid.jsonl of the folder)");
   c.add_option("--eval-every", o.eval_every, "steps between validations (0: at the end only)")
       ->check(kCountOrNone)
       ->capture_default_str();
+  c.add_option("--patience", o.patience,
+               "stop after this many validations without a new best, and write the best weights")
+      ->check(kCount);
   c.add_option("--batch-size", o.batch_size, "examples per batch (default: 8 windows, 32 arrays)")
       ->check(kCount);
   c.add_option("--seq-len", o.seq_len, "tokens per window (default: the model's, at most 256)")
@@ -79,6 +82,13 @@ void add_weights(TrainingOptions& o, CLI::App& c) {
   c.add_option("--lora-targets", o.lora_targets,
                "globs over names of weights (default: all that can be adapted)")
       ->take_all();
+  c.add_option("--adapter-format", o.adapter_format,
+               "millwright, a .safetensors file; or peft, a folder as Hugging Face PEFT has it")
+      ->check(CLI::IsMember({"millwright", "peft"}))
+      ->capture_default_str();
+  c.add_option("--adapter-names", o.adapter_names,
+               "weights of the model that this one was converted from (.safetensors, or the index "
+               ".json of several): how its modules are called, for --adapter-format peft");
   c.add_option("--group", o.groups,
                "GLOB:lr=NUMBER,decay=NUMBER: learning rate and weight decay of the parameters that "
                "match, one or both; the last match counts")
@@ -107,6 +117,8 @@ void add_run(TrainingOptions& o, CLI::App& c) {
   c.add_option("--threads", o.threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));
   c.add_option("--function", o.function, "function of a multi-function package");
+  c.add_flag("--only-function", o.only_function,
+             "change that function alone, also where others share its weights");
   c.add_option("--tokenizer", o.tokenizer,
                "tokenizer.json or its folder (default: in or beside the model)");
   c.add_flag("--json", o.json, "print JSON");

@@ -13,10 +13,11 @@ namespace mw::cli {
 struct TrainingOptions {
   std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
   std::string function, tokenizer, target, compute = "fp32";
+  std::string adapter_format = "millwright", adapter_names;
   std::string optimizer = "adamw", schedule = "constant", loss = "cross_entropy";
   std::optional<float> lr, weight_decay, momentum;
   int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1, warmup = 0;
-  int64_t checkpoint_every = 100, eval_every = 100;
+  int64_t checkpoint_every = 100, eval_every = 100, patience = 0;
   float clip = 0, label_smoothing = 0;
   uint64_t memory = 0;
   std::vector<std::string> trainable, groups, lora_targets;
@@ -24,7 +25,7 @@ struct TrainingOptions {
   std::optional<float> lora_alpha;
   uint64_t seed = 0;
   int threads = 0;
-  bool resume = false, overwrite = false, json = false;
+  bool resume = false, overwrite = false, json = false, only_function = false;
   // Of distillation.
   std::string teacher;
   DistillOptions distill;

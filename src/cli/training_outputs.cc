@@ -6,13 +6,14 @@
 #include "base/error.h"
 #include "cli/outputs.h"
 #include "package/package.h"
+#include "train/peft.h"
 
 namespace mw::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool is_adapter(const fs::path& output) { return output.extension() == ".safetensors"; }
+bool is_peft(const TrainingOptions& o) { return o.adapter_format == "peft"; }
 
 void expect_folder_of(const fs::path& output) {
   const fs::path folder = output.has_parent_path() ? output.parent_path() : ".";
@@ -24,8 +25,10 @@ void expect_folder_of(const fs::path& output) {
        missing ? "" : ": " + error.message());
 }
 
-void check_output(const fs::path& model, const fs::path& output, bool may_be_adapter) {
-  if (may_be_adapter && is_adapter(output)) return expect_folder_of(output);
+void check_output(const TrainingOptions& o) {
+  const fs::path model = o.model, output = o.output;
+  if (o.lora_rank && is_peft(o)) train::expect_replaceable_peft(adapter_path(o));
+  if (o.lora_rank && is_adapter(o)) return expect_folder_of(output);
   for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
                                package::Container::kMlmodel}) {
     if (output.extension() != package::name_of(container)) continue;
@@ -34,17 +37,22 @@ void check_output(const fs::path& model, const fs::path& output, bool may_be_ada
   }
   fail(ErrorCode::kInvalidArgument,
        "--output {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, or, with "
-       "--lora-rank, .safetensors",
-       output.string());
+       "--lora-rank, {}",
+       output.string(), is_peft(o) ? "the name of a folder, without an extension" : ".safetensors");
 }
 
 }  // namespace
 
+bool is_adapter(const TrainingOptions& o) {
+  return fs::path(o.output).extension() == (is_peft(o) ? "" : ".safetensors");
+}
+
 fs::path adapter_path(const TrainingOptions& o) {
   if (!o.lora_rank) return {};
   fs::path output = o.output;
-  if (is_adapter(output)) return output;
-  return output.parent_path() / (output.stem().string() + "-adapter.safetensors");
+  if (is_adapter(o)) return output;
+  return output.parent_path() /
+         (output.stem().string() + (is_peft(o) ? "-adapter" : "-adapter.safetensors"));
 }
 
 fs::path run_folder(const TrainingOptions& o) {
@@ -53,16 +61,17 @@ fs::path run_folder(const TrainingOptions& o) {
 }
 
 void check_outputs(const TrainingOptions& o) {
-  if (is_adapter(o.output) && !o.trainable.empty()) {
+  if (is_adapter(o) && !o.trainable.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "--output {}: an adapter cannot hold what --trainable trains; write a package", o.output);
   }
-  check_output(o.model, o.output, o.lora_rank.has_value());
+  check_output(o);
   const std::vector<Needed> needed = {{"the model", o.model, true},
                                       {"--teacher", o.teacher},
                                       {"--data", o.data},
                                       {"--eval-data", o.eval_data},
                                       {"--config", o.config},
+                                      {"--adapter-names", o.adapter_names},
                                       {"--checkpoint-dir", run_folder(o)},
                                       {"--resume-from", o.resume_from}};
   expect_apart("--output", o.output, needed);

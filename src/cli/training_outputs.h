@@ -7,6 +7,9 @@
 
 namespace mw::cli {
 
+// Whether the output is an adapter and no package: a .safetensors file, or, as PEFT has it, a
+// folder whose name has no extension.
+bool is_adapter(const TrainingOptions& options);
 // The adapter that is written; empty: none. Beside a package stands the adapter that is in it:
 // model.mlpackage, model-adapter.safetensors.
 std::filesystem::path adapter_path(const TrainingOptions& options);

@@ -3,33 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "ir/op_pairs.h"
 #include "ops/catalog.h"
+#include "ops/rewrites/shared_weights.h"
 
 namespace mw::exporter {
 namespace {
 
 using ir::Operation;
 using ir::Value;
-
-package::Model copy_of(const package::Model& model) {
-  package::Model copy;
-  copy.program = ir::clone(*model.program);
-  copy.spec_version = model.spec_version;
-  copy.functions = model.functions;
-  copy.default_function = model.default_function;
-  copy.multi_function = model.multi_function;
-  copy.metadata = model.metadata;
-  copy.doc_string = model.doc_string;
-  copy.updatable = model.updatable;
-  copy.path = model.path;
-  copy.container = model.container;
-  copy.weight_files = model.weight_files;
-  copy.description_bytes = model.description_bytes;
-  return copy;
-}
 
 // What rounding does to the change of a parameter.
 std::string warning_for(const std::string& name, const Tensor& value, const Tensor& stored,
@@ -54,21 +41,36 @@ std::string warning_for(const std::string& name, const Tensor& value, const Tens
   return "";
 }
 
-ir::ConstantPtr constant_like(const ir::Constant& old, Tensor value) {
-  if (old.blob_ref()) return ir::Constant::blob(std::move(value), *old.blob_ref());
-  return ir::Constant::tensor(std::move(value));
-}
+// The constants that hold one trained weight: one object for all places without a blob of their
+// own, so that a file holds it once.
+class Stored {
+ public:
+  explicit Stored(Tensor value) : value_(std::move(value)) {}
+
+  [[nodiscard]] const Tensor& value() const { return value_; }
+  ir::ConstantPtr in_place_of(const ir::Constant& old) {
+    const Shape& shape = old.type().shape();
+    if (old.blob_ref()) return ir::Constant::blob(value_.reshaped(shape), *old.blob_ref());
+    return of(shape);
+  }
+  ir::ConstantPtr of(const Shape& shape) {
+    ir::ConstantPtr& known = constants_[shape];
+    if (known == nullptr) known = ir::Constant::tensor(value_.reshaped(shape));
+    return known;
+  }
+
+ private:
+  Tensor value_;
+  std::map<Shape, ir::ConstantPtr> constants_;
+};
 
 // A const of its own for one use of a const that several ops share.
-void split(Operation& op, const train::Lifted::Parameter& parameter, Tensor value,
-           const std::vector<ir::Use>& uses) {
-  const ir::Use& use = uses.at(static_cast<size_t>(parameter.use));
-  const std::string name = op.outputs[0]->name + fmt::format("_trained{}", parameter.use);
+void split(Operation& op, int64_t number, const ir::ConstantPtr& value, const ir::Use& use) {
+  const std::string name = op.outputs[0]->name + fmt::format("_trained{}", number);
   auto made = std::make_unique<Operation>();
   made->type = ir::kConstOp;
   made->parent = op.parent;
-  made->attributes = {{"name", ir::Constant::string(name)},
-                      {"val", ir::Constant::tensor(std::move(value))}};
+  made->attributes = {{"name", ir::Constant::string(name)}, {"val", value}};
   Value* out = made->add_output(name, op.outputs[0]->type);
   auto& ops = op.parent->ops;
   const auto at =
@@ -81,48 +83,90 @@ void split(Operation& op, const train::Lifted::Parameter& parameter, Tensor valu
   }
 }
 
+void set_value(Operation& op, Stored& stored) {
+  const ir::ConstantPtr old = ir::constant_of(op.outputs[0].get());
+  ir::set_attribute(op.attributes, "val", stored.in_place_of(*old));
+}
+
+// The other functions of the exported program, looked up in before they change.
+class Followers {
+ public:
+  Followers(const ir::Function& function, const ir::Program& exported) {
+    for (const auto& other : exported.functions) {
+      if (other->name != function.name) shared_.emplace_back(function, *other);
+    }
+  }
+
+  void change(const train::Lifted::Parameter& parameter, Stored& stored) {
+    std::set<const Value*> done;
+    for (const ops::SharedWeights& shared : shared_) {
+      for (const Operation* source : parameter.consts) {
+        for (const ops::Twin& twin : shared.twins(*source->outputs[0], parameter.use)) {
+          if (!done.insert(twin.value).second) continue;
+          Operation& op = *twin.value->producer;
+          if (twin.whole) {
+            set_value(op, stored);
+          } else {
+            split(op, parameter.use, stored.of(twin.value->type.shape()), twin.uses[0]);
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  std::vector<ops::SharedWeights> shared_;
+};
+
 }  // namespace
 
 Exported with_weights(const package::Model& model, const ir::Function& function,
-                      const std::vector<TrainedWeight>& weights) {
-  Exported result{copy_of(model), {}};
+                      const std::vector<TrainedWeight>& weights, Reach reach) {
+  Exported result{model.clone(), {}};
   ir::Function* copy = result.model.program->find_function(function.name);
   MW_CHECK(copy != nullptr);
   const ir::OpPairs pairs = ir::pair_ops(function.body, copy->body);
   const auto uses = ir::uses_in(copy->body);
+  std::optional<Followers> followers;
+  if (reach == Reach::kAllFunctions) followers.emplace(function, *result.model.program);
   for (const TrainedWeight& weight : weights) {
     const train::Lifted::Parameter& parameter = *weight.parameter;
+    const Tensor original = ir::constant_of(parameter.consts[0]->outputs[0].get())->value();
+    Stored stored(weight.value.to(parameter.stored).clone());
+    if (std::string warning = warning_for(parameter.name, weight.value, stored.value(), original);
+        !warning.empty()) {
+      result.warnings.push_back(std::move(warning));
+    }
+    if (bit_equal(stored.value(), original)) continue;
     for (const Operation* source : parameter.consts) {
-      const ir::ConstantPtr old = ir::constant_of(source->outputs[0].get());
-      Tensor stored = weight.value.to(parameter.stored);
-      if (bit_equal(stored, old->value())) stored = old->value();
-      if (const std::string warning =
-              warning_for(parameter.name, weight.value, stored, old->value());
-          !warning.empty() && source == parameter.consts[0]) {
-        result.warnings.push_back(warning);
-      }
-      if (stored.raw() == old->value().raw()) continue;
       Operation& op = *pairs.at(source);
       if (parameter.use >= 0) {
-        split(op, parameter, stored.clone(), uses.at(op.outputs[0].get()));
+        split(op, parameter.use, stored.of(parameter.shape),
+              uses.at(op.outputs[0].get()).at(static_cast<size_t>(parameter.use)));
       } else {
-        ir::set_attribute(op.attributes, "val", constant_like(*old, stored.clone()));
+        set_value(op, stored);
       }
     }
+    if (followers) followers->change(parameter, stored);
   }
   return result;
 }
 
 std::vector<std::string> fuse(package::Model& model, const std::string& function,
-                              const train::AdapterSet& adapters) {
+                              const train::AdapterSet& adapters, Reach reach) {
   ir::Function* adapted = model.program->find_function(function);
   MW_CHECK(adapted != nullptr);
+  std::vector<ir::Function*> others;
+  for (const auto& other : model.program->functions) {
+    if (reach == Reach::kAllFunctions && other.get() != adapted) others.push_back(other.get());
+  }
   std::vector<std::string> warnings;
-  ops::fuse_adapters(*adapted, ops::catalog(), adapters.adapters, adapters.scale(),
+  ops::fuse_adapters(*adapted, others, ops::catalog(), adapters.adapters,
                      [&](const ops::FusedWeight& fused) {
                        const std::string warning =
                            warning_for(fused.name, fused.exact, fused.stored, fused.original);
                        if (!warning.empty()) warnings.push_back(warning);
+                       warnings.insert(warnings.end(), fused.kept.begin(), fused.kept.end());
                      });
   model.metadata.user_defined[train::kLoraMetadata] = train::describe(adapters);
   return warnings;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "exporter/sharing.h"
 #include "package/package.h"
 #include "train/lift.h"
 #include "train/lora.h"
@@ -22,14 +23,14 @@ struct Exported {
 };
 
 // `model` is the one that the parameters were lifted from. Weights whose stored value is unchanged
-// keep their constants.
+// keep their constants. Where other functions have the same weights, these change, too.
 Exported with_weights(const package::Model& model, const ir::Function& function,
-                      const std::vector<TrainedWeight>& weights);
+                      const std::vector<TrainedWeight>& weights, Reach reach);
 
 // Adds the adapters to their weights in the named function, and says so in the metadata. A
 // compressed weight becomes a plain const of the dtype it stood for; all others stay as they are.
-// Returns sentences as above.
+// Returns sentences as above, and on functions that keep a weight as it was.
 std::vector<std::string> fuse(package::Model& model, const std::string& function,
-                              const train::AdapterSet& adapters);
+                              const train::AdapterSet& adapters, Reach reach);
 
 }  // namespace mw::exporter

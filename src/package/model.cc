@@ -19,6 +19,13 @@ uint64_t bytes_in(const ir::ConstantPtr& constant, Seen& seen) {
 
 }  // namespace
 
+Model Model::clone() const {
+  Model copy;
+  static_cast<ModelFacts&>(copy) = *this;
+  copy.program = ir::clone(*program);
+  return copy;
+}
+
 const FunctionDescription* Model::find_function(std::string_view name) const {
   for (const FunctionDescription& function : functions) {
     if (function.name == name) return &function;

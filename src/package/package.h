@@ -23,8 +23,8 @@ namespace mw::package {
 enum class Container : uint8_t { kMlmodelc, kMlpackage, kMlmodel };
 std::string_view name_of(Container container);  // ".mlpackage"
 
-struct Model {
-  std::unique_ptr<ir::Program> program;
+// What a model is beside its program.
+struct ModelFacts {
   int spec_version = 6;
   // One per function of the program. Their order is the file's; read() fills in what the file
   // leaves out from the signatures of the program.
@@ -44,7 +44,13 @@ struct Model {
   std::vector<std::shared_ptr<const MappedFile>> weight_files;
   // The description as it was read: write() keeps the fields of it that have no place above.
   std::string description_bytes;
+};
 
+struct Model : ModelFacts {
+  std::unique_ptr<ir::Program> program;
+
+  // A copy that can be changed; it shares the constants, so it costs little.
+  [[nodiscard]] Model clone() const;
   [[nodiscard]] const FunctionDescription* find_function(std::string_view name) const;
   // The function that runs when none is asked for.
   [[nodiscard]] const FunctionDescription& default_description() const;

@@ -30,23 +30,13 @@ void put_file(const fs::path& path, std::string_view content) {
   file.close();
 }
 
-// A copy whose description and program agree; constants are shared, so it costs little.
+// A copy whose description and program agree.
 Model prepared(const Model& model, const WriteOptions& options) {
   if (!model.program || model.program->functions.empty()) {
     fail(ErrorCode::kInvalidArgument, "expected a program with at least one function, got none");
   }
-  Model copy{.program = ir::clone(*model.program),
-             .spec_version = model.spec_version,
-             .functions = model.functions,
-             .default_function = model.default_function,
-             .multi_function = model.multi_function,
-             .metadata = model.metadata,
-             .doc_string = options.strip_metadata ? "" : model.doc_string,
-             .updatable = model.updatable,
-             .path = model.path,
-             .container = model.container,
-             .weight_files = model.weight_files,
-             .description_bytes = model.description_bytes};
+  Model copy = model.clone();
+  if (options.strip_metadata) copy.doc_string.clear();
   for (const auto& function : copy.program->functions) {
     copy.spec_version = std::max(copy.spec_version, static_cast<int>(function->opset));
   }

@@ -41,7 +41,9 @@ Tensor bytes_of_text(const std::string& text) {
 std::string json_of(const RunPosition& position) {
   Json json = {{"step", position.step},           {"cursor", position.cursor},
                {"tokens", position.tokens},       {"seconds", position.seconds},
-               {"best_step", position.best_step}, {"fixed", position.fixed}};
+               {"best_step", position.best_step}, {"stale", position.stale},
+               {"fixed", position.fixed}};
+  if (position.validated_step >= 0) json["validated_step"] = position.validated_step;
   if (position.best_loss) json["best_loss"] = *position.best_loss;
   return json.dump();
 }
@@ -71,6 +73,14 @@ RunPosition position_of(const Tensor& bytes) {
   if (position.best_step > position.step) {
     fail(ErrorCode::kInvalidArgument, "its best_step: expected at most its step {}, got {}",
          position.step, position.best_step);
+  }
+  // Checkpoints of earlier versions have no such counters.
+  if (json.contains("validated_step")) position.validated_step = count_in(json, "validated_step");
+  if (json.contains("stale")) position.stale = count_in(json, "stale");
+  if (position.validated_step > position.step || position.stale > position.step) {
+    fail(ErrorCode::kInvalidArgument,
+         "its validations: expected them within its {} steps, got step {} and {} since the best",
+         position.step, position.validated_step, position.stale);
   }
   return position;
 }

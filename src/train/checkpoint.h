@@ -23,6 +23,8 @@ struct RunPosition {
   double seconds = 0;  // of training
   std::optional<double> best_loss;
   int64_t best_step = 0;
+  int64_t validated_step = -1;  // of the last validation; -1: none, or not known
+  int64_t stale = 0;            // validations since the best one
   // Settings that a run cannot change on its way, as they are typed: --seed and its value.
   std::map<std::string, std::string> fixed;
 };

@@ -7,18 +7,12 @@
 #include "base/error.h"
 #include "ir/op_pairs.h"
 #include "ops/expr.h"
+#include "ops/rewrites/shared_weights.h"
 
 namespace mw::train {
 namespace {
 
 using ir::Value;
-
-bool is_one_number(const Tensor& tensor) {
-  for (int64_t i = 1; i < tensor.count(); ++i) {
-    if (tensor.number_at(i) != tensor.number_at(0)) return false;
-  }
-  return true;
-}
 
 class Lifter {
  public:
@@ -47,17 +41,16 @@ class Lifter {
     const auto used = uses_.find(value);
     if (used == uses_.end()) return;
     const std::vector<ir::Use> uses = used->second;
-    if (const auto& ref = constant->blob_ref()) {
+    const bool is_economy = !candidate.whole && ops::is_one_number(constant->value());
+    if (const auto& ref = constant->blob_ref(); ref && !is_economy) {
       const auto key = std::pair{ref->path, ref->offset};
       if (const auto known = by_blob_.find(key); known != by_blob_.end()) {
         lifted_.parameters[known->second].consts.push_back(candidate.op);
         return redirect(uses, lifted_.parameters[known->second], value);
       }
-      if (uses.size() == 1 || !is_one_number(constant->value())) {
-        by_blob_[key] = lifted_.parameters.size();
-      }
+      by_blob_[key] = lifted_.parameters.size();
     }
-    if (uses.size() > 1 && !candidate.whole && is_one_number(constant->value())) {
+    if (uses.size() > 1 && is_economy) {
       for (size_t i = 0; i < uses.size(); ++i) {
         make(candidate, *constant, i == 0 ? "" : fmt::format("_use{}", i));
         lifted_.parameters.back().use = static_cast<int64_t>(i);
@@ -85,9 +78,10 @@ class Lifter {
     lifted_.parameters.push_back(std::move(parameter));
   }
 
-  // The value of a parameter in the dtype its const had, at the beginning of the function.
+  // The value of a parameter in the dtype and shape its const had, at the beginning of the
+  // function.
   Value* read(const Lifted::Parameter& parameter, const Value* like) {
-    Value*& known = reads_[parameter.state];
+    Value*& known = reads_[{parameter.state, like->type.shape()}];
     if (known == nullptr) {
       ir::Block& body = lifted_.function->body;
       ir::Builder b(body, catalog_, lifted_.function->opset);
@@ -95,6 +89,7 @@ class Lifter {
       Value* state = lifted_.function->find_argument(parameter.state);
       ops::Expr value = ops::read_parameter(b, state, parameter.name + "_value");
       if (value.dtype() != like->type.dtype()) value = ops::as(value, like->type.dtype());
+      if (value.shape() != like->type.shape()) value = ops::reshape(value, like->type.shape());
       known = value;
     }
     return known;
@@ -118,7 +113,7 @@ class Lifter {
   ir::OpPairs copies_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
   std::map<std::pair<std::string, uint64_t>, size_t> by_blob_;
-  std::map<std::string, Value*> reads_;
+  std::map<std::pair<std::string, Shape>, Value*> reads_;
 };
 
 }  // namespace

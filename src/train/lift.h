@@ -35,9 +35,9 @@ struct Lifted {
   std::vector<Parameter> parameters;
 };
 
-// Consts that show the same blob record are one parameter: a tie. A const of one repeated number
-// with several uses is no tie but a converter's economy: it becomes a parameter per use. `dtype` is
-// that of the states, fp32 or fp64.
+// Consts that show the same blob record are one parameter, whatever their shapes: a tie. One
+// repeated number is no tie but a converter's economy: such a const becomes a parameter per use.
+// `dtype` is that of the states, fp32 or fp64.
 Lifted lift(const ir::Function& function, const ir::Catalog& catalog,
             const std::vector<Candidate>& candidates, DType dtype);
 

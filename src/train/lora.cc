@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/tensor_file.h"
 #include "train/checksum.h"
+#include "train/peft.h"
 #include "train/splitmix.h"
 
 namespace mw::train {
@@ -20,24 +21,11 @@ using Weights = std::vector<AdaptableWeight>;
 
 constexpr const char* kFormat = "millwright.lora";
 constexpr const char* kVersion = "1";
-constexpr int64_t kMostRank = 1 << 16;
 
 bool matches(const std::string& glob, const AdaptableWeight& weight) {
   return std::any_of(weight.names.begin(), weight.names.end(), [&](const std::string& name) {
     return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
   });
-}
-
-std::string names_of(const Weights& weights) {
-  constexpr size_t kShown = 6;
-  std::string text;
-  size_t count = 0;
-  for (const AdaptableWeight& weight : weights) {
-    if (!weight.obstacle.empty()) continue;
-    if (++count <= kShown) text += (count == 1 ? "" : ", ") + weight.name();
-  }
-  if (count > kShown) text += fmt::format(" and {} more", count - kShown);
-  return count == 0 ? "none" : text;
 }
 
 void check_alpha(double alpha) {
@@ -97,6 +85,16 @@ double number_in(const std::map<std::string, std::string>& metadata, const char*
        found == metadata.end() ? "none" : "'" + found->second + "'");
 }
 
+int64_t rank_in(const std::map<std::string, std::string>& metadata) {
+  const double rank = number_in(metadata, "rank");
+  if (rank != std::floor(rank)) {
+    fail(ErrorCode::kInvalidArgument, "lora: rank: expected a whole number, got {}", rank);
+  }
+  const auto whole = rank >= 0 && rank <= kMostRank ? static_cast<int64_t>(rank) : -1;
+  check_rank(whole);
+  return whole;
+}
+
 void check_factor(const TensorMap& tensors, const std::string& name, const Shape& expected) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {
@@ -120,16 +118,16 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
                  const Weights& weights) {
   const auto format = metadata.find("format"), version = metadata.find("version");
   if (format == metadata.end() || format->second != kFormat) {
-    fail(ErrorCode::kInvalidArgument, "expected an adapter that `train --lora-rank` wrote");
+    fail(ErrorCode::kInvalidArgument,
+         "expected an adapter that `train --lora-rank` wrote, or one of Hugging Face PEFT with "
+         "adapter_config.json beside it");
   }
   if (version == metadata.end() || version->second != kVersion) {
     fail(ErrorCode::kUnsupported, "metadata 'version': expected {}, got {}", kVersion,
          version == metadata.end() ? "none" : version->second);
   }
   AdapterSet set;
-  const double rank = number_in(metadata, "rank");
-  set.rank = rank >= 0 && rank <= kMostRank ? static_cast<int64_t>(rank) : -1;
-  check_rank(set.rank);
+  set.rank = rank_in(metadata);
   set.alpha = static_cast<float>(number_in(metadata, "alpha"));
   check_alpha(set.alpha);
   for (const AdaptableWeight& weight : weights) {
@@ -137,8 +135,9 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
     if (!weight.obstacle.empty() || (!tensors.contains(a) && !tensors.contains(b))) continue;
     check_factor(tensors, a, weight.shape_of_a(set.rank));
     check_factor(tensors, b, weight.shape_of_b(set.rank));
-    set.adapters.push_back(
-        {weight.name(), tensors.at(a).to(DType::kF32), tensors.at(b).to(DType::kF32)});
+    set.adapters.push_back({weight.name(), tensors.at(a).to(DType::kF32),
+                            tensors.at(b).to(DType::kF32),
+                            set.alpha / static_cast<double>(set.rank)});
   }
   for (const auto& [name, tensor] : tensors) {
     const bool known = std::any_of(
@@ -189,14 +188,44 @@ AdapterSet begin_adapters(const ir::Function& function, const ir::Catalog& catal
     const AdaptableWeight& weight = weights[i];
     set.adapters.push_back({weight.name(),
                             begin_a(weight.shape_of_a(lora.rank), lora.seed, weight.name()),
-                            Tensor(DType::kF32, weight.shape_of_b(lora.rank))});
+                            Tensor(DType::kF32, weight.shape_of_b(lora.rank)),
+                            set.alpha / static_cast<double>(set.rank)});
   }
   return set;
 }
 
-void write_adapters(const std::filesystem::path& path, const AdapterSet& set) {
+std::string names_of(const std::vector<AdaptableWeight>& weights) {
+  constexpr size_t kShown = 6;
+  std::string text;
+  size_t count = 0;
+  for (const AdaptableWeight& weight : weights) {
+    if (!weight.obstacle.empty()) continue;
+    if (++count <= kShown) text += (count == 1 ? "" : ", ") + weight.name();
+  }
+  if (count > kShown) text += fmt::format(" and {} more", count - kShown);
+  return count == 0 ? "none" : text;
+}
+
+bool is_own_adapter(const std::filesystem::path& path) {
+  const auto metadata = safetensors_metadata(path);
+  const auto format = metadata.find("format");
+  return format != metadata.end() && format->second == kFormat;
+}
+
+void write_adapters(const std::filesystem::path& path, const AdapterSet& set,
+                    const std::filesystem::path& module_names) {
+  if (path.extension().empty()) return write_peft(path, set, module_names);
   if (path.extension() != ".safetensors") {
-    fail(ErrorCode::kInvalidArgument, "{}: expected a name that ends in .safetensors",
+    fail(
+        ErrorCode::kInvalidArgument,
+        "{}: expected a name that ends in .safetensors, or, for a folder of Hugging Face PEFT, one "
+        "without an extension",
+        path.string());
+  }
+  if (!module_names.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: expected no names of modules for a .safetensors file, which has those of weights; "
+         "they are for a folder",
          path.string());
   }
   TensorMap tensors;
@@ -213,8 +242,10 @@ void write_adapters(const std::filesystem::path& path, const AdapterSet& set) {
 
 AdapterSet read_adapters(const std::filesystem::path& path, const ir::Function& function,
                          const ir::Catalog& catalog) {
+  if (is_peft(path)) return read_peft(path, ops::adaptable_weights(function, catalog));
   if (path.extension() != ".safetensors") {
-    fail(ErrorCode::kInvalidArgument, "{}: expected an adapter, a .safetensors file",
+    fail(ErrorCode::kInvalidArgument,
+         "{}: expected an adapter, a .safetensors file or a folder of Hugging Face PEFT",
          path.string());
   }
   const TensorMap tensors = read_tensors(path);

@@ -54,13 +54,13 @@ double difference(const Tensor& a, const Tensor& b) {
 
 std::unique_ptr<ir::Program> inserted(const Built& built, const AdapterSet& set) {
   auto program = ir::clone(built.program);
-  (void)ops::insert_adapters(*program->functions[0], ops::catalog(), set.adapters, set.scale());
+  (void)ops::insert_adapters(*program->functions[0], ops::catalog(), set.adapters);
   return program;
 }
 
 std::unique_ptr<ir::Program> fused(const Built& built, const AdapterSet& set) {
   auto program = ir::clone(built.program);
-  ops::fuse_adapters(*program->functions[0], ops::catalog(), set.adapters, set.scale(),
+  ops::fuse_adapters(*program->functions[0], {}, ops::catalog(), set.adapters,
                      [](const ops::FusedWeight&) {});
   return program;
 }
@@ -297,8 +297,7 @@ TEST(Lora, has_the_gradients_that_differences_give) {
   ASSERT_EQ(set.adapters.size(), 4U);
   autodiff::Subject subject;
   subject.function = ir::clone(built.function);
-  for (const auto& made :
-       ops::insert_adapters(*subject.function, ops::catalog(), set.adapters, set.scale())) {
+  for (const auto& made : ops::insert_adapters(*subject.function, ops::catalog(), set.adapters)) {
     subject.wrt.push_back(made.a->outputs[0].get());
     subject.wrt.push_back(made.b->outputs[0].get());
   }

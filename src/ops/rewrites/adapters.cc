@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "ops/expr.h"
 #include "ops/rewrites/parameters.h"
+#include "ops/rewrites/shared_weights.h"
 #include "ops/rewrites/substitute.h"
 
 namespace mw::ops {
@@ -100,10 +101,13 @@ class Finder {
   AdaptableWeight& weight_;
 };
 
-// One weight per blob; other values are weights of their own.
+// One weight per blob; other values are weights of their own, and so is one repeated number.
 std::string key_of(const ParameterInfo& info) {
   const ConstantPtr constant = constant_of(info.value);
-  if (constant == nullptr || !constant->blob_ref()) return fmt::format("{}", fmt::ptr(info.value));
+  if (constant == nullptr || !constant->blob_ref() ||
+      (constant->has_value() && is_one_number(constant->value()))) {
+    return fmt::format("{}", fmt::ptr(info.value));
+  }
   const BlobRef& ref = *constant->blob_ref();
   return fmt::format("{} {} {}", ref.path, ref.offset, constant->type().str());
 }
@@ -115,11 +119,8 @@ struct Factors {
 
 class Inserter {
  public:
-  Inserter(Function& function, const Catalog& catalog, double scale)
-      : function_(function),
-        catalog_(catalog),
-        scale_(scale),
-        front_(function.body, catalog, function.opset) {
+  Inserter(Function& function, const Catalog& catalog)
+      : function_(function), catalog_(catalog), front_(function.body, catalog, function.opset) {
     if (!function.body.ops.empty()) front_.insert_before(function.body.ops.front().get());
   }
 
@@ -127,7 +128,7 @@ class Inserter {
   InsertedAdapter add_factors(const AdaptableWeight& weight, const Adapter& adapter) {
     Value* a = front_.constant(Constant::tensor(adapter.a), name_of_a(adapter.weight));
     Value* b = front_.constant(Constant::tensor(adapter.b), name_of_b(adapter.weight));
-    const Expr scaled = Expr(front_, b) * scale_;
+    const Expr scaled = Expr(front_, b) * adapter.scale;
     std::map<DType, Factors> factors;
     for (const AdapterSite& site : weight.sites) {
       const DType dtype = site.op->outputs[0]->type.dtype();
@@ -200,7 +201,6 @@ class Inserter {
 
   Function& function_;
   const Catalog& catalog_;
-  double scale_;
   Builder front_;
   std::vector<Work> work_;
   ValueMap sums_;
@@ -261,9 +261,9 @@ std::vector<AdaptableWeight> adaptable_weights(const Function& function, const C
 }
 
 std::vector<InsertedAdapter> insert_adapters(Function& function, const Catalog& catalog,
-                                             const std::vector<Adapter>& adapters, double scale) {
+                                             const std::vector<Adapter>& adapters) {
   const std::vector<AdaptableWeight> weights = adaptable_weights(function, catalog);
-  Inserter inserter(function, catalog, scale);
+  Inserter inserter(function, catalog);
   std::vector<InsertedAdapter> inserted;
   for (const Adapter& adapter : adapters) {
     const auto weight = std::find_if(weights.begin(), weights.end(), [&](const auto& w) {

@@ -52,6 +52,7 @@ std::vector<AdaptableWeight> adaptable_weights(const ir::Function& function,
 struct Adapter {
   std::string weight;  // AdaptableWeight::name()
   Tensor a, b;         // fp32
+  double scale = 1;    // of their product
 };
 std::string name_of_a(const std::string& weight);  // "WEIGHT.lora_A"
 std::string name_of_b(const std::string& weight);
@@ -64,19 +65,22 @@ struct InsertedAdapter {
 // Adds the product of the factors beside every site of the named weights, which can be adapted; the
 // factors become consts at the beginning of the function. Weights stay as they are.
 std::vector<InsertedAdapter> insert_adapters(ir::Function& function, const ir::Catalog& catalog,
-                                             const std::vector<Adapter>& adapters, double scale);
+                                             const std::vector<Adapter>& adapters);
 
 // Of a weight with its adapter: in fp64, as the file's dtype holds it, and what was there before.
 struct FusedWeight {
   std::string name;
   Tensor exact, stored, original;
+  std::vector<std::string> functions;  // other functions that have it and get the sum, too
+  std::vector<std::string> kept;       // sentences on those that have it and cannot
 };
 
-// Writes W + scale B A in place of the named weights. A const that only sites use is changed in
+// Writes W + scale B A in place of the named weights, in `function` and where one of the `others`,
+// functions of the same program, has the same weight. A const that only sites use is changed in
 // place. Otherwise the sites get a const of their own; a constexpr op that nothing uses any more is
 // dropped. A weight whose sum rounds to what it was stays untouched. Each is told to `fused`.
-void fuse_adapters(ir::Function& function, const ir::Catalog& catalog,
-                   const std::vector<Adapter>& adapters, double scale,
+void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& others,
+                   const ir::Catalog& catalog, const std::vector<Adapter>& adapters,
                    const std::function<void(const FusedWeight&)>& fused);
 
 }  // namespace mw::ops

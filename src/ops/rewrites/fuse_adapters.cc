@@ -1,11 +1,13 @@
 // fuse_adapters(): the products of the factors added to the weights themselves.
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/error.h"
 #include "ir/builder.h"
 #include "ir/evaluate.h"
 #include "ops/rewrites/adapters.h"
+#include "ops/rewrites/shared_weights.h"
 
 namespace mw::ops {
 namespace {
@@ -18,7 +20,7 @@ bool is_constant_op(const Operation& op) {
 }
 
 // scale * B A in the layout of the weight, in fp64.
-Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter, double scale) {
+Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter) {
   const int64_t rank = adapter.a.dim(0), outputs = adapter.b.dim(0);
   const int64_t inputs = adapter.a.count() / rank;
   Tensor change(DType::kF64, weight.type().shape());
@@ -29,7 +31,7 @@ Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter, double s
   const int64_t o_stride = by_output ? inputs : 1, i_stride = by_output ? 1 : outputs;
   for (int64_t o = 0; o < outputs; ++o) {
     for (int64_t r = 0; r < rank; ++r) {
-      const double factor = scale * from_b[o * rank + r];
+      const double factor = adapter.scale * from_b[o * rank + r];
       double* row = to + o * o_stride;
       for (int64_t i = 0; i < inputs; ++i) row[i * i_stride] += factor * from_a[r * inputs + i];
     }
@@ -37,15 +39,37 @@ Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter, double s
   return change;
 }
 
-// Puts one changed weight into the function.
+// The constants that hold one changed weight: the same object wherever the shape is the same, so
+// that a file holds it once.
+class Replacement {
+ public:
+  Replacement(Tensor stored, std::optional<ir::BlobRef> ref)
+      : stored_(std::move(stored)), ref_(std::move(ref)) {}
+
+  const ir::ConstantPtr& of(const Shape& shape) {
+    ir::ConstantPtr& known = constants_[shape];
+    if (known == nullptr) {
+      Tensor value = stored_.reshaped(shape);
+      known = ref_ ? ir::Constant::blob(std::move(value), *ref_)
+                   : ir::Constant::tensor(std::move(value));
+    }
+    return known;
+  }
+
+ private:
+  Tensor stored_;
+  std::optional<ir::BlobRef> ref_;
+  std::map<Shape, ir::ConstantPtr> constants_;
+};
+
+// Puts one changed weight into a function.
 class Replacer {
  public:
   Replacer(ir::Function& function, const ir::Catalog& catalog, const AdaptableWeight& weight,
-           const Tensor& stored)
+           const ir::ConstantPtr& constant)
       : function_(function),
         catalog_(catalog),
-        stored_(stored),
-        constant_(ir::Constant::tensor(stored)),
+        constant_(constant),
         uses_(ir::uses_in(function.body)) {
     for (const AdapterSite& site : weight.sites) sites_.emplace(site.op, site.input);
     for (Value* value : weight.values) replace(*value);
@@ -56,10 +80,7 @@ class Replacer {
     Operation& producer = *value.producer;
     if (!reaches(value, false)) return;
     if (producer.is_const() && reaches(value, true)) {
-      const ir::ConstantPtr old = ir::constant_of(&value);
-      ir::set_attribute(
-          producer.attributes, "val",
-          old->blob_ref() ? ir::Constant::blob(stored_, *old->blob_ref()) : constant_);
+      ir::set_attribute(producer.attributes, "val", constant_);
       return;
     }
     ir::Block& block = *producer.parent;
@@ -137,8 +158,7 @@ class Replacer {
 
   ir::Function& function_;
   const ir::Catalog& catalog_;
-  const Tensor& stored_;
-  ir::ConstantPtr constant_;
+  const ir::ConstantPtr& constant_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
   std::set<std::pair<const Operation*, size_t>> sites_;
 };
@@ -151,26 +171,101 @@ Tensor value_of(const Value& value, const ir::Function& function, const ir::Cata
   return results.at(value.index).tensor;
 }
 
+// A weight that one function has as another function has it.
+struct Follower {
+  ir::Function* function;
+  const AdaptableWeight* weight;
+};
+
+// The other functions of a program, as they were before anything changed.
+class Others {
+ public:
+  Others(const ir::Function& function, const std::vector<ir::Function*>& others,
+         const ir::Catalog& catalog) {
+    for (ir::Function* other : others) {
+      functions_.push_back(
+          {other, SharedWeights(function, *other), adaptable_weights(*other, catalog)});
+    }
+  }
+
+  [[nodiscard]] std::vector<Follower> followers(const AdaptableWeight& weight) const {
+    std::vector<Follower> followers;
+    for (const Entry& other : functions_) {
+      std::set<const Value*> twins;
+      for (const Value* value : weight.values) {
+        for (const Twin& twin : other.shared.twins(*value)) twins.insert(twin.value);
+      }
+      for (const AdaptableWeight& theirs : other.weights) {
+        if (std::any_of(theirs.values.begin(), theirs.values.end(),
+                        [&](const Value* value) { return twins.contains(value); })) {
+          followers.push_back({other.function, &theirs});
+        }
+      }
+    }
+    return followers;
+  }
+
+ private:
+  struct Entry {
+    ir::Function* function;
+    SharedWeights shared;
+    std::vector<AdaptableWeight> weights;
+  };
+  std::vector<Entry> functions_;
+};
+
+const AdaptableWeight& weight_named(const std::vector<AdaptableWeight>& weights,
+                                    const std::string& name) {
+  const auto found = std::find_if(weights.begin(), weights.end(), [&](const auto& weight) {
+    return weight.name() == name && weight.obstacle.empty();
+  });
+  MW_CHECK(found != weights.end());
+  return *found;
+}
+
+std::optional<ir::BlobRef> blob_of(const Value& value) {
+  const ir::ConstantPtr constant = ir::constant_of(&value);
+  return constant == nullptr ? std::nullopt : constant->blob_ref();
+}
+
+void follow(const Follower& follower, const ir::Catalog& catalog, Replacement& replacement,
+            FusedWeight& made) {
+  const AdaptableWeight& weight = *follower.weight;
+  if (!weight.obstacle.empty()) {
+    made.kept.push_back(fmt::format("function '{}' keeps '{}' as it was: {}",
+                                    follower.function->name, weight.name(), weight.obstacle));
+    return;
+  }
+  Replacer(*follower.function, catalog, weight, replacement.of(weight.type().shape()));
+  made.functions.push_back(follower.function->name);
+}
+
 }  // namespace
 
-void fuse_adapters(ir::Function& function, const ir::Catalog& catalog,
-                   const std::vector<Adapter>& adapters, double scale,
+void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& others,
+                   const ir::Catalog& catalog, const std::vector<Adapter>& adapters,
                    const std::function<void(const FusedWeight&)>& fused) {
   const std::vector<AdaptableWeight> weights = adaptable_weights(function, catalog);
+  const Others rest(function, others, catalog);
+  // All are looked up before anything changes.
+  std::vector<std::vector<Follower>> followers;
   for (const Adapter& adapter : adapters) {
-    const auto weight = std::find_if(weights.begin(), weights.end(), [&](const auto& w) {
-      return w.name() == adapter.weight && w.obstacle.empty();
-    });
-    MW_CHECK(weight != weights.end());
+    followers.push_back(rest.followers(weight_named(weights, adapter.weight)));
+  }
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    const Adapter& adapter = adapters[i];
+    const AdaptableWeight& weight = weight_named(weights, adapter.weight);
     FusedWeight made{.name = adapter.weight};
-    made.original = value_of(*weight->values.front(), function, catalog);
-    made.exact = change_of(*weight, adapter, scale);
-    for (int64_t i = 0; i < made.exact.count(); ++i) {
-      made.exact.set_number(i, made.exact.number_at(i) + made.original.number_at(i));
+    made.original = value_of(*weight.values.front(), function, catalog);
+    made.exact = change_of(weight, adapter);
+    for (int64_t k = 0; k < made.exact.count(); ++k) {
+      made.exact.set_number(k, made.exact.number_at(k) + made.original.number_at(k));
     }
-    made.stored = made.exact.to(weight->type().dtype());
+    made.stored = made.exact.to(weight.type().dtype());
     if (!bit_equal(made.stored, made.original)) {
-      Replacer(function, catalog, *weight, made.stored);
+      Replacement replacement(made.stored, blob_of(*weight.values.front()));
+      Replacer(function, catalog, weight, replacement.of(weight.type().shape()));
+      for (const Follower& follower : followers[i]) follow(follower, catalog, replacement, made);
     }
     fused(made);
   }

@@ -1,0 +1,109 @@
+// TrainingRun: validations, the best of them, and when there have been enough without a better one.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "api/training_run.h"
+#include "base/error.h"
+
+namespace mw {
+
+namespace fs = std::filesystem;
+
+bool TrainingRun::evaluation_is_due() const {
+  if (data_.valid == nullptr) return false;
+  return position_.step == settings_.steps ||
+         (settings_.eval_every > 0 && position_.step % settings_.eval_every == 0);
+}
+
+std::optional<double> TrainingRun::evaluate(const train::Dataset& dataset) {
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t at = 0; at < dataset.size(); at += data_.call_size) {
+    if (observer_.should_stop()) return std::nullopt;
+    std::vector<int64_t> examples;
+    for (int64_t i = at; i < std::min(at + data_.call_size, dataset.size()); ++i) {
+      examples.push_back(i);
+    }
+    if (dataset.can_pad()) examples.resize(static_cast<size_t>(data_.call_size), -1);
+    if (data_.fixed_calls && static_cast<int64_t>(examples.size()) < data_.call_size) break;
+    const StepResult result = student_.evaluate(Batch(dataset.batch(examples)));
+    sum += result.loss * static_cast<double>(result.tokens);
+    count += result.tokens;
+    observer_.evaluated(std::min(at + data_.call_size, dataset.size()), dataset.size());
+  }
+  if (count == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "validation: expected labels that count, got none among {} examples{}", dataset.size(),
+         data_.fixed_calls ? fmt::format(", of which the model takes {} at a time", data_.call_size)
+                           : "");
+  }
+  return sum / static_cast<double>(count);
+}
+
+void TrainingRun::take_valid_loss(train::StepRecord& record) {
+  const std::optional<double> loss = evaluate(*data_.valid);
+  if (!loss) return;
+  if (!std::isfinite(*loss)) {
+    fail(ErrorCode::kInvalidArgument,
+         "step {}: the validation loss is not finite; lower --lr or set --clip, and look at the "
+         "validation data",
+         position_.step);
+  }
+  record.valid_loss = outcome_.valid_loss = loss;
+  position_.validated_step = position_.step;
+  if (position_.best_loss && *loss >= *position_.best_loss) {
+    ++position_.stale;
+    return;
+  }
+  position_.stale = 0;
+  position_.best_loss = loss;
+  position_.best_step = position_.step;
+  train::write_checkpoint(settings_.folder / train::kBestCheckpoint, {student_.state(), position_});
+}
+
+bool TrainingRun::is_out_of_patience() const {
+  return settings_.patience > 0 && position_.stale >= settings_.patience;
+}
+
+bool TrainingRun::has_steps_left() const {
+  return settings_.steps > position_.step && !is_out_of_patience();
+}
+
+void TrainingRun::check_patience() const {
+  if (settings_.patience == 0) return;
+  if (data_.valid == nullptr) {
+    fail(ErrorCode::kInvalidArgument, "--patience: expected --eval-data beside it, got none");
+  }
+  if (settings_.eval_every == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "--patience: expected validations on the way, got --eval-every 0");
+  }
+}
+
+void TrainingRun::take_best() {
+  outcome_.written_step = position_.step;
+  if (settings_.patience == 0 || !position_.best_loss) return;
+  outcome_.stopped_early = is_out_of_patience() && position_.step < settings_.steps;
+  const fs::path path = settings_.folder / train::kBestCheckpoint;
+  if (position_.best_step != position_.step) {
+    const train::Checkpoint best = train::read_checkpoint(path);
+    if (best.position.step != position_.best_step) {
+      fail(ErrorCode::kInvalidArgument,
+           "{}: expected the weights of step {}, the best of this run, got those of step {}; go on "
+           "from another checkpoint, or start anew with --overwrite",
+           path.string(), position_.best_step, best.position.step);
+    }
+    in_context([&] { return path.string(); }, [&] { student_.load_state(best.state); });
+    outcome_.written_step = position_.best_step;
+  }
+  observer_.note(fmt::format(
+      "{}the weights written are those of step {}, whose validation loss of {} is the best",
+      outcome_.stopped_early ? fmt::format("stopped after step {}: no new best in {} validations; ",
+                                           position_.step, position_.stale)
+                             : "",
+      position_.best_step, fmt::format("{:.4f}", *position_.best_loss)));
+}
+
+}  // namespace mw
