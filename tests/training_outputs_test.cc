@@ -72,11 +72,16 @@ TEST_F(Outputs, what_a_run_needs_does_not_lie_inside_what_it_replaces) {
                  {"--adapter", lies});
 }
 
-TEST_F(Outputs, grad_does_not_replace_what_it_reads) {
+TEST_F(Outputs, run_and_grad_do_not_replace_what_they_read) {
   const std::string inputs = write("batch.safetensors", "whatever is in it");
   expect_refused({"grad", model("student.mlpackage"), "--inputs", inputs, "--output", inputs},
                  {"--output " + inputs + ": expected a path apart from --inputs " + inputs +
                   ", which it would replace"});
+  expect_refused({"run", model("student.mlpackage"), "--inputs", inputs, "--output", inputs},
+                 {"expected a path apart from --inputs " + inputs});
+  expect_refused(
+      {"run", model("student.mlpackage"), "--input", "input_ids=" + inputs, "--output", inputs},
+      {"expected a path apart from --input " + inputs});
 }
 
 TEST_F(Outputs, what_is_no_model_is_refused_before_the_first_step) {

@@ -80,7 +80,8 @@ void print_result(const Options& o, const StepResult& result, const TensorMap& g
 
 void run(const Options& o) {
   expect_tensor_path("--output", o.output);
-  expect_apart("--output", o.output, {{"--inputs", o.inputs}});
+  expect_apart("--output", o.output,
+               {{"--inputs", o.inputs}, {"MODEL", o.model.model}, {"--adapter", o.model.adapter}});
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
   StudentOptions options;

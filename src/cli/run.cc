@@ -13,6 +13,7 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
 
@@ -175,9 +176,19 @@ void print_profile(const exec::Profile& profile) {
   inform("by kind: calls, time, floating-point operations\n{}", kinds.str());
 }
 
+void expect_inputs_apart(const Options& o) {
+  std::vector<Needed> needed = {{"MODEL", o.model.model}, {"--adapter", o.model.adapter}};
+  for (const std::string& path : o.inputs) needed.push_back({"--inputs", path});
+  for (const std::string& text : o.named) {
+    needed.push_back({"--input", text.substr(text.find('=') + 1)});
+  }
+  expect_apart("--output", o.output, needed);
+}
+
 void run(const Options& o) {
   if (!o.output.empty()) expect_tensor_path("--output", o.output);
   watch_interrupts();
+  expect_inputs_apart(o);
   LoadOptions load_options = o.model.load_options();
   load_options.profile = o.profile;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model.model, load_options);
