@@ -21,7 +21,7 @@ namespace mw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kWriting = ".writing-", kOld = ".old-";
+constexpr std::string_view kOld = ".old-";
 
 uint64_t random_bits() {
   uint64_t bits = 0;
@@ -231,14 +231,16 @@ void expect_replaceable(const fs::path& target, const fs::path& shown) {
   if (::lstat(target.c_str(), &info) != 0) return;
   if (S_ISDIR(info.st_mode)) fail_io(shown, "write", EISDIR);
   if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode)) return;
-  fail(ErrorCode::kIo, "{}: expected a regular file to replace, got something else",
-       shown.string());
+  fail(ErrorCode::kIo, "{}{}expected a regular file to replace, got something else", shown.string(),
+       shown.empty() ? "" : ": ");
 }
 
 }  // namespace
 
-AtomicFile::AtomicFile(const fs::path& target)
-    : shown_(target),
+AtomicFile::AtomicFile(const fs::path& target) : AtomicFile(target, target) {}
+
+AtomicFile::AtomicFile(const fs::path& target, const fs::path& shown)
+    : shown_(shown),
       target_(whole_path(target)),
       temporary_(target_, Temporary::Kind::kFile, shown_),
       file_(shown_, duplicate(temporary_.descriptor(), shown_)) {
@@ -260,9 +262,11 @@ void AtomicFile::publish() {
   sync_folder(target_.parent_path());
 }
 
-AtomicFolder::AtomicFolder(const fs::path& target)
+AtomicFolder::AtomicFolder(const fs::path& target) : AtomicFolder(target, target) {}
+
+AtomicFolder::AtomicFolder(const fs::path& target, const fs::path& shown)
     : target_(with_parents(behind_link(target))),
-      temporary_(target_, Temporary::Kind::kFolder, target) {}
+      temporary_(target_, Temporary::Kind::kFolder, shown) {}
 
 void AtomicFolder::publish(const std::function<void(const fs::path& old)>& prepare) {
   for (;;) {

@@ -46,6 +46,8 @@ class Temporary {
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& target);
+  // `shown` is what errors name; nothing where the caller names the target.
+  AtomicFile(const std::filesystem::path& target, const std::filesystem::path& shown);
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
@@ -63,6 +65,7 @@ class AtomicFile {
 class AtomicFolder {
  public:
   explicit AtomicFolder(const std::filesystem::path& target);
+  AtomicFolder(const std::filesystem::path& target, const std::filesystem::path& shown);
 
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_.path(); }
   [[nodiscard]] const std::filesystem::path& target() const { return target_; }

@@ -270,6 +270,15 @@ TEST_F(AtomicWrite, what_cannot_be_replaced_is_named_and_stays) {
   EXPECT_EQ(names(), before);
 }
 
+TEST_F(AtomicWrite, errors_name_no_temporary_folder) {
+  AtomicFolder target(folder_ / "m.mlpackage", "");
+  EXPECT_EQ(error_of([&] { OutputFile file(target.temporary() / "Data/weights/w.bin"); }),
+            "Data/weights/w.bin: cannot create: No such file or directory");
+  fs::create_directories(folder_ / "m.mlmodel");
+  EXPECT_EQ(error_of([&] { AtomicFile file(folder_ / "m.mlmodel", ""); }),
+            "cannot write: Is a directory");
+}
+
 TEST_F(AtomicWrite, a_refusal_to_replace_leaves_the_old_folder_and_nothing_new) {
   spit(folder_ / "m/data", "old");
   {

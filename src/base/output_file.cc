@@ -16,7 +16,14 @@ namespace mw {
 namespace fs = std::filesystem;
 
 void fail_io(const fs::path& path, std::string_view action, int reason) {
-  fail(ErrorCode::kIo, "{}: cannot {}: {}", path.string(), action,
+  std::string shown = path.string();
+  if (const size_t at = shown.find("/."); at != std::string::npos) {
+    const size_t temporary = shown.find(kWriting, at);
+    const size_t slash = temporary == std::string::npos ? temporary : shown.find('/', temporary);
+    if (slash != std::string::npos) shown = shown.substr(slash + 1);
+    if (temporary != std::string::npos && slash == std::string::npos) shown.clear();
+  }
+  fail(ErrorCode::kIo, "{}{}cannot {}: {}", shown, shown.empty() ? "" : ": ", action,
        std::generic_category().message(reason));
 }
 

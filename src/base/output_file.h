@@ -8,7 +8,10 @@
 
 namespace mw {
 
-// Throws io: "PATH: cannot ACTION: " and what errno value `reason` means.
+inline constexpr std::string_view kWriting = ".writing-";  // in temporary names
+
+// Throws io: "PATH: cannot ACTION: " and what errno value `reason` means. Of a path below a
+// temporary folder (atomic_write.h) the part inside it is shown; the caller names the target.
 [[noreturn]] void fail_io(const std::filesystem::path& path, std::string_view action, int reason);
 
 // A file being written. Every failure of the operating system is an io error that names the file.

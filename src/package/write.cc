@@ -64,7 +64,7 @@ std::string spec_bytes(const Model& model, const WriteOptions& options, const Bl
 void write_mlmodel(const Model& model, const WriteOptions& options, const fs::path& path) {
   const std::string spec = spec_bytes(model, options, nullptr);
   create_folders(path.parent_path());
-  AtomicFile file(path);
+  AtomicFile file(path, "");
   file.write(spec);
   file.publish();
 }
@@ -112,7 +112,7 @@ void write_mlmodelc(const Model& model, const WriteOptions& options, const fs::p
 
 Notes write_folder(const Model& model, const Model& copy, const fs::path& path,
                    const WriteOptions& options, Container container) {
-  AtomicFolder folder(path);
+  AtomicFolder folder(path, "");
   if (container == Container::kMlpackage) {
     write_mlpackage(copy, options, folder.temporary());
   } else {

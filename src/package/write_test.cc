@@ -341,7 +341,9 @@ TEST(Write, a_failure_leaves_the_old_model_and_no_temporary_files) {
   const std::string got = error_of([&] { write(model, folder / "m.mlpackage"); }, &code);
   setrlimit(RLIMIT_FSIZE, &old);
   std::signal(SIGXFSZ, previous);
-  EXPECT_NE(got.find("cannot write"), std::string::npos) << got;
+  EXPECT_NE(got.find("m.mlpackage: Data/com.apple.CoreML/model.mlmodel: cannot write"),
+            std::string::npos)
+      << got;
   EXPECT_EQ(code, ErrorCode::kIo);
   EXPECT_EQ(names_in(folder.path()), files);
   EXPECT_EQ(difference(read(folder / "m.mlpackage"), model), "");
