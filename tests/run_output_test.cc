@@ -115,6 +115,9 @@ TEST_F(RunOutput, what_cannot_be_written_is_one_sentence_and_no_file) {
   refused({"--only", "classLabel", "--output", path("t.safetensors")},
           "classLabel: a .safetensors file cannot hold text; write to a path that ends in .npz");
   refused({"--output", path("t.csv")}, "expected a path that ends in .safetensors or .npz");
+  const std::string inputs = text_of(path("x.safetensors"));
+  refused({"--output", path("x.safetensors")}, "--output");
+  EXPECT_EQ(text_of(path("x.safetensors")), inputs) << "what was read is still there";
   EXPECT_FALSE(fs::exists(path("t.safetensors")));
   EXPECT_FALSE(fs::exists(path("t.csv")));
 }

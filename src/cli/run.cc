@@ -91,6 +91,18 @@ std::vector<TensorMap> read_all(const Options& o, const CoreMLModelWrapper& mode
   return predictions;
 }
 
+void check_output(const Options& o) {
+  if (o.output.empty()) return;
+  expect_tensor_path("--output", o.output);
+  std::vector<Needed> read;
+  for (const std::string& file : o.inputs) read.push_back({"--inputs", file});
+  for (const std::string& named : o.named) {
+    const size_t equals = named.find('=');
+    if (equals != std::string::npos) read.push_back({"--input", named.substr(equals + 1)});
+  }
+  expect_apart("--output", o.output, read);
+}
+
 void check_taps(const std::vector<std::string>& taps, const TensorMap& result) {
   for (const std::string& tap : taps) {
     const bool met = std::any_of(result.begin(), result.end(), [&](const auto& row) {
@@ -186,7 +198,7 @@ void expect_inputs_apart(const Options& o) {
 }
 
 void run(const Options& o) {
-  if (!o.output.empty()) expect_tensor_path("--output", o.output);
+  check_output(o);
   watch_interrupts();
   expect_inputs_apart(o);
   LoadOptions load_options = o.model.load_options();
