@@ -119,8 +119,9 @@ TEST_F(RandomModels, each_command_is_right_or_says_why_not_in_one_sentence) {
   fmt::print("models that a command did not refuse, of {}:\n", count);
   for (const auto& [verb, models] : done_) {
     fmt::print("  {:<16} {}\n", verb, models);
-    if (count >= 40) {
-      EXPECT_GT(models, count / 20) << verb << " refuses nearly all of them";
+    const bool may_refuse_all = verb.ends_with(" output");  // the loss itself, without labels
+    if (count >= 40 && !may_refuse_all) {
+      EXPECT_GT(models, 0) << verb << " refuses them all";
     }
   }
 }
