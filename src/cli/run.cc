@@ -94,7 +94,7 @@ std::vector<TensorMap> read_all(const Options& o, const CoreMLModelWrapper& mode
 void check_output(const Options& o) {
   if (o.output.empty()) return;
   expect_tensor_path("--output", o.output);
-  std::vector<Needed> read;
+  std::vector<Needed> read = {{"MODEL", o.model.model}, {"--adapter", o.model.adapter}};
   for (const std::string& file : o.inputs) read.push_back({"--inputs", file});
   for (const std::string& named : o.named) {
     const size_t equals = named.find('=');
@@ -188,19 +188,9 @@ void print_profile(const exec::Profile& profile) {
   inform("by kind: calls, time, floating-point operations\n{}", kinds.str());
 }
 
-void expect_inputs_apart(const Options& o) {
-  std::vector<Needed> needed = {{"MODEL", o.model.model}, {"--adapter", o.model.adapter}};
-  for (const std::string& path : o.inputs) needed.push_back({"--inputs", path});
-  for (const std::string& text : o.named) {
-    needed.push_back({"--input", text.substr(text.find('=') + 1)});
-  }
-  expect_apart("--output", o.output, needed);
-}
-
 void run(const Options& o) {
   check_output(o);
   watch_interrupts();
-  expect_inputs_apart(o);
   LoadOptions load_options = o.model.load_options();
   load_options.profile = o.profile;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model.model, load_options);
