@@ -102,8 +102,13 @@ class StudentModel:
     `model` is a path, or an MLModel, whose function, compute mode and threads are then used.
     `trainable` are globs over parameter names; "*" is the default set, and any other glob also
     takes in what is out by default (parameters() says what and why). `loss` is "cross_entropy" of
-    logits and integer labels (-100 is ignored), "mse", or "output" for a model whose output is
-    the loss itself; `target` names the output it is of. `clip_norm` 0 means no clipping.
+    logits and labels (indices, or the class labels of a classifier; -100 is ignored),
+    "binary_cross_entropy" of logits and labels from 0 to 1, "mse", or "output" for a model whose
+    output is the loss itself; `target` names the output it is of. Where that is a softmax or a
+    sigmoid, the cross entropy is computed of its input; objective() says of what. `class_axis` is
+    the axis of the classes, which the shape of the labels tells otherwise; `pos_weight` is what a
+    label 1 of binary cross entropy counts, one number or one per class. `clip_norm` 0 means no
+    clipping.
     `wrt_inputs` are inputs that backward() differentiates by as well. `memory` is how many bytes
     a step may take: what does not fit is computed again in the backward pass; 0 means no limit. With
     `lora`, adapters named WEIGHT.lora_A and WEIGHT.lora_B are trained, and beside them only what
@@ -127,6 +132,8 @@ class StudentModel:
         wrt_inputs: Sequence[str] = (),
         lora: Lora | None = None,
         memory: int = 0,
+        class_axis: int | None = None,
+        pos_weight: float | Sequence[float] = (),
         compute: str | None = None,
         function_name: str | None = None,
         threads: int | None = None,
@@ -161,7 +168,24 @@ class StudentModel:
             _names("wrt_inputs", wrt_inputs),
             _adapters(lora),
             _bytes("memory", memory),
+            class_axis,
+            [float(w) for w in np.atleast_1d(np.asarray(pos_weight, dtype=np.float64))],
         )
+        self._classes = self._core.class_labels()
+
+    @property
+    def class_labels(self) -> list[str] | list[int]:
+        """The classes of a classifier; labels may be these, or indices where they are strings."""
+        return list(self._classes)
+
+    def objective(self, batch: ArrayLike | Batch, labels: ArrayLike | None = None) -> str:
+        """What is minimised and over what, in one line; the batch tells the shapes."""
+        return self._core.objective(self._batch(batch, labels))
+
+    def _batch(
+        self, batch: ArrayLike | Batch, labels: ArrayLike | None = None
+    ) -> dict[str, NDArray[Any]]:
+        return _batch(batch, labels, self._classes)
 
     def set_teacher(
         self,
@@ -191,15 +215,15 @@ class StudentModel:
         their labels.
         """
         if labels is None and isinstance(batch, list):
-            return self._core.training_step([_batch(one) for one in batch])
-        return self._core.training_step([_batch(batch, labels)])
+            return self._core.training_step([self._batch(one) for one in batch])
+        return self._core.training_step([self._batch(batch, labels)])
 
     def backward(self, batch: ArrayLike | Batch, labels: ArrayLike | None = None) -> Gradients:
         """Gradients of the mean loss by parameter name; nothing is updated.
 
         `gradients.result` has the loss. Inputs named in `wrt_inputs` are there as "input.NAME".
         """
-        arrays, result = self._core.backward(_batch(batch, labels))
+        arrays, result = self._core.backward(self._batch(batch, labels))
         gradients = Gradients(arrays)
         gradients.result = result
         return gradients
@@ -208,7 +232,7 @@ class StudentModel:
         self, batch: ArrayLike | Batch, labels: ArrayLike | None = None
     ) -> _core.StepResult:
         """The loss of a batch, without the teacher; nothing is updated."""
-        return self._core.evaluate(_batch(batch, labels))
+        return self._core.evaluate(self._batch(batch, labels))
 
     def predict(self, data: Mapping[str, ArrayLike]) -> dict[str, Any]:
         """All outputs with the weights as they are; as MLModel.predict."""
@@ -331,15 +355,38 @@ def _arrays(data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
     return {name: _array(f"input '{name}'", value) for name, value in data.items()}
 
 
-def _batch(batch: ArrayLike | Batch, labels: ArrayLike | None = None) -> dict[str, NDArray[Any]]:
+def _indices(labels: ArrayLike, classes: Sequence[str | int]) -> ArrayLike:
+    """Names of classes as their indices; anything else as it is."""
+    names = np.asarray(labels)
+    if names.dtype.kind != "U" and not (
+        names.dtype.kind == "O" and all(isinstance(name, str) for name in names.flat)
+    ):
+        return labels
+    known = {name: i for i, name in enumerate(classes) if isinstance(name, str)}
+    if not known:
+        raise _invalid("labels: expected integers, got names; the model has none")
+    for name in names.flat:
+        if str(name) not in known:
+            some = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
+            raise _invalid(f"labels: expected one of the classes {some}, got {name}")
+    flat = [known[str(name)] for name in names.flat]
+    return np.array(flat, dtype=np.int32).reshape(names.shape)
+
+
+def _batch(
+    batch: ArrayLike | Batch, labels: ArrayLike | None, classes: Sequence[str | int]
+) -> dict[str, NDArray[Any]]:
     if labels is not None:
         if isinstance(batch, Mapping):
             raise TypeError("labels: expected in the dict of inputs, under the name 'labels'")
-        return _arrays({"input_ids": batch, "labels": labels})
+        return _arrays({"input_ids": batch, "labels": _indices(labels, classes)})
     if isinstance(batch, Mapping):
-        return _arrays(batch)
+        named = dict(batch)
+        if "labels" in named:
+            named["labels"] = _indices(named["labels"], classes)
+        return _arrays(named)
     if isinstance(batch, tuple) and len(batch) == 2:
-        return _arrays({"input_ids": batch[0], "labels": batch[1]})
+        return _arrays({"input_ids": batch[0], "labels": _indices(batch[1], classes)})
     raise TypeError(
         "a batch: expected a dict of arrays, or input_ids and labels, got"
         f" {type(batch).__name__} without labels"

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <mutex>
 
+#include "api/class_labels.h"
+#include "api/impl.h"
 #include "arrays.h"
 #include "base/error.h"
 #include "base/threads.h"
@@ -31,8 +33,11 @@ using Adapters = std::tuple<int64_t, double, std::vector<std::string>, uint64_t>
 struct Student {
   StudentModel model;
   std::mutex mutex;
+  bool names_are_numbers;  // of classes
 
-  Student(const CoreMLModelWrapper& from, const StudentOptions& options) : model(from, options) {}
+  Student(const CoreMLModelWrapper& from, const StudentOptions& options)
+      : model(from, options),
+        names_are_numbers(ClassLabels(from.impl().target(options.target).value).are_numbers()) {}
 
   template <class F>
   auto alone(const F& f) {
@@ -83,7 +88,9 @@ Loss loss_named(const std::string& name) {
   if (name == "cross_entropy") return Loss::kCrossEntropy;
   if (name == "mse") return Loss::kMeanSquaredError;
   if (name == "output") return Loss::kOutput;
-  fail(ErrorCode::kInvalidArgument, "loss: expected cross_entropy, mse or output, got '{}'", name);
+  if (name == "binary_cross_entropy") return Loss::kBinaryCrossEntropy;
+  fail(ErrorCode::kInvalidArgument,
+       "loss: expected cross_entropy, binary_cross_entropy, mse or output, got '{}'", name);
 }
 
 void make_student(Student* place, const CoreMLModelWrapper& model, const std::string& optimizer,
@@ -92,7 +99,8 @@ void make_student(Student* place, const CoreMLModelWrapper& model, const std::st
                   const std::vector<Group>& groups, const std::string& loss,
                   const std::string& target, double label_smoothing, double clip_norm,
                   const std::vector<std::string>& wrt_inputs, const std::optional<Adapters>& lora,
-                  uint64_t memory) {
+                  uint64_t memory, const std::optional<int64_t>& class_axis,
+                  const std::vector<float>& pos_weight) {
   StudentOptions options;
   options.optimizer = optimizer_of(optimizer, settings);
   options.schedule = schedule_of(schedule, schedule_settings);
@@ -107,6 +115,8 @@ void make_student(Student* place, const CoreMLModelWrapper& model, const std::st
   options.clip_norm = static_cast<float>(clip_norm);
   options.wrt_inputs = wrt_inputs;
   options.memory = memory;
+  options.class_axis = class_axis;
+  options.pos_weight = pos_weight;
   if (lora) {
     const auto& [rank, alpha, targets, seed] = *lora;
     options.lora = Lora{rank, static_cast<float>(alpha), targets, seed};
@@ -141,6 +151,24 @@ nb::tuple backward(Student& student, const Arrays& arrays) {
   const TensorMap gradients =
       student.alone([&](StudentModel& model) { return model.backward(batch, &result); });
   return nb::make_tuple(arrays_of(gradients), result);
+}
+
+std::string objective(Student& student, const Arrays& arrays) {
+  const Batch batch(tensors_of(arrays, "input"));
+  return student.alone([&](StudentModel& model) { return model.objective(batch); });
+}
+
+// Strings, or integers where labels are these and no indices.
+nb::list class_labels(Student& student) {
+  nb::list classes;
+  for (const std::string& name : student.model.class_labels()) {
+    if (student.names_are_numbers) {
+      classes.append(nb::int_(nb::str(name.c_str())));
+    } else {
+      classes.append(nb::str(name.c_str(), name.size()));
+    }
+  }
+  return classes;
 }
 
 StepResult evaluate(Student& student, const Arrays& arrays) {
@@ -183,7 +211,7 @@ void bind_student(nb::module_& m) {
   nb::class_<Student>(m, "Student")
       .def("__init__", &make_student, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
            nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg().none())
+           nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg())
       .def("set_teacher",
            [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
               const std::string& target) {
@@ -195,6 +223,8 @@ void bind_student(nb::module_& m) {
       .def("training_step", &training_step)
       .def("backward", &backward)
       .def("evaluate", &evaluate)
+      .def("objective", &objective)
+      .def("class_labels", &class_labels)
       .def("predict", &predict)
       .def("step_bytes",
            [](Student& s) {

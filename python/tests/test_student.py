@@ -369,7 +369,7 @@ def test_bad_batches_are_errors_that_say_so(student, batch, message):
         ({"clip_norm": -1}, "clip_norm: expected"),
         ({"memory": -1}, "memory: expected 0 or more bytes, got -1"),
         ({"groups": [mw.ParameterGroup("*", -1)]}, "learning_rate_factor: expected"),
-        ({"loss": "hinge"}, "loss: expected cross_entropy, mse or output, got 'hinge'"),
+        ({"loss": "hinge"}, "loss: expected cross_entropy, binary_cross_entropy, mse or output"),
         ({"target": "other"}, "target 'other': expected one of the outputs logits"),
         ({"wrt_inputs": ["other"]}, "wrt_inputs: 'other': expected an input of floats"),
         ({"wrt_inputs": ["input_ids"]}, "'input_ids': expected an input of floats"),

@@ -15,7 +15,8 @@ struct mw_student {
   mw::StudentModel student;
   std::vector<mw::Parameter> parameters;
   std::vector<mw_parameter> views;
-  std::vector<std::string> warnings, notes;
+  std::vector<std::string> warnings, notes, classes;
+  std::string objective;
 };
 
 namespace {
@@ -66,7 +67,7 @@ mw::StudentOptions options_of(const mw_student_options& o) {
   require(o.size == sizeof(mw_student_options),
           "mw_student_create: options: expected a struct that mw_student_options_init has filled");
   constexpr mw::Loss kLosses[] = {mw::Loss::kCrossEntropy, mw::Loss::kMeanSquaredError,
-                                  mw::Loss::kOutput};
+                                  mw::Loss::kOutput, mw::Loss::kBinaryCrossEntropy};
   require(number_of(o.loss) < std::size(kLosses), "mw_student_create: unknown loss");
   mw::StudentOptions options;
   options.optimizer = optimizer_of(o);
@@ -85,6 +86,10 @@ mw::StudentOptions options_of(const mw_student_options& o) {
   }
   if (o.target != nullptr) options.target = o.target;
   options.label_smoothing = o.label_smoothing;
+  if (o.class_axis != MW_CLASS_AXIS_FROM_LABELS) options.class_axis = o.class_axis;
+  require(o.pos_weight != nullptr || o.pos_weight_count == 0,
+          "mw_student_create: pos_weight is NULL");
+  options.pos_weight.assign(o.pos_weight, o.pos_weight + o.pos_weight_count);
   options.clip_norm = o.clip_norm;
   options.memory = o.memory;
   options.lora = lora_of(o);
@@ -125,6 +130,7 @@ mw_status mw_student_options_init(mw_student_options* options, mw_optimizer opti
     o.beta2 = adam.beta2;
     o.epsilon = adam.epsilon;
     o.momentum = sgd.momentum;
+    o.class_axis = MW_CLASS_AXIS_FROM_LABELS;
     *options = o;
   });
 }
@@ -137,7 +143,8 @@ mw_status mw_student_create(const mw_model* model, const mw_student_options* opt
     const mw::StudentOptions chosen =
         options == nullptr ? mw::StudentOptions{} : options_of(*options);
     auto made = std::make_unique<mw_student>(
-        mw_student{mw::StudentModel(model->model, chosen), {}, {}, {}, {}});
+        mw_student{mw::StudentModel(model->model, chosen), {}, {}, {}, {}, {}, {}});
+    made->classes = made->student.class_labels();
     made->parameters = made->student.parameters();
     for (const mw::Parameter& p : made->parameters) {
       made->views.push_back({p.name.c_str(), p.shape.size(), p.shape.data(),
@@ -196,6 +203,22 @@ mw_status mw_student_evaluate(mw_student* student, const mw_batch* batch, mw_ste
             "mw_student_evaluate: student and batch must not be NULL");
     tell(student->student.evaluate(batch_of(*batch, "mw_student_evaluate")), result);
   });
+}
+
+mw_status mw_student_objective(mw_student* student, const mw_batch* batch, const char** text) {
+  return guarded([&] {
+    require(student != nullptr && batch != nullptr && text != nullptr,
+            "mw_student_objective: student, batch and text must not be NULL");
+    student->objective = student->student.objective(batch_of(*batch, "mw_student_objective"));
+    *text = student->objective.c_str();
+  });
+}
+
+size_t mw_student_class_count(const mw_student* student) {
+  return student == nullptr ? 0 : student->classes.size();
+}
+const char* mw_student_class_at(const mw_student* student, size_t index) {
+  return index < mw_student_class_count(student) ? student->classes[index].c_str() : nullptr;
 }
 
 uint64_t mw_student_step_bytes(const mw_student* student) {

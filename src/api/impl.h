@@ -10,6 +10,7 @@
 #include "lm/target.h"
 #include "millwright/millwright.hpp"
 #include "package/package.h"
+#include "train/objective.h"
 
 namespace mw {
 
@@ -54,5 +55,7 @@ struct CoreMLModelWrapper::Impl {
 
 // What a student trains: the model's function, or a copy of it with adapters.
 const ir::Function& function_in_training(const StudentModel& student);
+// What it minimises over a batch with these inputs, whatever labels are beside them.
+train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs);
 
 }  // namespace mw

@@ -2,8 +2,10 @@
 #include "millwright/training.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
+#include "api/class_labels.h"
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "api/student_adapters.h"
@@ -13,12 +15,11 @@
 #include "base/tensor_file.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
+#include "train/data.h"
 #include "train/trainer.h"
 
 namespace mw {
 namespace {
-
-constexpr int64_t kIgnored = -100;  // the label that does not count
 
 // Models need not have tokenizers; where both have one, every id must be the same token.
 void check_vocabularies(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher) {
@@ -66,6 +67,20 @@ void expect_number(const char* name, double value, double low, double below) {
        value);
 }
 
+void check_loss(const StudentOptions& options) {
+  const auto only_with = [](bool given, bool fits, const char* name, const char* loss) {
+    if (!given || fits) return;
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} as the loss beside it, got another", name,
+         loss);
+  };
+  const bool classes = options.loss == Loss::kCrossEntropy;
+  const bool binary = options.loss == Loss::kBinaryCrossEntropy;
+  only_with(options.label_smoothing > 0, classes, "label_smoothing", "cross entropy");
+  only_with(options.class_axis.has_value(), classes || binary, "class_axis", "cross entropy");
+  only_with(!options.pos_weight.empty(), binary, "pos_weight", "binary cross entropy");
+  for (const float weight : options.pos_weight) expect_number("pos_weight", weight, 0, INFINITY);
+}
+
 void check_numbers(const StudentOptions& options) {
   constexpr double kAny = std::numeric_limits<double>::infinity();
   std::visit(
@@ -90,6 +105,7 @@ void check_numbers(const StudentOptions& options) {
          schedule.total_steps);
   }
   expect_number("label_smoothing", options.label_smoothing, 0, 1);
+  check_loss(options);
   expect_number("clip_norm", options.clip_norm, 0, kAny);
   for (const ParameterGroup& group : options.groups) {
     expect_number("learning_rate_factor", group.learning_rate_factor, 0, kAny);
@@ -102,16 +118,6 @@ void require_safetensors(const std::filesystem::path& path) {
   fail(ErrorCode::kInvalidArgument, "{}: expected a name that ends in .safetensors", path.string());
 }
 
-// Extent of the last axis of an output, as far as the program tells.
-int64_t classes_of(const ir::Function& function, const std::string& output) {
-  for (const ir::Value* value : function.body.outputs) {
-    if (value->name != output || !value->type.is_tensor() || !value->type.has_rank()) continue;
-    const Shape& shape = value->type.shape();
-    if (!shape.empty() && shape.back() >= 0) return shape.back();
-  }
-  return INT32_MAX;
-}
-
 }  // namespace
 
 struct StudentModel::Impl {
@@ -119,7 +125,7 @@ struct StudentModel::Impl {
   StudentOptions options;
   Selection selection;
   std::unique_ptr<StudentAdapters> adapters;  // null: none
-  int64_t classes = INT32_MAX;                // that labels choose from
+  std::optional<ClassLabels> classes;
   std::unique_ptr<train::Trainer> trainer;
   std::optional<LanguageModel> language;  // made when token ids alone are given
   std::map<Shape, Shape> label_shapes;    // of ids, and of what they are compared with
@@ -162,21 +168,19 @@ struct StudentModel::Impl {
     return shape;
   }
 
-  void check_label(int64_t label) const {
-    if (label == kIgnored) return;
-    if (label >= 0 && label < classes) return;
-    fail(ErrorCode::kInvalidArgument, "labels: expected values in [0, {}) or {}, got {}", classes,
-         kIgnored, label);
-  }
-
   [[nodiscard]] Tensor labels_of(const Tensor& labels) const {
-    if (options.loss == Loss::kMeanSquaredError) return labels.to(DType::kF32);
-    if (is_float(labels.dtype())) {
-      fail(ErrorCode::kInvalidArgument, "labels: expected integers, got {}",
-           name_of(labels.dtype()));
+    if (options.loss == Loss::kCrossEntropy) return classes->indices_of(labels);
+    if (labels.dtype() == DType::kString) {
+      fail(ErrorCode::kInvalidArgument, "labels: expected numbers, got names");
     }
-    for (int64_t i = 0; i < labels.count(); ++i) check_label(labels.integer_at(i));
-    return labels.to(DType::kI32);
+    Tensor numbers = labels.to(DType::kF32);
+    for (int64_t i = 0; options.loss == Loss::kBinaryCrossEntropy && i < labels.count(); ++i) {
+      const double label = numbers.number_at(i);
+      if ((label >= 0 && label <= 1) || label == train::kIgnoredLabel) continue;
+      fail(ErrorCode::kInvalidArgument, "labels: expected numbers from 0 to 1 or {}, got {}",
+           train::kIgnoredLabel, label);
+    }
+    return numbers;
   }
 
   [[nodiscard]] const train::Lifted::Parameter& parameter(const std::string& name) const {
@@ -238,7 +242,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     train::TrainerOptions t;
     t.settings = options;
     t.target = loaded.target(options.target).name;
-    impl_->classes = classes_of(*loaded.function, t.target);
+    impl_->classes.emplace(loaded.target(options.target).value);
     t.candidates = impl_->selection.candidates;
     t.catalog = &ops::catalog();
     t.backend = &ops::cpu_backend();
@@ -274,6 +278,7 @@ void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillO
          teacher.states().front().name);
   }
   check_vocabularies(impl_->model, teacher);
+  impl_->classes->expect_same(ClassLabels(teacher.impl().target(options.target).value));
   impl_->trainer->set_teacher(*teacher.impl().function, teacher.impl().target(options.target).name,
                               options.temperature, options.alpha);
 }
@@ -309,6 +314,11 @@ StepResult StudentModel::evaluate(const Batch& batch) {
   return impl_->in_file([&] { return impl_->trainer->evaluate(impl_->prepared(batch)); });
 }
 
+std::string StudentModel::objective(const Batch& batch) {
+  return impl_->in_file([&] { return impl_->trainer->objective(impl_->prepared(batch)).text; });
+}
+
+std::vector<std::string> StudentModel::class_labels() const { return impl_->classes->names(); }
 uint64_t StudentModel::step_bytes() const { return impl_->trainer->step_bytes(); }
 
 TensorMap StudentModel::predict(const TensorMap& inputs) {
@@ -367,6 +377,9 @@ void StudentModel::load_adapter(const std::filesystem::path& path) {
   impl_->in_file([&] { impl_->lora().load(path, *impl_->trainer); });
 }
 
+train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs) {
+  return student.impl().trainer->objective(student.impl().model.impl().prepare(inputs));
+}
 const ir::Function& function_in_training(const StudentModel& student) {
   return student.impl().function();
 }

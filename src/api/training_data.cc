@@ -5,6 +5,8 @@
 #include <limits>
 #include <optional>
 
+#include "api/class_labels.h"
+#include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -172,11 +174,24 @@ void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper
   data.test = read(files.test, false);
 }
 
+// Names of classes as indices; at least one label counts.
+Tensor checked_labels(const Tensor& labels, const CoreMLModelWrapper& model,
+                      const std::string& target) {
+  if (labels.dtype() == DType::kString) {
+    return ClassLabels(model.impl().target(target).value).indices_of(labels);
+  }
+  for (int64_t i = 0; i < labels.count(); ++i) {
+    if (labels.number_at(i) != train::kIgnoredLabel) return labels;
+  }
+  fail(ErrorCode::kInvalidArgument, "labels: expected at least one that counts, got only {}",
+       train::kIgnoredLabel);
+}
+
 std::unique_ptr<train::Dataset> read_arrays(const fs::path& path, const CoreMLModelWrapper& model,
-                                            bool needs_labels) {
+                                            const TrainingDataOptions& options) {
   if (path.empty()) return nullptr;
   TensorMap tensors = read_tensors(path);
-  if (needs_labels && !tensors.contains("labels")) {
+  if (options.needs_labels && !tensors.contains("labels")) {
     fail(ErrorCode::kInvalidArgument, "{}: expected a tensor named labels, got none",
          path.string());
   }
@@ -195,6 +210,11 @@ std::unique_ptr<train::Dataset> read_arrays(const fs::path& path, const CoreMLMo
     fail(ErrorCode::kInvalidArgument, "{}: expected a tensor for input '{}', got none",
          path.string(), input.name);
   }
+  if (const auto labels = tensors.find("labels"); labels != tensors.end()) {
+    labels->second =
+        in_context([&] { return path.string(); },
+                   [&] { return checked_labels(labels->second, model, options.target); });
+  }
   return train::arrays_of(std::move(tensors), path.string());
 }
 
@@ -211,8 +231,8 @@ TrainingData load_training_data(const CoreMLModelWrapper& model,
   if (options.seq_len > 0) {
     fail(ErrorCode::kInvalidArgument, "--seq-len: {} holds no text", files.train.string());
   }
-  data.train = read_arrays(files.train, model, options.needs_labels);
-  data.valid = read_arrays(files.valid, model, options.needs_labels);
+  data.train = read_arrays(files.train, model, options);
+  data.valid = read_arrays(files.valid, model, options);
   Extent batch;
   for (const FeatureDescription& input : model.inputs()) {
     if (!input.optional) batch.limit(input, 0);

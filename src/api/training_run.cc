@@ -163,6 +163,8 @@ TrainingOutcome TrainingRun::finish() {
     clear_later_checkpoints();
     metrics_ = std::make_unique<train::MetricsFile>(settings_.folder / kMetrics,
                                                     goes_on ? position_.step : -1);
+    outcome_.objective = student_.objective(batch(position_.cursor, 0));
+    observer_.note("minimises " + outcome_.objective);
     loop();
   }
   outcome_.step = position_.step;
@@ -337,6 +339,9 @@ void TrainingRun::write_report_now(const std::string& subtitle) {
   if (outcome_.test_loss) report.facts.emplace_back("test loss", loss_text(outcome_.test_loss));
   report.loss_name = settings_.loss_name;
   report.settings = settings_.shown;
+  if (!outcome_.objective.empty()) {
+    report.settings.emplace(report.settings.begin(), "minimises", outcome_.objective);
+  }
   report.records = metrics_->records();
   report.samples = samples_;
   const fs::path path = settings_.folder / "report.html";

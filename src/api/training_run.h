@@ -61,6 +61,7 @@ class TrainingObserver {
 
 struct TrainingOutcome {
   bool interrupted = false;
+  std::string objective;  // what was minimised; empty: no step was left to do
   int64_t step = 0;
   std::optional<double> loss, valid_loss, best_loss, test_loss;
   int64_t best_step = 0;

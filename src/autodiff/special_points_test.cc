@@ -193,6 +193,10 @@ TEST(SpecialPoints, SaturatedRows) {
   const Argument labels("labels", Constant::tensor(Tensor::from<int32_t>({1}, {1})));
   check({"mw.cross_entropy", {1e4, -1e4, 0}, {1, -1, 0}, {labels}, {}, {1, 3}, "logits"});
   check({"mw.cross_entropy", {-1e4, 1e4, 0}, {0, 0, 0}, {labels}, {}, {1, 3}, "logits"});
+  check({"mw.log_softmax", {1e4, -1e4, 0}, {-12, 5, 7}, {}, {3, 5, 7}});
+  check({"mw.log_softmax", {1e4, 1e4}, {0.5, -0.5}, {}, {1, 0}});
+  const Argument truth = floats("labels", {1, 0, 0, 1}, {4});
+  check({"mw.binary_cross_entropy", {1e4, -1e4, 1e4, -1e4}, {0, 0, 1, -1}, {truth}});
 }
 
 // Two keys: one query that sees but the first, one that sees both alike.

@@ -12,6 +12,7 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/finite.h"
+#include "cli/loss_options.h"
 #include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
@@ -22,15 +23,11 @@ namespace {
 
 struct Options {
   ModelOptions model;
-  std::string inputs, output, target, loss = "cross_entropy";
+  LossOptions loss;
+  std::string inputs, output;
   std::vector<std::string> trainable;
   bool wrt_inputs = false, json = false;
 };
-
-Loss loss_named(const std::string& name) {
-  if (name == "mse") return Loss::kMeanSquaredError;
-  return name == "output" ? Loss::kOutput : Loss::kCrossEntropy;
-}
 
 TensorMap read_batch(const Options& o, const CoreMLModelWrapper& model) {
   TensorMap tensors = read_tensors(o.inputs);
@@ -57,13 +54,15 @@ double norm_of(const Tensor& tensor) {
   return std::sqrt(squares);
 }
 
-void print_result(const Options& o, const StepResult& result, const TensorMap& gradients) {
+void print_result(const Options& o, const std::string& objective, const StepResult& result,
+                  const TensorMap& gradients) {
   if (o.json) {
     nlohmann::json rows = nlohmann::json::object();
     for (const auto& [name, gradient] : gradients) {
       rows[name] = {{"shape", gradient.shape()}, {"norm", norm_of(gradient)}};
     }
     return print_json({{"loss", result.loss},
+                       {"minimises", objective},
                        {"labels", result.tokens},
                        {"grad_norm", result.grad_norm},
                        {"gradients", rows},
@@ -74,8 +73,9 @@ void print_result(const Options& o, const StepResult& result, const TensorMap& g
   for (const auto& [name, gradient] : gradients) {
     table.row({name, to_string(gradient.shape()), fmt::format("{:.6g}", norm_of(gradient))});
   }
-  answer("loss       {:.6f}\nlabels     {}\ngrad norm  {:.6g}\n{}wrote {}\n", result.loss,
-         with_commas(result.tokens), result.grad_norm, table.str(), printable(o.output));
+  answer("minimises  {}\nloss       {:.6f}\nlabels     {}\ngrad norm  {:.6g}\n{}wrote {}\n",
+         objective, result.loss, with_commas(result.tokens), result.grad_norm, table.str(),
+         printable(o.output));
 }
 
 void run(const Options& o) {
@@ -85,8 +85,7 @@ void run(const Options& o) {
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
   StudentOptions options;
-  options.loss = loss_named(o.loss);
-  options.target = o.target;
+  o.loss.apply(options);
   options.naive = o.model.naive;
   if (!o.trainable.empty()) options.trainable = o.trainable;
   for (const FeatureDescription& input : model.inputs()) {
@@ -101,6 +100,7 @@ void run(const Options& o) {
                                      [&] {
                                        auto gradients = student.backward(Batch(batch), &result);
                                        expect_finite(result);
+                                       expect_labels(result);
                                        return gradients;
                                      });
   TensorMap gradients;
@@ -112,7 +112,7 @@ void run(const Options& o) {
   all["loss"] = Tensor::scalar(static_cast<float>(result.loss));
   if (o.model.compute == "fp64") all["loss"] = Tensor::scalar(result.loss);
   save_tensors(o.output, std::move(all));
-  print_result(o, result, gradients);
+  print_result(o, student.objective(Batch(batch)), result, gradients);
 }
 
 }  // namespace
@@ -130,10 +130,7 @@ void add_grad(CLI::App& app) {
       ->add_option("--output", options->output,
                    "the .npz or .safetensors file to write: loss, grad.NAME, grad_input.NAME")
       ->required();
-  command->add_option("--loss", options->loss, "cross_entropy, mse, or output: the target itself")
-      ->check(CLI::IsMember({"cross_entropy", "mse", "output"}))
-      ->capture_default_str();
-  command->add_option("--target", options->target, "the output to take the loss of");
+  options->loss.add_to(*command)->capture_default_str();
   command
       ->add_option("--trainable", options->trainable,
                    "globs over parameter names (default: what inspect lists as trainable)")

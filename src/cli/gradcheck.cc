@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "api/class_labels.h"
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
@@ -14,6 +15,7 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/finite.h"
+#include "cli/loss_options.h"
 #include "cli/numbers.h"
 #include "cli/print.h"
 #include "millwright/training.hpp"
@@ -22,7 +24,8 @@ namespace mw::cli {
 namespace {
 
 struct Options {
-  std::string model, function, inputs, target, loss;
+  std::string model, function, inputs;
+  LossOptions loss;
   std::vector<std::string> trainable;
   int64_t directions = 2;
   double tolerance = 1e-6;
@@ -86,38 +89,43 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
   const auto ids = inputs.find("input_ids");
   if (ids == inputs.end() || inputs.size() == 1 || ids->second.rank() > 2) return inputs;
   try {
-    const LanguageModel lm(model, o.target);
+    const LanguageModel lm(model, o.loss.target);
     return lm.inputs_for(ids->second, 0);
   } catch (const Error&) {
     return inputs;  // no language model
   }
 }
 
-Loss loss_of(const CoreMLModelWrapper& model, const Options& o) {
-  if (o.loss == "output") return Loss::kOutput;
-  if (o.loss == "mse") return Loss::kMeanSquaredError;
-  if (o.loss == "cross_entropy" || model.impl().target(o.target).is_logits) {
-    return Loss::kCrossEntropy;
+StudentOptions student_options(const CoreMLModelWrapper& model, const Options& o) {
+  StudentOptions options;
+  options.optimizer = Sgd{};
+  if (!o.trainable.empty()) options.trainable = o.trainable;
+  LossOptions loss = o.loss;
+  if (loss.loss.empty()) {
+    const lm::Target target = model.impl().target(loss.target);
+    loss.loss = target.is_logits || target.is_dictionary ? "cross_entropy" : "mse";
   }
-  return Loss::kMeanSquaredError;
+  loss.apply(options);
+  return options;
 }
 
-TensorMap make_batch(const CoreMLModelWrapper& model, StudentModel& student, Loss loss,
-                     const Options& o, std::mt19937_64& random) {
+TensorMap make_batch(const CoreMLModelWrapper& model, const StudentModel& student,
+                     const StudentOptions& options, const Options& o, std::mt19937_64& random) {
   if (!o.inputs.empty()) return read_tensors(o.inputs);
   TensorMap batch = random_inputs(model, o, random);
-  if (loss == Loss::kOutput) return batch;
-  Shape shape = student.predict(batch).at(model.impl().target(o.target).name).shape();
-  if (loss == Loss::kMeanSquaredError) {
-    batch["labels"] = random_tensor(DType::kF32, shape, 0, random);
+  if (options.loss == Loss::kOutput) return batch;
+  const train::Objective objective = objective_in_training(student, batch);
+  if (options.loss == Loss::kCrossEntropy) {
+    const ClassLabels classes(model.impl().target(options.target).value);
+    batch["labels"] =
+        classes.labels_of(random_tensor(DType::kI32, objective.labels, objective.classes, random));
     return batch;
   }
-  if (shape.empty()) {
-    fail(ErrorCode::kInvalidArgument, "--loss cross_entropy: expected logits, got one number");
+  Tensor labels = random_tensor(DType::kF32, objective.labels, 0, random);
+  for (int64_t i = 0; options.loss == Loss::kBinaryCrossEntropy && i < labels.count(); ++i) {
+    labels.set_number(i, std::fabs(labels.number_at(i)));
   }
-  const int64_t classes = shape.back();
-  shape.pop_back();
-  batch["labels"] = random_tensor(DType::kI32, shape, classes, random);
+  batch["labels"] = labels;
   return batch;
 }
 
@@ -228,15 +236,15 @@ void run(const Options& o) {
   load.compute = Compute::kFp64;
   load.function = o.function;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
-  StudentOptions options;
-  options.optimizer = Sgd{};
-  options.loss = loss_of(model, o);
-  options.target = o.target;
-  if (!o.trainable.empty()) options.trainable = o.trainable;
+  const StudentOptions options = student_options(model, o);
   StudentModel student(model, options);
   std::mt19937_64 random(o.seed);
-  Checker checker(student, Batch(make_batch(model, student, options.loss, o, random)));
-  in_context([&] { return o.model; }, [&] { expect_finite(checker.result()); });
+  Checker checker(student, Batch(make_batch(model, student, options, o, random)));
+  in_context([&] { return o.model; },
+             [&] {
+               expect_finite(checker.result());
+               expect_labels(checker.result());
+             });
   std::vector<Row> rows;
   Progress progress("gradcheck", static_cast<int64_t>(checker.gradients().size()));
   for (const auto& [name, gradient] : checker.gradients()) {
@@ -262,11 +270,8 @@ void add_gradcheck(CLI::App& app) {
   command->add_option("--function", options->function, "function of a multi-function package");
   command->add_option("--inputs", options->inputs,
                       "a file with a tensor per input, and `labels` (default: small random ones)");
-  command
-      ->add_option("--loss", options->loss,
-                   "cross_entropy, mse, or output (default: cross_entropy of logits, else mse)")
-      ->check(CLI::IsMember({"cross_entropy", "mse", "output"}));
-  command->add_option("--target", options->target, "the output to take the loss of");
+  options->loss.loss = "";
+  options->loss.add_to(*command)->default_str("cross_entropy of logits and classifiers, else mse");
   command->add_option("--trainable", options->trainable, "globs over parameter names")->take_all();
   command->add_option("--directions", options->directions, "random directions per parameter")
       ->check(CLI::Range(1, 1000))

@@ -137,11 +137,7 @@ StudentOptions student_options(const TrainingOptions& o) {
   options.schedule.warmup_steps = o.warmup;
   options.schedule.total_steps = std::max<int64_t>(o.steps, 1);
   if (!o.trainable.empty()) options.trainable = o.trainable;
-  options.loss = o.loss == "mse"      ? Loss::kMeanSquaredError
-                 : o.loss == "output" ? Loss::kOutput
-                                      : Loss::kCrossEntropy;
-  options.target = o.target;
-  options.label_smoothing = o.label_smoothing;
+  o.loss.apply(options);
   options.clip_norm = o.clip;
   options.memory = o.memory;
   options.lora = lora_of(o);
@@ -225,7 +221,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
     data = load_training_data(model,
                               {.data = o.data,
                                .eval_data = o.eval_data,
-                               .target = o.target,
+                               .target = o.loss.target,
                                .batch_size = o.batch_size,
                                .seq_len = o.seq_len,
                                .needs_labels = student.loss != Loss::kOutput,
@@ -244,7 +240,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
                       {"--lora-alpha", fmt::format("{}", student.lora->alpha)}};
   }
   settings.folder = run_folder(o);
-  settings.target = o.target;
+  settings.target = o.loss.target;
   settings.steps = o.steps;
   settings.accumulate = o.accumulate;
   settings.checkpoint_every = o.checkpoint_every;

@@ -60,13 +60,7 @@ void add_updates(TrainingOptions& o, CLI::App& c) {
   c.add_option("--clip", o.clip, "largest norm of the gradients together (0: any)")
       ->check(kAtLeastZero)
       ->capture_default_str();
-  c.add_option("--loss", o.loss, "cross_entropy, mse, or output: the target is the loss")
-      ->check(CLI::IsMember({"cross_entropy", "mse", "output"}))
-      ->capture_default_str();
-  c.add_option("--target", o.target, "the output to train on (default: the logits)");
-  c.add_option("--label-smoothing", o.label_smoothing, "of cross entropy")
-      ->check(number_in(0.0, 1.0))
-      ->capture_default_str();
+  o.loss.add_to(c)->capture_default_str();
 }
 
 void add_weights(TrainingOptions& o, CLI::App& c) {

@@ -6,19 +6,21 @@
 #include <string>
 #include <vector>
 
+#include "cli/loss_options.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
 
 struct TrainingOptions {
   std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
-  std::string function, tokenizer, target, compute = "fp32";
+  std::string function, tokenizer, compute = "fp32";
   std::string adapter_format = "millwright", adapter_names;
-  std::string optimizer = "adamw", schedule = "constant", loss = "cross_entropy";
+  std::string optimizer = "adamw", schedule = "constant";
+  LossOptions loss;
   std::optional<float> lr, weight_decay, momentum;
   int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1, warmup = 0;
   int64_t checkpoint_every = 100, eval_every = 100, patience = 0;
-  float clip = 0, label_smoothing = 0;
+  float clip = 0;
   uint64_t memory = 0;
   std::vector<std::string> trainable, groups, lora_targets;
   std::optional<int64_t> lora_rank;

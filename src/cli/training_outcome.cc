@@ -53,6 +53,7 @@ void print_json_outcome(const TrainingOutcome& outcome, const TrainingSummary& s
   const auto put = [&](const char* key, const std::optional<double>& value) {
     if (value) json[key] = *value;
   };
+  if (!outcome.objective.empty()) json["minimises"] = outcome.objective;
   put("loss", outcome.loss);
   put("valid_loss", outcome.valid_loss);
   put("best_valid_loss", outcome.best_loss);

@@ -67,7 +67,8 @@
   X(l2_norm) \
   X(local_response_norm)
 
-#define MW_LOSS_OPS(X) X(cross_entropy) X(distillation) X(squared_error)
+#define MW_LOSS_OPS(X) \
+  X(cross_entropy) X(distillation) X(squared_error) X(binary_cross_entropy) X(log_softmax)
 
 #define MW_ATTENTION_OPS(X) \
   X(scaled_dot_product_attention)

@@ -102,7 +102,8 @@ class Arrays : public Dataset {
  public:
   Arrays(TensorMap tensors, const std::string& name) : tensors_(std::move(tensors)) {
     for (const auto& [key, tensor] : tensors_) {
-      if (tensor.rank() == 0 || tensor.dim(0) == 0 || bit_width(tensor.dtype()) % 8 != 0) {
+      if (tensor.rank() == 0 || tensor.dim(0) == 0 || tensor.dtype() == DType::kString ||
+          bit_width(tensor.dtype()) % 8 != 0) {
         fail(ErrorCode::kInvalidArgument,
              "{}: tensor '{}': expected examples along its first axis, got {} {}", name, key,
              name_of(tensor.dtype()), to_string(tensor.shape()));

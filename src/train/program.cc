@@ -7,12 +7,13 @@
 
 #include "autodiff/gradient.h"
 #include "base/error.h"
+#include "base/printable.h"
 #include "ops/loss/loss.h"
-#include "ops/rewrites/promote_lists.h"
-#include "ops/rewrites/promote_states.h"
-#include "ops/rewrites/unroll.h"
+#include "ops/reduce/classify.h"
+#include "ops/rewrites/stable_logs.h"
 #include "passes/dead_code.h"
 #include "passes/specialise.h"
+#include "train/forward.h"
 
 namespace mw::train {
 namespace {
@@ -24,30 +25,15 @@ using ops::Expr;
 bool has_model(Kind kind) { return kind != Kind::kApply; }
 bool updates(Kind kind) { return kind == Kind::kApply || kind == Kind::kStep; }
 
-Value* output_named(const Function& function, const std::string& name, const char* whose) {
-  std::string names;
-  for (Value* output : function.body.outputs) {
-    if (output->name == name) return output;
-    names += (names.empty() ? "" : ", ") + output->name;
-  }
-  fail(ErrorCode::kInvalidArgument, "target '{}': expected an output of the {}: {}", name, whose,
-       names);
-}
-
-// The value before an output is narrowed to the dtype it is declared with.
-Value* unrounded(Value* output, DType dtype) {
-  const ir::Operation* op = output->producer;
-  if (op == nullptr || op->type != ir::kCastOp || op->input("x") == nullptr) return output;
-  Value* x = op->input("x");
-  return x->type.dtype() == dtype ? x : output;
-}
-
 class Composer {
  public:
-  Composer(const Recipe& recipe, std::unique_ptr<Function> function, Kind kind)
+  // `target` is that of the function; Kind::kApply has none.
+  Composer(const Recipe& recipe, std::unique_ptr<Function> function, Kind kind,
+           std::optional<Target> target)
       : recipe_(recipe),
         function_(std::move(function)),
         kind_(kind),
+        target_(std::move(target)),
         b_(function_->body, *recipe.catalog, function_->opset) {}
 
   std::unique_ptr<Function> run(const std::map<std::string, Shape>& shapes) {
@@ -80,44 +66,19 @@ class Composer {
   }
 
   void loss(const std::map<std::string, Shape>& shapes) {
-    Value* target =
-        in_dtype(unrounded(output_named(*function_, recipe_.target, "model"), recipe_.dtype));
-    ops::LossValue value;
-    if (recipe_.loss == Loss::kOutput) {
-      if (count_of(target->type.shape()) != 1) {
-        fail(ErrorCode::kInvalidArgument, "target '{}': expected one number as the loss, got {}",
-             recipe_.target, to_string(target->type.shape()));
-      }
-      value = {ops::reshape(expr(target), {}), ops::filled(b_, ir::Type::scalar(recipe_.dtype), 1)};
-    } else {
-      check_labels(target->type.shape(), shapes.at(kLabels));
-      Value* labels = argument(kLabels);
-      value = recipe_.loss == Loss::kMeanSquaredError
-                  ? ops::squared_error_of(b_, target, in_dtype(labels))
-                  : ops::cross_entropy_of(b_, target, labels, recipe_.label_smoothing);
-      if (recipe_.teacher != nullptr) value.sum = distilled(target, labels, value.sum, shapes);
-    }
+    const bool labelled = recipe_.loss.loss != Loss::kOutput;
+    Value* labels = labelled ? argument(kLabels) : nullptr;
+    const auto value = loss_of(b_, recipe_.loss, *target_, labels, recipe_.dtype);
     sum_ = value.sum;
     count_ = value.count;
+    if (recipe_.teacher != nullptr) sum_ = distilled(labels, value.sum, shapes);
   }
 
-  void check_labels(const Shape& target, const Shape& labels) const {
-    Shape expected = target;
-    if (recipe_.loss == Loss::kCrossEntropy && !expected.empty()) expected.pop_back();
-    if (labels == expected) return;
-    fail(ErrorCode::kInvalidArgument, "labels: expected shape {} for output '{}', got {}",
-         to_string(expected), recipe_.target, to_string(labels));
-  }
-
-  Value* distilled(Value* student, Value* labels, Value* alone,
-                   const std::map<std::string, Shape>& shapes) {
-    Value* teacher = in_dtype(inlined(shapes));
-    if (teacher->type.shape() != student->type.shape()) {
-      fail(ErrorCode::kInvalidArgument,
-           "teacher: expected logits of shape {} as the student's, got {}; both need the same "
-           "vocabulary",
-           to_string(student->type.shape()), to_string(teacher->type.shape()));
-    }
+  Value* distilled(Value* labels, Value* alone, const std::map<std::string, Shape>& shapes) {
+    const int64_t axis = *recipe_.loss.class_axis;
+    Value* student = in_dtype(logits_of(b_, *target_, axis));
+    const Target theirs = target_of(recipe_.teacher_target, inlined(shapes), *recipe_.catalog);
+    Value* teacher = in_dtype(teacher_logits_of(b_, theirs, student->type.shape(), axis));
     const auto divergence = ops::distillation_of(b_, student, teacher, labels, recipe_.temperature);
     const double weight = recipe_.alpha * recipe_.temperature * recipe_.temperature;
     return expr(alone) * (1 - recipe_.alpha) + expr(divergence.sum) * weight;
@@ -144,8 +105,7 @@ class Composer {
       ir::Operation* copy = ir::clone_into(*op, function_->body, map);
       prefix(*copy);
     }
-    Value* target = output_named(*teacher, recipe_.teacher_target, "teacher");
-    return unrounded(map.at(target), recipe_.dtype);
+    return map.at(output_named(*teacher, recipe_.teacher_target, "teacher"));
   }
 
   static void prefix(ir::Operation& op) {
@@ -272,6 +232,7 @@ class Composer {
   const Recipe& recipe_;
   std::unique_ptr<Function> function_;
   Kind kind_;
+  std::optional<Target> target_;
   ir::Builder b_;
   Value *sum_ = nullptr, *count_ = nullptr;
 };
@@ -280,27 +241,16 @@ void add_state(Function& function, const std::string& name, DType dtype, const S
   function.body.add_argument(name, ir::Type::state(ir::Type::tensor(dtype, shape)));
 }
 
-// Loops of known length unrolled; what is read from a list or a state after it was written is the
-// value that was written, so that gradients pass.
-std::unique_ptr<Function> straightened(std::unique_ptr<Function> function,
-                                       const ir::Catalog& catalog) {
-  bool needed = false;
-  ir::for_each_op(function->body, [&](const ir::Operation& op) {
-    const ir::OpDef& def = catalog.at(op, function->opset);
-    needed = needed || def.has_trait(ir::kControlFlow | ir::kListOp | ir::kWritesState);
-  });
-  if (!needed) return function;
-  ops::unroll_loops(*function, catalog);
-  function = passes::specialise(*function, catalog, {});
-  ops::promote_lists(*function, catalog);
-  ops::promote_states(*function, catalog);
-  return passes::specialise(*function, catalog, {});
+// The type of the target as the model declares it: extents that vary are not known.
+ir::Type declared_target(const Recipe& recipe) {
+  const Value* output = output_named(*recipe.student, recipe.target, "model");
+  const auto classifier = ops::classifier_of(output, *recipe.catalog);
+  return classifier ? classifier->probabilities->type : output->type;
 }
 
 Shape labels_shape(const Recipe& recipe) {
-  const Value* target = output_named(*recipe.student, recipe.target, "model");
-  Shape shape = target->type.shape();
-  if (recipe.loss == Loss::kCrossEntropy && !shape.empty()) shape.pop_back();
+  Shape shape = declared_target(recipe).shape();
+  if (recipe.loss.loss == Loss::kCrossEntropy) shape.erase(shape.begin() + *recipe.loss.class_axis);
   return shape;
 }
 
@@ -312,18 +262,37 @@ std::string moment_name(const Lifted::Parameter& parameter, const std::string& m
   return parameter.name + "_" + moment;
 }
 
+Objective objective_for(const Recipe& recipe, const std::map<std::string, Shape>& shapes) {
+  const auto function = forward_at(*recipe.student, *recipe.catalog, shapes);
+  const Target target =
+      target_of(recipe.target, output_named(*function, recipe.target, "model"), *recipe.catalog);
+  const auto labels = shapes.find(kLabels);
+  Objective objective =
+      objective_of(recipe.loss, target, declared_target(recipe),
+                   labels == shapes.end() ? std::nullopt : std::optional(labels->second));
+  if (recipe.loss.label_smoothing > 0) {
+    objective.text += fmt::format(", labels smoothed by {}", recipe.loss.label_smoothing);
+  }
+  if (recipe.teacher != nullptr) {
+    objective.text = fmt::format(
+        "{} x {}, and {} x divergence from '{}' of the teacher at temperature {}", 1 - recipe.alpha,
+        objective.text, recipe.alpha, printable(recipe.teacher_target), recipe.temperature);
+  }
+  return objective;
+}
+
 std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
   std::unique_ptr<Function> function;
   if (has_model(kind)) {
     function = ir::clone(*recipe.student);
     if (kind == Kind::kForward) return function;
-    if (recipe.loss != Loss::kOutput) {
+    if (recipe.loss.loss != Loss::kOutput) {
       if (function->find_argument(kLabels) != nullptr) {
         fail(ErrorCode::kInvalidArgument,
              "input 'labels': expected a model without an input of that name; make the loss an "
              "output of the model and train on it");
       }
-      const bool classes = recipe.loss == Loss::kCrossEntropy;
+      const bool classes = recipe.loss.loss == Loss::kCrossEntropy;
       function->body.add_argument(
           kLabels, ir::Type::tensor(classes ? DType::kI32 : DType::kF32, labels_shape(recipe)));
     }
@@ -355,10 +324,22 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
 
 std::unique_ptr<Function> compose(const Recipe& recipe, const Function& signature, Kind kind,
                                   const std::map<std::string, Shape>& shapes) {
-  auto function = passes::specialise(signature, *recipe.catalog, {.shapes = shapes});
-  if (kind == Kind::kForward) return function;
-  if (has_model(kind)) function = straightened(std::move(function), *recipe.catalog);
-  return Composer(recipe, std::move(function), kind).run(shapes);
+  if (kind == Kind::kForward)
+    return passes::specialise(signature, *recipe.catalog, {.shapes = shapes});
+  if (!has_model(kind)) {
+    auto function = passes::specialise(signature, *recipe.catalog, {.shapes = shapes});
+    return Composer(recipe, std::move(function), kind, std::nullopt).run(shapes);
+  }
+  auto function = forward_at(signature, *recipe.catalog, shapes);
+  Target target =
+      target_of(recipe.target, output_named(*function, recipe.target, "model"), *recipe.catalog);
+  // The parts of the target stay what they are; the rest reads the logarithms that replace others.
+  ops::stable_logs(*function, *recipe.catalog);
+  if (recipe.loss.loss == Loss::kMeanSquaredError || recipe.loss.loss == Loss::kOutput) {
+    target =
+        target_of(recipe.target, output_named(*function, recipe.target, "model"), *recipe.catalog);
+  }
+  return Composer(recipe, std::move(function), kind, std::move(target)).run(shapes);
 }
 
 }  // namespace mw::train

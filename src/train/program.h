@@ -8,6 +8,7 @@
 
 #include "millwright/training.hpp"
 #include "train/lift.h"
+#include "train/objective.h"
 #include "train/optimizer.h"
 
 namespace mw::train {
@@ -17,9 +18,8 @@ struct Recipe {
   const ir::Catalog* catalog = nullptr;
   const Lifted* lifted = nullptr;
   const ir::Function* student = nullptr;  // the lifted function in the dtype it is computed in
-  std::string target;                     // an output of the student; see StudentOptions::loss
-  Loss loss = Loss::kCrossEntropy;
-  double label_smoothing = 0;
+  std::string target;                     // an output of the student
+  LossSettings loss;                      // the class axis as objective_for() found it
   const ir::Function* teacher = nullptr;  // in the same dtype; null: none
   std::string teacher_target;
   double temperature = 1, alpha = 0;
@@ -51,11 +51,13 @@ std::string input_gradient_name(size_t input);
 // State of a parameter that the optimiser keeps, or of its accumulated gradient ("sum").
 std::string moment_name(const Lifted::Parameter& parameter, const std::string& moment);
 
-// Arguments and states of a program; the extents of the labels are those of the target without its
-// last axis, or, for squared errors, all of them.
+// What a batch of these shapes, labels included, is trained for.
+Objective objective_for(const Recipe& recipe, const std::map<std::string, Shape>& shapes);
+
+// Arguments and states of a program. Labels come in the shape that an Objective says.
 std::unique_ptr<ir::Function> signature_of(const Recipe& recipe, Kind kind);
 // The program for concrete shapes of the student's inputs and the labels. Throws when an output
-// that the recipe names does not exist, and what autodiff throws.
+// that the recipe names does not exist, and what objective_of() and autodiff throw.
 std::unique_ptr<ir::Function> compose(const Recipe& recipe, const ir::Function& signature,
                                       Kind kind, const std::map<std::string, Shape>& shapes);
 

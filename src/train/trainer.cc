@@ -7,10 +7,17 @@
 #include "base/error.h"
 #include "passes/expand.h"
 #include "passes/precision.h"
+#include "train/data.h"
 #include "train/memory.h"
 
 namespace mw::train {
 namespace {
+
+std::map<std::string, Shape> shapes_of(const TensorMap& batch) {
+  std::map<std::string, Shape> shapes;
+  for (const auto& [name, tensor] : batch) shapes[name] = tensor.shape();
+  return shapes;
+}
 
 passes::Compute compute_of(DType dtype) {
   return dtype == DType::kF64 ? passes::Compute::kFp64 : passes::Compute::kFp32;
@@ -31,8 +38,8 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   recipe_.lifted = &lifted_;
   recipe_.student = student_.get();
   recipe_.target = options_.target;
-  recipe_.loss = options_.settings.loss;
-  recipe_.label_smoothing = options_.settings.label_smoothing;
+  recipe_.loss = {options_.settings.loss, options_.settings.label_smoothing,
+                  options_.settings.class_axis, options_.settings.pos_weight};
   recipe_.rule = rule_.get();
   recipe_.groups = options_.settings.groups;
   recipe_.clip_norm = options_.settings.clip_norm;
@@ -63,7 +70,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
   if (!engines_.empty()) {
     fail(ErrorCode::kInvalidArgument, "teacher: expected before the first step");
   }
-  if (recipe_.loss != Loss::kCrossEntropy) {
+  if (recipe_.loss.loss != Loss::kCrossEntropy) {
     fail(ErrorCode::kInvalidArgument, "teacher: expected cross entropy as the loss beside it");
   }
   teacher_ = passes::set_precision(teacher, *options_.catalog, compute_of(options_.dtype));
@@ -201,6 +208,38 @@ void Trainer::check_batch(const TensorMap& batch) const {
   }
 }
 
+const Objective& Trainer::objective_at(const std::map<std::string, Shape>& shapes) {
+  const auto found = objectives_.find(shapes);
+  if (found != objectives_.end()) return found->second;
+  Recipe recipe = recipe_;
+  recipe.teacher = nullptr;
+  Objective objective = objective_for(recipe, shapes);
+  // The programs are of one class axis.
+  if (objective.class_axis) recipe_.loss.class_axis = objective.class_axis;
+  return objectives_.emplace(shapes, std::move(objective)).first->second;
+}
+
+Objective Trainer::objective(const TensorMap& batch) {
+  check_batch(batch);
+  return objective_for(recipe_, shapes_of(batch));
+}
+
+TensorMap Trainer::labelled(const TensorMap& batch) {
+  check_batch(batch);
+  const auto labels = batch.find(kLabels);
+  if (labels == batch.end() || recipe_.loss.loss == Loss::kOutput) return batch;
+  const Objective& objective = objective_at(shapes_of(batch));
+  for (int64_t i = 0; i < labels->second.count() && objective.classes > 0; ++i) {
+    const int64_t label = labels->second.integer_at(i);
+    if (label == kIgnoredLabel || (label >= 0 && label < objective.classes)) continue;
+    fail(ErrorCode::kInvalidArgument, "labels: expected values in [0, {}) or {}, got {}",
+         objective.classes, kIgnoredLabel, label);
+  }
+  TensorMap inputs = batch;
+  inputs[kLabels] = labels->second.reshaped(objective.labels);
+  return inputs;
+}
+
 StepResult Trainer::finish(double loss, double count, double norm) {
   StepResult result;
   result.step = step_;
@@ -211,8 +250,7 @@ StepResult Trainer::finish(double loss, double count, double norm) {
 }
 
 StepResult Trainer::step(const TensorMap& batch) {
-  check_batch(batch);
-  const TensorMap inputs = with_rates(batch);
+  const TensorMap inputs = with_rates(labelled(batch));
   run(Kind::kStep, inputs);
   ++step_;
   StepResult result = finish(number(Kind::kStep, kLossSum), number(Kind::kStep, kCount),
@@ -234,9 +272,7 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
   double loss = 0, labels = 0;
   try {
     for (int64_t i = 0; i < count; ++i) {
-      const TensorMap inputs = batch(i);
-      check_batch(inputs);
-      run(Kind::kAccumulate, inputs);
+      run(Kind::kAccumulate, labelled(batch(i)));
       loss += number(Kind::kAccumulate, kLossSum);
       labels += number(Kind::kAccumulate, kCount);
     }
@@ -254,8 +290,7 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
 }
 
 TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
-  check_batch(batch);
-  run(Kind::kGradients, batch);
+  run(Kind::kGradients, labelled(batch));
   const auto& outputs = engines_.at(Kind::kGradients).result.outputs;
   TensorMap named;
   double squares = 0;
@@ -275,8 +310,7 @@ TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
 }
 
 StepResult Trainer::evaluate(const TensorMap& batch) {
-  check_batch(batch);
-  run(Kind::kEvaluate, batch);
+  run(Kind::kEvaluate, labelled(batch));
   return finish(number(Kind::kEvaluate, kLossSum), number(Kind::kEvaluate, kCount), 0);
 }
 
@@ -284,7 +318,12 @@ TensorMap Trainer::forward(const TensorMap& inputs) {
   run(Kind::kForward, inputs);
   TensorMap outputs;
   for (const auto& [name, datum] : engines_.at(Kind::kForward).result.outputs) {
-    if (!datum.list) outputs[name] = datum.tensor.clone();
+    if (!datum.list) {
+      outputs[name] = datum.tensor.clone();
+    } else if (datum.list->size() == 2) {  // a dictionary, as CoreMLModelWrapper::predict() has it
+      outputs[name + ".keys"] = (*datum.list)[0].clone();
+      outputs[name] = (*datum.list)[1].clone();
+    }
   }
   return outputs;
 }

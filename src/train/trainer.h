@@ -38,6 +38,8 @@ class Trainer {
   // Of the mean loss, by parameter name, then "input.NAME".
   TensorMap gradients(const TensorMap& batch, StepResult& result);
   StepResult evaluate(const TensorMap& batch);
+  // What is minimised over a batch like this one.
+  Objective objective(const TensorMap& batch);
   // Outputs of the model with the masters as they are.
   TensorMap forward(const TensorMap& inputs);
 
@@ -66,6 +68,9 @@ class Trainer {
   };
   Engine& engine(Kind kind);
   void run(Kind kind, const TensorMap& inputs);
+  // The batch with its labels as the programs take them. Throws where they do not fit the target.
+  TensorMap labelled(const TensorMap& batch);
+  const Objective& objective_at(const std::map<std::string, Shape>& shapes);
   void clear_model_states();
   void clear_sums();
   void limit_memory(Kind kind, exec::SessionOptions& session);
@@ -85,6 +90,7 @@ class Trainer {
   Recipe recipe_;
   exec::States states_;
   std::map<Kind, Engine> engines_;
+  std::map<std::map<std::string, Shape>, Objective> objectives_;  // of the student alone
   int64_t step_ = 0;
 };
 

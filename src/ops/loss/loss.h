@@ -1,6 +1,8 @@
 // Losses as ops: each gives a sum and how many terms it has, so that parts of a batch add up.
 #pragma once
 
+#include <vector>
+
 #include "ir/builder.h"
 
 namespace mw::ops {
@@ -16,5 +18,10 @@ LossValue cross_entropy_of(ir::Builder& b, ir::Value* logits, ir::Value* labels,
 LossValue distillation_of(ir::Builder& b, ir::Value* student, ir::Value* teacher, ir::Value* labels,
                           double temperature);
 LossValue squared_error_of(ir::Builder& b, ir::Value* x, ir::Value* target);
+// Logits and labels from 0 to 1 of one shape; label -100 does not count. `pos_weight` is a factor
+// on what a label 1 adds: none, one, or one for each of the last axis.
+LossValue binary_cross_entropy_of(ir::Builder& b, ir::Value* x, ir::Value* labels,
+                                  const std::vector<float>& pos_weight);
+ir::Value* log_softmax_of(ir::Builder& b, ir::Value* x, int64_t axis);
 
 }  // namespace mw::ops

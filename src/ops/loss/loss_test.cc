@@ -1,4 +1,4 @@
-// Cases for mw.cross_entropy, mw.distillation and mw.squared_error.
+// Cases for the losses and for mw.log_softmax.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -167,6 +167,92 @@ MW_OWN_OP_CASES(squared_error) {
   });
   reject("another shape", {{"x", normal({2})}, {"target", normal({3})}},
          "target: expected shape [2], got [3]");
+}
+
+MW_OWN_OP_CASES(binary_cross_entropy) {
+  const auto kind = Kind::kReduction;
+  const auto with = [&](const Shape& shape, Tensor labels, Inputs more = {}) {
+    Inputs inputs{{"x", normal(shape)}, {"labels", std::move(labels)}};
+    inputs.insert(inputs.end(), more.begin(), more.end());
+    return inputs;
+  };
+  const CaseInput one("pos_weight", number(2.5)), each("pos_weight", values({1, 0.5, 3}, {3}));
+  add("undecided", {{"x", values({0, 0}, {2})}, {"labels", values({0, 1}, {2})}})
+      .only(kWide)
+      .expect({number(2 * std::log(2.0)), number(2)});
+  add("soft labels", with({3, 4}, uniform({3, 4}, 0, 1))).only(kWide).tolerance(kind);
+  add("weighted", with({3, 4}, uniform({3, 4}, 0, 1), {one})).only(kWide).tolerance(kind);
+  add("weighted by class", with({2, 2, 3}, uniform({2, 2, 3}, 0, 1), {each}))
+      .only(kWide)
+      .tolerance(kind);
+  add("some labels ignored", with({2, 3}, values({1, -100, 0, -100, 0.25, 1}, {2, 3}), {each}))
+      .only(kWide)
+      .tolerance(kind);
+  add("another label ignored",
+      with({2, 3}, values({1, 7, 0, 1, 7, 0}, {2, 3}), {{"ignore_index", integer(7)}}))
+      .only(kWide)
+      .tolerance(kind);
+  add("one number", {{"x", number(0.5)}, {"labels", number(1)}}).only(kWide).tolerance(kind);
+  add("saturated",
+      {{"x", values({1e4, -1e4, 1e4, -1e4}, {4})}, {"labels", values({1, 0, 0, 1}, {4})}})
+      .only(kWide)
+      .tolerance(kind)
+      .expect({number(2e4), number(4)});
+  reference([](const OpCase& c) {
+    const double ignored =
+        c.has("ignore_index") ? static_cast<double>(c.ints("ignore_index")[0]) : -100;
+    const auto softplus = [](double x) {
+      return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+    };
+    double sum = 0, count = 0;
+    for (int64_t i = 0; i < c["x"].count(); ++i) {
+      const double x = c["x"].number_at(i), y = c["labels"].number_at(i);
+      if (y == ignored) continue;
+      double weight = 1;
+      if (c.has("pos_weight")) {
+        const Tensor& weights = c["pos_weight"];
+        weight = weights.number_at(i % weights.count());
+      }
+      sum += weight * y * softplus(-x) + (1 - y) * softplus(x);
+      count += 1;
+    }
+    return std::vector<Tensor>{number(sum), number(count)};
+  });
+  reject("another shape", with({2}, values({0, 1, 0}, {3})), "labels: expected shape [2], got [3]");
+  reject("too few weights", with({2, 4}, uniform({2, 4}, 0, 1), {each}),
+         "pos_weight: expected a number, or one for each of the last axis of [2, 4], got [3]");
+}
+
+MW_OWN_OP_CASES(log_softmax) {
+  const auto kind = Kind::kReduction;
+  add("rows", {{"x", normal({3, 5})}}).tolerance(kind);
+  add("columns", {{"x", normal({3, 5})}, {"axis", integer(0)}}).tolerance(kind);
+  add("between", {{"x", normal({2, 4, 3})}, {"axis", integer(-2)}}).tolerance(kind);
+  add("one row", {{"x", normal({6})}}).tolerance(kind);
+  add("far apart", {{"x", values({1e4, -1e4, 0}, {3})}})
+      .only(kWide)
+      .expect({values({0, -2e4, -1e4}, {3})});
+  reference([](const OpCase& c) {
+    const Tensor& x = c["x"];
+    const auto rank = static_cast<int64_t>(x.shape().size());
+    int64_t axis = c.has("axis") ? c.ints("axis")[0] : -1;
+    if (axis < 0) axis += rank;
+    int64_t inner = 1;
+    for (int64_t i = axis + 1; i < rank; ++i) inner *= x.dim(i);
+    const int64_t count = x.dim(axis);
+    Tensor y(DType::kF64, x.shape());
+    for (int64_t i = 0; i < x.count(); ++i) {
+      const int64_t first = i / (inner * count) * inner * count + i % inner;
+      double sum = 0;
+      for (int64_t k = 0; k < count; ++k) {
+        sum += std::exp(x.number_at(first + k * inner) - x.number_at(i));
+      }
+      y.set_number(i, -std::log(sum));
+    }
+    return std::vector<Tensor>{y};
+  });
+  reject("a scalar", {{"x", number(1)}}, "x: expected rank 1 or more, got a scalar");
+  reject("axis", {{"x", normal({2})}, {"axis", integer(1)}}, "axis: expected");
 }
 
 }  // namespace mw::ops

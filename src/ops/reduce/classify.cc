@@ -1,9 +1,13 @@
 // classify: the class of the largest probability, and every class with its probability as a dict
 // (at run time the list [keys, values]).
+#include "ops/reduce/classify.h"
+
 #include "ops/support.h"
 
 namespace mw::ops {
 namespace {
+
+constexpr std::string_view kClassify = "classify";
 
 // The classes as one tensor of strings or int64. A package holds them as a list of scalars.
 Tensor classes_of(const OpView& op) {
@@ -66,12 +70,22 @@ void evaluate(Eval& e) {
 }  // namespace
 
 OpDef classify() {
-  return OpDef("classify")
+  return OpDef(std::string(kClassify))
       .input("probabilities", DType::kF32)
       .any_input("classes", kConst)
       .infer(infer)
       .eval(evaluate)
       .no_vjp(NoGradient::kOpaque);
+}
+
+std::optional<Classifier> classifier_of(const Value* output, const Catalog& catalog) {
+  const Operation* op = output->producer;
+  if (op == nullptr || op->type != kClassify) return std::nullopt;
+  const Opset opset = op->parent->function->opset;
+  const OpView view(*op, catalog.at(*op, opset), opset);
+  Value* probabilities = op->input("probabilities");
+  if (probabilities == nullptr) view.reject("probabilities", "expected a value, got a literal");
+  return Classifier{probabilities, classes_of(view)};
 }
 
 }  // namespace mw::ops

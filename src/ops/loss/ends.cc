@@ -1,0 +1,298 @@
+// Activations by the ops they are written in; layers by where their features lie.
+#include "ops/loss/ends.h"
+
+#include "ir/op_view.h"
+#include "ops/loss/moves.h"
+#include "ops/loss/range.h"
+
+namespace mw::ops {
+namespace {
+
+using Kind = End::Kind;
+
+// An activation whose result is `result`, of the axis of its own operand.
+struct Activation {
+  Kind kind;
+  Value* source;
+  std::optional<int64_t> axis;
+  std::optional<Pair> pair = std::nullopt;
+};
+using Found = std::optional<Activation>;
+
+const Operation* made_by(const Value* value, std::string_view type) {
+  const Operation* op = value == nullptr ? nullptr : value->producer;
+  return op != nullptr && op->type == type ? op : nullptr;
+}
+
+// Casts between floats, and nothing else that moves_elements() passes over.
+Value* behind_casts(Value* value) {
+  while (value != nullptr && value->producer != nullptr &&
+         (value->producer->type == kCastOp || value->producer->type == "identity") &&
+         moves_elements(*value->producer)) {
+    value = value->producer->input("x");
+  }
+  return value;
+}
+
+class Analysis {
+ public:
+  explicit Analysis(const Catalog& catalog) : catalog_(catalog) {}
+
+  // With log(f(x)), written as two ops.
+  End end_of(Value* output) const {
+    End end;
+    Value* last = behind_moves(output, &end.moves);
+    if (const Found found = activation_of(last)) return finished(std::move(end), *found);
+    if (const Operation* log = made_by(last, "log"); log != nullptr && is_exact(*log)) {
+      std::vector<const Operation*> inner;
+      Value* inside = behind_moves(log->input("x"), &inner);
+      Found found = activation_of(inside);
+      if (found && (found->kind == Kind::kSoftmax || found->kind == Kind::kSigmoid)) {
+        found->kind = found->kind == Kind::kSoftmax ? Kind::kLogSoftmax : Kind::kLogSigmoid;
+        end.moves.insert(end.moves.begin(), inner.begin(), inner.end());
+        return finished(std::move(end), *found);
+      }
+    }
+    const Range range = range_of(last);
+    if (range.within(0, 1)) end.kind = Kind::kProbabilities;
+    if (range.low < 0 && range.high <= 0) end.kind = Kind::kLogProbabilities;
+    end.source = last;
+    end.source_axis = features_of(last);
+    end.axis = axis_after(end.moves, end.source_axis);
+    return end;
+  }
+
+ private:
+  static End finished(End end, const Activation& found) {
+    end.kind = found.kind;
+    end.source = found.source;
+    end.pair = found.pair;
+    end.source_axis = found.axis;
+    end.axis = axis_after(end.moves, found.axis);
+    return end;
+  }
+
+  OpView view(const Operation& op) const {
+    const Opset opset = op.parent->function->opset;
+    return {op, catalog_.at(op, opset), opset};
+  }
+
+  // The epsilon that is added to the operand is nothing.
+  bool is_exact(const Operation& log) const {
+    const ConstantPtr given = log.find_input("epsilon") == nullptr
+                                  ? nullptr
+                                  : constant_of(log.find_input("epsilon")->operands[0]);
+    return log.input("x") != nullptr &&
+           (log.find_input("epsilon") == nullptr || (given && given->value().number_at(0) < 1e-30));
+  }
+
+  Found activation_of(Value* value) const {
+    const Operation* op = value->producer;
+    if (op == nullptr) return std::nullopt;
+    if (op->type == "softmax" && op->input("x") != nullptr) {
+      return Activation{Kind::kSoftmax, op->input("x"),
+                        view(*op).axis("axis", view(*op).rank("x"))};
+    }
+    if (op->type == "sigmoid" && op->input("x") != nullptr) {
+      return Activation{Kind::kSigmoid, op->input("x"), features_of(op->input("x"))};
+    }
+    if (op->type == "real_div") return share_of_sum(*op);
+    if (op->type == "sub") return log_softmax(*op);
+    if (op->type == "mw.log_softmax") {
+      return Activation{Kind::kLogSoftmax, op->input("x"),
+                        view(*op).axis("axis", view(*op).rank("x"))};
+    }
+    if (op->type == "concat") return complements(*op);
+    if (op->type == "exp") {
+      const Operation* inner = made_by(behind_casts(op->input("x")), "sub");
+      Found found = inner == nullptr ? std::nullopt : log_softmax(*inner);
+      if (found) found->kind = Kind::kSoftmax;
+      return found;
+    }
+    return std::nullopt;
+  }
+
+  // concat(1 - s, s) or concat(s, 1 - s), s = sigmoid(x)
+  Found complements(const Operation& concat) const {
+    const OpView op = view(concat);
+    if (op.operand_count("values") != 2) return std::nullopt;
+    Value *a = op.operand("values", 0).value, *b = op.operand("values", 1).value;
+    if (a == nullptr || b == nullptr) return std::nullopt;
+    const bool first = is_complement(b, a);
+    if (!first && !is_complement(a, b)) return std::nullopt;
+    Pair pair;
+    const Operation* sigmoid = made_by(behind_moves(first ? a : b, &pair.moves), "sigmoid");
+    if (sigmoid == nullptr || sigmoid->input("x") == nullptr) return std::nullopt;
+    pair.axis = op.axis("axis", a->type.rank());
+    pair.first = first;
+    if (a->type.shape()[static_cast<size_t>(pair.axis)] != 1) return std::nullopt;
+    return Activation{Kind::kSoftmax, sigmoid->input("x"), pair.axis, pair};
+  }
+
+  static bool is_complement(Value* value, Value* of) {
+    const Operation* difference = made_by(behind_casts(value), "sub");
+    if (difference == nullptr || behind_casts(difference->input("y")) != behind_casts(of)) {
+      return false;
+    }
+    const ConstantPtr one = constant_of(difference->find_input("x")->operands[0]);
+    return one && one->is_tensor() && one->value().count() == 1 && one->value().number_at(0) == 1;
+  }
+
+  // The only axis of a reduction that keeps it; nothing otherwise.
+  std::optional<int64_t> kept_axis(const Operation& reduction) const {
+    const OpView op = view(reduction);
+    if (!op.flag("keep_dims") || !op.has("axes")) return std::nullopt;
+    const std::vector<int64_t> axes = op.axes("axes", op.rank("x"));
+    if (axes.size() != 1) return std::nullopt;
+    return axes[0];
+  }
+
+  // exp(z) / reduce_sum(exp(z))
+  Found share_of_sum(const Operation& division) const {
+    Value* part = behind_casts(division.input("x"));
+    const Operation* sum = made_by(behind_casts(division.input("y")), "reduce_sum");
+    const Operation* exponential = made_by(part, "exp");
+    if (sum == nullptr || exponential == nullptr || behind_casts(sum->input("x")) != part) {
+      return std::nullopt;
+    }
+    const auto axis = kept_axis(*sum);
+    if (!axis || exponential->input("x") == nullptr) return std::nullopt;
+    return Activation{Kind::kSoftmax, exponential->input("x"), axis};
+  }
+
+  // x - log(reduce_sum(exp(x))), x - reduce_log_sum_exp(x), and with any m taken off x first and
+  // added to the logarithm again.
+  Found log_softmax(const Operation& difference) const {
+    Value* x = behind_casts(difference.input("x"));
+    Value* normaliser = behind_casts(difference.input("y"));
+    if (x == nullptr || normaliser == nullptr) return std::nullopt;
+    if (const auto axis = log_sum_exp_of(x, normaliser)) {
+      return Activation{Kind::kLogSoftmax, x, axis};
+    }
+    const Operation* sum = made_by(normaliser, "add");
+    if (sum == nullptr) return std::nullopt;
+    for (const auto& [one, other] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
+      Value *log = behind_casts(sum->input(one)), *shift = behind_casts(sum->input(other));
+      if (log == nullptr || shift == nullptr) continue;
+      Value* shifted = inside_log_sum_exp(log);
+      const Operation* less = made_by(shifted, "sub");
+      if (less == nullptr || behind_casts(less->input("x")) != x ||
+          behind_casts(less->input("y")) != shift) {
+        continue;
+      }
+      if (const auto axis = log_sum_exp_of(shifted, log)) {
+        return Activation{Kind::kLogSoftmax, x, axis};
+      }
+    }
+    return std::nullopt;
+  }
+
+  // What the exponentials are of; null: `value` is no logarithm of a sum of exponentials.
+  Value* inside_log_sum_exp(Value* value) const {
+    if (const Operation* whole = made_by(value, "reduce_log_sum_exp")) {
+      return behind_casts(whole->input("x"));
+    }
+    const Operation* log = made_by(value, "log");
+    if (log == nullptr || !is_exact(*log)) return nullptr;
+    const Operation* sum = made_by(behind_casts(log->input("x")), "reduce_sum");
+    const Operation* exponential =
+        sum == nullptr ? nullptr : made_by(behind_casts(sum->input("x")), "exp");
+    return exponential == nullptr ? nullptr : behind_casts(exponential->input("x"));
+  }
+
+  std::optional<int64_t> log_sum_exp_of(const Value* x, Value* value) const {
+    if (inside_log_sum_exp(value) != x) return std::nullopt;
+    const Operation* reduction = value->producer;
+    if (reduction->type == "log") reduction = behind_casts(reduction->input("x"))->producer;
+    return kept_axis(*reduction);
+  }
+
+  // --- layers ---
+
+  bool is_weight(Value* value) const {
+    value = value == nullptr ? nullptr : behind_moves(value);
+    if (value == nullptr) return true;  // a literal
+    if (value->producer == nullptr) return false;
+    const Operation& op = *value->producer;
+    return op.is_const() ||
+           catalog_.at(op, op.parent->function->opset).has_trait(kConstexpr | kReadsState);
+  }
+
+  // The axis of a result that counts the features of the layer it comes from.
+  std::optional<int64_t> features_of(Value* value) const {
+    std::vector<const Operation*> path;
+    std::optional<int64_t> axis;
+    while (value->producer != nullptr) {
+      axis = features_of_layer(*value->producer);
+      if (axis) break;
+      Value* next = passed_on(*value->producer, value->type);
+      if (next == nullptr) return std::nullopt;
+      path.push_back(value->producer);
+      value = next;
+    }
+    for (auto step = path.rbegin(); step != path.rend() && axis; ++step) {
+      if (moves_elements(**step)) axis = axis_after(**step, *axis);
+    }
+    return axis;
+  }
+
+  std::optional<int64_t> features_of_layer(const Operation& op) const {
+    const Type& type = op.outputs.empty() ? Type() : op.outputs[0]->type;
+    if (!type.is_tensor() || !type.has_rank() || type.rank() == 0) return std::nullopt;
+    if (op.type == "linear") return type.rank() - 1;
+    if (op.type == "conv" || op.type == "conv_transpose") return 1;
+    if (op.type != "matmul" || type.rank() < 2) return std::nullopt;
+    const bool x = is_weight(op.input("x")), y = is_weight(op.input("y"));
+    if (x == y) return std::nullopt;
+    return y ? type.rank() - 1 : type.rank() - 2;
+  }
+
+  // The operand that a result is, element by element or moved.
+  Value* passed_on(const Operation& op, const Type& type) const {
+    if (moves_elements(op)) return op.input("x");
+    const bool normalises = op.type == "batch_norm";
+    if (!normalises && !catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) {
+      return nullptr;
+    }
+    for (const Input& input : op.inputs) {
+      for (const Operand& operand : input.operands) {
+        Value* value = operand.value;
+        if (value == nullptr || !value->type.is_tensor() || is_weight(value)) continue;
+        if (value->type.has_rank() && value->type.shape() == type.shape()) return value;
+      }
+    }
+    return nullptr;
+  }
+
+  const Catalog& catalog_;
+};
+
+}  // namespace
+
+std::string_view name_of(End::Kind kind) {
+  switch (kind) {
+    case Kind::kSoftmax:
+      return "softmax";
+    case Kind::kLogSoftmax:
+      return "log softmax";
+    case Kind::kSigmoid:
+      return "sigmoid";
+    case Kind::kLogSigmoid:
+      return "log sigmoid";
+    default:
+      return "";
+  }
+}
+
+End end_of(Value* output, const Catalog& catalog) { return Analysis(catalog).end_of(output); }
+
+Value* before_activation(Builder& b, const End& end) {
+  if (!end.pair) return moved_alike(b, end.source, end.moves);
+  const Expr x(b, moved_alike(b, end.source, end.pair->moves));
+  const Expr zero = filled(b, x.value()->type, 0);
+  const bool first = end.pair->first;
+  const Expr both = concat({first ? x : zero, first ? zero : x}, end.pair->axis);
+  return moved_alike(b, both, end.moves);
+}
+
+}  // namespace mw::ops

@@ -1,0 +1,321 @@
+// The class axis, the sentences about what does not go together, and the loss as operations.
+#include "train/objective.h"
+
+#include <fmt/ranges.h>
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/printable.h"
+#include "ops/loss/moves.h"
+#include "ops/reduce/classify.h"
+
+namespace mw::train {
+namespace {
+
+using ir::Builder;
+using ir::Value;
+using ops::Expr;
+using Kind = ops::End::Kind;
+
+constexpr const char* kTakeTheLossItself =
+    "name the output before it as the target, or make the loss an output of the model and train on "
+    "that (loss output)";
+
+Shape without(Shape shape, int64_t axis) {
+  shape.erase(shape.begin() + axis);
+  return shape;
+}
+
+Shape without_ones(Shape shape) {
+  std::erase(shape, 1);
+  return shape;
+}
+
+bool alike(const Shape& a, const Shape& b) { return without_ones(a) == without_ones(b); }
+
+int64_t extent(const Shape& shape, int64_t axis) { return shape[static_cast<size_t>(axis)]; }
+
+bool is_softmax(const ops::End& end) {
+  return end.kind == Kind::kSoftmax || end.kind == Kind::kLogSoftmax;
+}
+bool is_sigmoid(const ops::End& end) {
+  return end.kind == Kind::kSigmoid || end.kind == Kind::kLogSigmoid;
+}
+bool is_unknown(const ops::End& end) {
+  return end.kind == Kind::kProbabilities || end.kind == Kind::kLogProbabilities;
+}
+
+// "'x' (before softmax of 'probs')"
+std::string what(const Target& target) {
+  if (!is_softmax(target.end) && !is_sigmoid(target.end)) return fmt::format("'{}'", target.name);
+  return fmt::format("'{}' (before {} of '{}')", target.end.source->name,
+                     ops::name_of(target.end.kind), target.name);
+}
+
+[[noreturn]] void reject_labels(const Target& target, const Shape& expected, const Shape& labels) {
+  fail(ErrorCode::kInvalidArgument, "labels: expected shape {} for output '{}', got {}",
+       to_string(expected), target.name, to_string(labels));
+}
+
+// --- which loss goes with which end ---
+
+void check_cross_entropy(const Target& target) {
+  if (is_sigmoid(target.end)) {
+    fail(ErrorCode::kInvalidArgument,
+         "loss: expected binary_cross_entropy for output '{}', which is a {}, got cross_entropy",
+         target.name, ops::name_of(target.end.kind));
+  }
+  if (target.end.kind == Kind::kProbabilities) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "loss: cross_entropy: expected logits or a softmax as output '{}', got numbers from 0 to 1 "
+        "made in another way ({} '{}'); {}",
+        target.name, target.end.source->producer->type, target.end.source->name,
+        kTakeTheLossItself);
+  }
+}
+
+void check_binary_cross_entropy(const Target& target) {
+  if (is_softmax(target.end)) {
+    fail(ErrorCode::kInvalidArgument,
+         "loss: expected cross_entropy for output '{}', which is a {}, got binary_cross_entropy",
+         target.name, ops::name_of(target.end.kind));
+  }
+  if (is_unknown(target.end)) {
+    fail(ErrorCode::kInvalidArgument,
+         "loss: binary_cross_entropy: expected logits or a sigmoid as output '{}', got numbers "
+         "{} made in another way ({} '{}'); {}",
+         target.name, target.end.kind == Kind::kProbabilities ? "from 0 to 1" : "below 0",
+         target.end.source->producer->type, target.end.source->name, kTakeTheLossItself);
+  }
+}
+
+// --- the class axis ---
+
+int64_t given_axis(const Target& target, int64_t given) {
+  const auto rank = static_cast<int64_t>(target.shape().size());
+  if (given < -rank || given >= rank) {
+    fail(ErrorCode::kInvalidArgument,
+         "class_axis: expected a number in [{}, {}] for output '{}' {}, got {}", -rank, rank - 1,
+         target.name, to_string(target.shape()), given);
+  }
+  const int64_t axis = given < 0 ? given + rank : given;
+  if (is_softmax(target.end) && target.end.axis && *target.end.axis != axis) {
+    fail(ErrorCode::kInvalidArgument,
+         "class_axis: expected {}, that of the softmax in output '{}', got {}", *target.end.axis,
+         target.name, given);
+  }
+  return axis;
+}
+
+// Axes of more than one class that leave the shape of the labels.
+template <class Fits>
+std::vector<int64_t> axes_that(const Target& target, const ir::Type& declared, const Fits& fits) {
+  std::vector<int64_t> axes;
+  const bool tells = declared.is_tensor() && declared.has_rank() &&
+                     declared.shape().size() == target.shape().size();
+  for (int64_t axis = 0; axis < static_cast<int64_t>(target.shape().size()); ++axis) {
+    const bool varies = tells && extent(declared.shape(), axis) == ir::kUnknownDim;
+    if (extent(target.shape(), axis) > 1 && !varies && fits(without(target.shape(), axis))) {
+      axes.push_back(axis);
+    }
+  }
+  return axes;
+}
+
+// The first axis counts the examples, unless nothing else can be the classes.
+int64_t only_of(std::vector<int64_t> axes, const Target& target, const Shape& labels) {
+  if (axes.size() > 1) std::erase(axes, 0);
+  if (axes.size() == 1) return axes[0];
+  fail(ErrorCode::kInvalidArgument,
+       "class_axis: expected the axis of output '{}' {} that counts the classes, one of {}: labels "
+       "of shape {} go with each of them",
+       target.name, to_string(target.shape()), fmt::join(axes, ", "), to_string(labels));
+}
+
+int64_t class_axis_of(const LossSettings& settings, const Target& target, const ir::Type& declared,
+                      const std::optional<Shape>& labels) {
+  const Shape& shape = target.shape();
+  if (shape.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "output '{}': expected logits for cross entropy, got one number", target.name);
+  }
+  std::optional<int64_t> axis;
+  if (settings.class_axis) {
+    axis = given_axis(target, *settings.class_axis);
+  } else if (is_softmax(target.end)) {
+    axis = target.end.axis;
+    if (!axis) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "output '{}' {}: expected the classes of its softmax on one axis, got them cut apart; {}",
+          target.name, to_string(shape), kTakeTheLossItself);
+    }
+  } else if (target.end.axis) {
+    axis = target.end.axis;
+  } else {
+    std::vector<int64_t> axes;
+    if (labels) {
+      axes = axes_that(target, declared, [&](const Shape& rest) { return rest == *labels; });
+      if (axes.empty()) {
+        axes = axes_that(target, declared, [&](const Shape& rest) { return alike(rest, *labels); });
+      }
+    }
+    if (!axes.empty()) return only_of(axes, target, *labels);
+    axis = static_cast<int64_t>(shape.size()) - 1;
+  }
+  const Shape expected = without(shape, *axis);
+  if (labels && !alike(expected, *labels)) reject_labels(target, expected, *labels);
+  if (extent(shape, *axis) == 1) {
+    fail(ErrorCode::kInvalidArgument,
+         "output '{}' {}: expected two classes or more on axis {}, got one, whose cross entropy is "
+         "0 whatever it says; binary_cross_entropy is the loss of one number",
+         target.name, to_string(shape), *axis);
+  }
+  return *axis;
+}
+
+// The axis that the numbers of pos_weight belong to.
+int64_t weighted_axis(const LossSettings& settings, const Target& target) {
+  const Shape& shape = target.shape();
+  const auto count = static_cast<int64_t>(settings.pos_weight.size());
+  std::optional<int64_t> axis;
+  if (settings.class_axis) {
+    axis = given_axis(target, *settings.class_axis);
+  } else if (!shape.empty()) {
+    axis = target.end.axis.value_or(static_cast<int64_t>(shape.size()) - 1);
+    if (extent(shape, *axis) != count) axis = static_cast<int64_t>(shape.size()) - 1;
+  }
+  if (axis && extent(shape, *axis) == count) return *axis;
+  fail(ErrorCode::kInvalidArgument,
+       "pos_weight: expected one number, or one for each class of output '{}' {}, got {}; "
+       "class_axis "
+       "says which axis counts them",
+       target.name, to_string(shape), count);
+}
+
+Value* axis_last(Builder& b, Value* x, int64_t axis) {
+  const int64_t rank = x->type.rank();
+  if (axis == rank - 1) return x;
+  std::vector<int64_t> perm;
+  for (int64_t i = 0; i < rank; ++i) {
+    if (i != axis) perm.push_back(i);
+  }
+  perm.push_back(axis);
+  return ops::transpose(Expr(b, x), perm);
+}
+
+}  // namespace
+
+Target target_of(const std::string& name, Value* output, const ir::Catalog& catalog) {
+  Target target{name, output, {}};
+  if (const auto classifier = ops::classifier_of(output, catalog)) {
+    target.value = classifier->probabilities;
+  }
+  // The rounding to the dtype that an output is declared with is no part of the model.
+  while (target.value->producer != nullptr && target.value->producer->type == ir::kCastOp &&
+         ops::moves_elements(*target.value->producer)) {
+    target.value = target.value->producer->input("x");
+  }
+  if (!target.value->type.is_tensor() || !is_float(target.value->type.dtype())) {
+    fail(ErrorCode::kInvalidArgument, "target '{}': expected a tensor of floats, got {}", name,
+         target.value->type.str());
+  }
+  target.end = ops::end_of(target.value, catalog);
+  return target;
+}
+
+Objective objective_of(const LossSettings& settings, const Target& target, const ir::Type& declared,
+                       const std::optional<Shape>& labels) {
+  Objective objective;
+  objective.labels = target.shape();
+  switch (settings.loss) {
+    case Loss::kOutput:
+      objective.text = fmt::format("output '{}'", printable(target.name));
+      break;
+    case Loss::kMeanSquaredError:
+      if (labels && *labels != target.shape()) reject_labels(target, target.shape(), *labels);
+      objective.text = fmt::format("mean squared error of '{}'", printable(target.name));
+      break;
+    case Loss::kBinaryCrossEntropy:
+      check_binary_cross_entropy(target);
+      if (labels && !alike(*labels, target.shape())) {
+        reject_labels(target, target.shape(), *labels);
+      }
+      objective.text = fmt::format("binary cross entropy of {}, a label for each number of {}",
+                                   what(target), to_string(target.shape()));
+      if (settings.pos_weight.size() > 1) objective.class_axis = weighted_axis(settings, target);
+      if (!settings.pos_weight.empty()) {
+        objective.text +=
+            fmt::format(", a label 1 counting {} times", fmt::join(settings.pos_weight, ", "));
+      }
+      break;
+    case Loss::kCrossEntropy:
+      check_cross_entropy(target);
+      objective.class_axis = class_axis_of(settings, target, declared, labels);
+      objective.classes = extent(target.shape(), *objective.class_axis);
+      objective.labels = without(target.shape(), *objective.class_axis);
+      objective.text = fmt::format("cross entropy of {}, over axis {}, {} classes", what(target),
+                                   *objective.class_axis, objective.classes);
+      break;
+  }
+  return objective;
+}
+
+Value* logits_of(Builder& b, const Target& target, int64_t class_axis) {
+  return axis_last(b, ops::before_activation(b, target.end), class_axis);
+}
+
+Value* teacher_logits_of(Builder& b, const Target& teacher, const Shape& student,
+                         const std::optional<int64_t>& class_axis) {
+  const Shape labels(student.begin(), student.end() - 1);
+  const auto reject = [&] {
+    fail(ErrorCode::kInvalidArgument,
+         "teacher: expected logits of shape {} as the student's, got {}; both need the same "
+         "vocabulary",
+         to_string(student), to_string(teacher.shape()));
+  };
+  if (teacher.shape().empty()) reject();
+  check_cross_entropy(teacher);
+  int64_t axis = -1;
+  try {
+    LossSettings settings;
+    const bool fits = class_axis && *class_axis < teacher.value->type.rank() &&
+                      extent(teacher.shape(), *class_axis) == student.back();
+    if (fits && !is_softmax(teacher.end)) settings.class_axis = class_axis;
+    axis = class_axis_of(settings, teacher, teacher.value->type, labels);
+  } catch (const Error&) {
+    reject();
+  }
+  if (extent(teacher.shape(), axis) != student.back()) reject();
+  return ops::reshape(Expr(b, logits_of(b, teacher, axis)), student);
+}
+
+ops::LossValue loss_of(Builder& b, const LossSettings& settings, const Target& target,
+                       Value* labels, DType dtype) {
+  const auto in_dtype = [&](Value* value) { return ops::as(Expr(b, value), dtype).value(); };
+  switch (settings.loss) {
+    case Loss::kOutput:
+      if (count_of(target.shape()) != 1) {
+        fail(ErrorCode::kInvalidArgument, "target '{}': expected one number as the loss, got {}",
+             target.name, to_string(target.shape()));
+      }
+      return {ops::reshape(Expr(b, in_dtype(target.value)), {}),
+              ops::filled(b, ir::Type::scalar(dtype), 1)};
+    case Loss::kMeanSquaredError:
+      return ops::squared_error_of(b, in_dtype(target.value), in_dtype(labels));
+    case Loss::kBinaryCrossEntropy: {
+      Value *logits = in_dtype(ops::before_activation(b, target.end)), *truth = in_dtype(labels);
+      if (settings.pos_weight.size() > 1) {
+        logits = axis_last(b, logits, *settings.class_axis);
+        truth = axis_last(b, truth, *settings.class_axis);
+      }
+      return ops::binary_cross_entropy_of(b, logits, truth, settings.pos_weight);
+    }
+    default:
+      return ops::cross_entropy_of(b, in_dtype(logits_of(b, target, *settings.class_axis)), labels,
+                                   settings.label_smoothing);
+  }
+}
+
+}  // namespace mw::train
