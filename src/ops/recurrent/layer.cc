@@ -9,10 +9,27 @@
 
 namespace mw::ops {
 
+namespace {
+
+// A first state for more rows than the batch has, which coremltools makes for packed sequences.
+// Where all rows are alike the first ones are meant.
+bool repeats_rows(const OpView& op, std::string_view input, const Shape& shape) {
+  const Tensor* state = op.known(input);
+  if (state == nullptr || state->rank() != 2 || shape.size() != 2 || shape[0] < 0) return false;
+  if (state->dim(1) != shape[1] || state->dim(0) <= shape[0]) return false;
+  for (int64_t i = shape[1]; i < state->count(); ++i) {
+    if (state->number_at(i) != state->number_at(i - shape[1])) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 void expect_state(const OpView& op, std::string_view input, const Shape& shape) {
   if (!op.has(input)) return;
   expect_float(op, input);
-  if (op.tensor_type(input).has_rank()) expect_shape(op, input, shape);
+  if (!op.tensor_type(input).has_rank() || repeats_rows(op, input, shape)) return;
+  expect_shape(op, input, shape);
 }
 
 void expect_weights(const OpView& op, const Layer& layer, int64_t gates, std::string_view suffix) {
@@ -80,7 +97,7 @@ std::vector<double> numbers_or_zeros(Eval& e, std::string_view input, int64_t co
   if (!e.has(input)) return std::vector<double>(static_cast<size_t>(count), 0);
   const Tensor wide = e.in(input).to(DType::kF64);
   const auto values = wide.values<double>();
-  return {values.begin(), values.end()};
+  return {values.begin(), values.begin() + std::min<int64_t>(count, wide.count())};
 }
 
 Weights weights_of(Eval& e, const Layer& layer, int64_t gates, const std::string& suffix,
