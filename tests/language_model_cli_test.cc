@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "api/training_run.h"
 #include "small_language_models.h"
 #include "training_cli_testing.h"
@@ -333,8 +335,10 @@ TEST_F(LanguageModelCli, a_text_that_cannot_be_sampled_is_a_note) {
   const TrainingOutcome outcome = run.finish();
   EXPECT_EQ(outcome.step, 60);
   EXPECT_TRUE(std::filesystem::exists(scratch("out.mlpackage")));
-  ASSERT_EQ(observer.notes.size(), 2U);
-  EXPECT_TRUE(has(observer.notes[0], "no text for the report: ")) << observer.notes[0];
+  const auto told = std::count_if(observer.notes.begin(), observer.notes.end(), [](auto& note) {
+    return note.starts_with("no text for the report: ");
+  });
+  EXPECT_EQ(told, 2);  // before and after
 }
 
 TEST(Samples, TakeASmallPartOfARun) {

@@ -114,9 +114,11 @@ TEST(Session, DoesNotChangeATensorThatTheCallerTookFromAState) {
 TEST(Session, AsksForAMissingStateAndInput) {
   const TestProgram program("state<tensor<fp16, [4]>> s, tensor<fp16, [2]> x", kCounter, "after");
   const auto session = program.session();
-  EXPECT_NE(
-      error_of([&] { (void)session->run({}); }).find("input 'x': expected a tensor, got none"),
-      std::string::npos);
+  exec::States states = session->make_states();
+  EXPECT_NE(error_of([&] {
+              (void)session->run({}, &states);
+            }).find("input 'x': expected a tensor, got none"),
+            std::string::npos);
   const Tensor x = floats({1, 1}, {2}).to(DType::kF16);
   EXPECT_NE(error_of([&] {
               (void)session->run({{"x", x}});

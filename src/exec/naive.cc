@@ -47,6 +47,11 @@ class Interpreter : private ir::Facts, private ir::Runner {
 
   void block(const ir::Block& block) {
     for (const auto& op : block.ops) {
+      // A constant list has no tensor; what takes it reads it from the constant.
+      if (op->is_const() && !op->outputs[0]->type.is_tensor()) {
+        values_[op->outputs[0].get()] = {};
+        continue;
+      }
       const ir::OpDef& def = catalog_.at(*op, function_.opset);
       std::vector<ir::Datum> results = ir::evaluate(*op, def, function_.opset, *this, this);
       for (size_t i = 0; i < results.size() && i < op->outputs.size(); ++i) {
@@ -69,13 +74,13 @@ class Interpreter : private ir::Facts, private ir::Runner {
       return ir::Type::state(
           ir::Type::tensor(datum.state->value.dtype(), datum.state->value.shape()));
     }
-    if (datum.list) return operand.value->type;
+    if (datum.list || datum.tensor.empty()) return operand.value->type;
     return ir::Type::tensor(datum.tensor.dtype(), datum.tensor.shape());
   }
   const Tensor* tensor_of(const ir::Operand& operand) const override {
     if (operand.value == nullptr) return Facts::tensor_of(operand);
     const ir::Datum& datum = values_.at(operand.value);
-    return datum.list || datum.state ? nullptr : &datum.tensor;
+    return datum.list || datum.state || datum.tensor.empty() ? nullptr : &datum.tensor;
   }
   ir::Datum datum_of(const ir::Operand& operand) override {
     if (operand.value != nullptr) return values_.at(operand.value);

@@ -87,7 +87,8 @@ TEST_F(Checkpoints, are_refused_after_any_damage) {
 TEST_F(Checkpoints, are_listed_by_step_and_only_the_last_are_kept) {
   for (const int64_t step : {100, 20, 3}) write(folder_ / checkpoint_name(step), "x");
   write(folder_ / kBestCheckpoint, "x");
-  write(folder_ / (checkpoint_name(7) + ".tmp-99"), "x");
+  const fs::path leftover = folder_ / ("." + checkpoint_name(7) + ".writing-1-2-0123456789abcdef");
+  write(leftover, "x");
   write(folder_ / "step-x.safetensors", "x");
   const auto files = checkpoints_in(folder_);
   ASSERT_EQ(files.size(), 3U);
@@ -97,7 +98,7 @@ TEST_F(Checkpoints, are_listed_by_step_and_only_the_last_are_kept) {
   ASSERT_EQ(checkpoints_in(folder_).size(), 2U);
   EXPECT_EQ(checkpoints_in(folder_)[0].step, 20);
   EXPECT_TRUE(fs::exists(folder_ / kBestCheckpoint));
-  EXPECT_FALSE(fs::exists(folder_ / (checkpoint_name(7) + ".tmp-99")));
+  EXPECT_FALSE(fs::exists(leftover));
 }
 
 TEST_F(Checkpoints, metrics_go_on_after_the_step_that_is_resumed) {
