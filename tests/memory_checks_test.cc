@@ -160,7 +160,7 @@ TEST_F(MemoryChecks, what_fresh_memory_holds_and_where_it_ends_changes_nothing) 
       try_all_below(suite::shared() / "lm");
     }
   }
-  suite::summarise("commands with other memory", passed_, failed_);
+  suite::summarise("commands_with_other_memory", passed_, failed_);
 }
 
 }  // namespace

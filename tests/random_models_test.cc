@@ -115,7 +115,7 @@ class RandomModels : public ::testing::Test {
 TEST_F(RandomModels, each_command_is_right_or_says_why_not_in_one_sentence) {
   const uint64_t count = number_from("MW_MODELS", 40), first = number_from("MW_SEED", 1);
   for (uint64_t seed = first; seed < first + count; ++seed) try_model(seed);
-  suite::summarise("commands on random models", passed_, failed_);
+  suite::summarise("commands_on_random_models", passed_, failed_);
   fmt::print("models that a command did not refuse, of {}:\n", count);
   for (const auto& [verb, models] : done_) {
     fmt::print("  {:<16} {}\n", verb, models);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -19,8 +20,11 @@ inline std::filesystem::path shared() {
 }
 
 // Appends `NAME: N passed, N failed, N skipped` to the file MW_SUMMARY names, and prints it.
+// Throws std::invalid_argument for a NAME with a space: tools/count_tests.py could not read it.
 inline void summarise(const std::string& name, int64_t passed, int64_t failed,
                       int64_t skipped = 0) {
+  if (name.empty() || name.find(' ') != std::string::npos)
+    throw std::invalid_argument("a suite's name must be one word, got '" + name + "'");
   const std::string line =
       fmt::format("{}: {} passed, {} failed, {} skipped\n", name, passed, failed, skipped);
   fmt::print("{}", line);
