@@ -18,7 +18,7 @@ demo: deps ## build the command line tool, then inspect, run and evaluate a smal
 test: deps ## everything CI checks: lint, unit tests and suites, the tests under sanitizers, Python
 	@tools/test.sh
 
-check-long: ## clang-tidy, the fuzzers (FUZZ_SECONDS=600 each) and the slow tests
+check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest under sanitizers
 	@tools/setup.sh --check-long
 	@tools/check_long.sh
 

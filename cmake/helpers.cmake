@@ -24,12 +24,13 @@ function(mw_add_library name)
 endfunction()
 
 add_custom_target(mw_tests)  # builds the test binaries and nothing else
+add_custom_target(mw_slow_tests)  # those that `make test` leaves out of this build
 add_custom_target(mw_fuzzers)
 
 # mw_add_test(ir_test SOURCES a_test.cc DEPS mw_ir [LABELS slow noasan])
 # One binary, one ctest entry. It finds fixtures through MW_TEST_DATA (tests/data) and, where the
-# folder exists, MW_SHARED (larger suites). Label `slow`: only in `make check-long`; `noasan`: not
-# built with sanitizers.
+# folder exists, MW_SHARED (larger suites). Label `slow`: only in `make check-long`; `slowasan`: with
+# sanitizers only there; `noasan`: not with sanitizers, because it measures what they change.
 function(mw_add_test name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT MW_TESTS OR (MW_SANITIZE AND "noasan" IN_LIST ARG_LABELS))
@@ -39,9 +40,15 @@ function(mw_add_test name)
   # The tests' own code need not be fast: this halves the time it takes to build.
   target_compile_options(${name} PRIVATE -O0)
   target_link_libraries(${name} PRIVATE mw_flags ${ARG_DEPS} GTest::gtest GTest::gtest_main)
-  add_dependencies(mw_tests ${name})
+  set(labels fast ${ARG_LABELS})
+  if(MW_SANITIZE AND "slowasan" IN_LIST ARG_LABELS)
+    set(labels slow ${ARG_LABELS})
+    add_dependencies(mw_slow_tests ${name})
+  else()
+    add_dependencies(mw_tests ${name})
+  endif()
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "fast;${ARG_LABELS}" ENVIRONMENT
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" ENVIRONMENT
     "MW_TEST_DATA=${CMAKE_SOURCE_DIR}/tests/data;MW_EXAMPLES=${CMAKE_SOURCE_DIR}/examples;MW_SHARED=${CMAKE_SOURCE_DIR}/../shared")
 endfunction()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The checks that take long: clang-tidy, each fuzzer for FUZZ_SECONDS, tests with label `slow` but
-# those whose name matches SKIP_SLOW.
+# those whose name matches SKIP_SLOW, and under sanitizers those that `make test` runs without.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -48,8 +48,16 @@ run_slow() {
     -E "$SKIP_SLOW"
 }
 
+run_slow_sanitized() {
+  tools/build.sh asan mw_slow_tests &&
+    ASAN_OPTIONS=detect_stack_use_after_return=1:${ASAN_OPTIONS:-} \
+    UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-} \
+    ctest --test-dir build-asan --output-on-failure --no-tests=error --timeout 7200 -j "$JOBS" \
+    -L '^slow$' -E "$SKIP_SLOW"
+}
+
 tools/build.sh release || die "the build failed"
-for check in tools/tidy.sh run_fuzzers run_slow; do
+for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized; do
   printf '\n'
   say "$check"
   "$check" || failed+=("$check")
