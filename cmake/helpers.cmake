@@ -16,11 +16,14 @@ if(MW_FUZZ)
   set_target_properties(OpenMP::OpenMP_CXX PROPERTIES INTERFACE_COMPILE_OPTIONS -Wno-unknown-pragmas)
 endif()
 
+include(cmake/precompiled.cmake)
+
 # mw_add_library(mw_ir SOURCES a.cc b.cc DEPS mw_base fmt::fmt)
 function(mw_add_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC mw_flags ${ARG_DEPS})
+  mw_precompile_for(${name} libraries)
 endfunction()
 
 add_custom_target(mw_tests)  # builds the test binaries and nothing else
@@ -40,6 +43,7 @@ function(mw_add_test name)
   # The tests' own code need not be fast: this halves the time it takes to build.
   target_compile_options(${name} PRIVATE -O0)
   target_link_libraries(${name} PRIVATE mw_flags ${ARG_DEPS} GTest::gtest GTest::gtest_main)
+  mw_precompile_for(${name} tests)
   set(labels fast ${ARG_LABELS})
   if(MW_SANITIZE AND "slowasan" IN_LIST ARG_LABELS)
     set(labels slow ${ARG_LABELS})

@@ -36,7 +36,7 @@ constexpr std::array<std::pair<std::string_view, DType>, 12> kDescriptors = {{{"
                                                                               {"u8", DType::kU64}}};
 
 std::string_view header_field(std::string_view header, std::string_view key) {
-  const size_t at = header.find("'" + std::string(key) + "'");
+  const size_t at = header.find(fmt::format("'{}'", key));
   const size_t colon = at == std::string_view::npos ? at : header.find(':', at);
   if (colon == std::string_view::npos) {
     fail(ErrorCode::kInvalidArgument, "the npy header has no {}", key);
@@ -166,7 +166,7 @@ std::u32string characters_of(std::string_view text) {
 std::string descriptor_of(DType dtype, size_t characters) {
   if (dtype == DType::kString) return fmt::format("<U{}", characters);
   for (const auto& [name, known] : kDescriptors) {
-    if (known == dtype) return (bit_width(dtype) == 8 ? "|" : "<") + std::string(name);
+    if (known == dtype) return fmt::format("{}{}", bit_width(dtype) == 8 ? "|" : "<", name);
   }
   fail(ErrorCode::kUnsupported, "numpy has no {}; a .safetensors file can hold it", name_of(dtype));
 }

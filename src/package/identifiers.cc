@@ -76,7 +76,7 @@ bool is_identifier(std::string_view name) {
 
 std::string identifier_from(std::string_view name) {
   std::string text;
-  if (name.empty() || is_digit(name[0])) text = "_";
+  if (name.empty() || is_digit(name[0])) text += '_';
   for (const char c : name) text += is_letter(c) || is_digit(c) ? c : '_';
   return text;
 }

@@ -59,7 +59,9 @@ std::string Frozen::identity(const ir::Operand& operand,
   std::string text = op.type + "(";
   for (const ir::Input& input : op.inputs) {
     text += input.name;
-    for (const ir::Operand& nested : input.operands) text += "=" + identity(nested, sources);
+    for (const ir::Operand& nested : input.operands) {
+      text += fmt::format("={}", identity(nested, sources));
+    }
     text += ",";
   }
   for (const auto& [key, constant] : op.attributes) {
