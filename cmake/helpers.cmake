@@ -43,7 +43,9 @@ function(mw_add_test name)
   # The tests' own code need not be fast: this halves the time it takes to build.
   target_compile_options(${name} PRIVATE -O0)
   target_link_libraries(${name} PRIVATE mw_flags ${ARG_DEPS} GTest::gtest GTest::gtest_main)
-  mw_precompile_for(${name} tests)
+  if(NOT "millwright" IN_LIST ARG_DEPS)  # a user's program: compiled with other options
+    mw_precompile_for(${name} tests)
+  endif()
   set(labels fast ${ARG_LABELS})
   if(MW_SANITIZE AND "slowasan" IN_LIST ARG_LABELS)
     set(labels slow ${ARG_LABELS})

@@ -148,7 +148,7 @@ std::string text_at(const Tensor& tensor, int64_t i) {
 std::string first_values(const Tensor& tensor, int64_t count) {
   std::string text;
   for (int64_t i = 0; i < std::min(count, tensor.count()); ++i) {
-    text += (i > 0 ? " " : "") + text_at(tensor, i);
+    text += fmt::format("{}{}", i > 0 ? " " : "", text_at(tensor, i));
   }
   return tensor.count() > count ? text + " ..." : text;
 }

@@ -2,6 +2,7 @@
 #include "cli/print.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,7 +58,7 @@ void inform_text(std::string_view text) noexcept {
 
 void redraw(std::string_view line) noexcept {
   try {
-    inform_bytes("\r" + printable(line) + "\x1b[K");
+    inform_bytes(fmt::format("\r{}\x1b[K", printable(line)));
   } catch (...) {
     inform_bytes("\r\x1b[K");
   }
