@@ -2,8 +2,6 @@
 // decoded.
 #include "package/wire.h"
 
-#include <ctime>
-
 #include "package/read_spec.h"
 #include "package/testing.h"
 
@@ -27,9 +25,10 @@ std::string model_with(const std::string& operations) {
   return field(502, std::string("\x08\x01", 2) + field(2, field(1, "main") + field(2, function)));
 }
 std::string repeated(const std::string& part, size_t times) {
-  std::string out;
-  out.reserve(part.size() * times);
-  for (size_t i = 0; i < times; ++i) out += part;
+  std::string out = part;
+  const size_t size = part.size() * times;
+  out.reserve(size);
+  while (out.size() < size) out.append(out, 0, size - out.size());
   return out;
 }
 
@@ -82,7 +81,8 @@ TEST(Wire, lengths_that_exceed_the_file_are_invalid_however_large) {
   }
 }
 
-TEST(Wire, files_made_of_empty_objects_are_refused_at_once) {
+// By the walk over their bytes, so that none of the objects comes to be.
+TEST(Wire, files_made_of_empty_objects_are_refused_before_they_are_decoded) {
   constexpr size_t kMany = 12'000'000;
   const std::string empty_type = field(1, "");
   const std::pair<const char*, std::string> rows[] = {
@@ -102,11 +102,11 @@ TEST(Wire, files_made_of_empty_objects_are_refused_at_once) {
                  field(2, field(3, field(1, field(5, field(1, std::string(60'000'000, 1)))))))))},
   };
   for (const auto& [name, bytes] : rows) {
-    const std::clock_t start = std::clock();
     ErrorCode code{};
-    EXPECT_NE(read_error(bytes, &code), "") << name;
+    const std::string error = read_error(bytes, &code);
+    EXPECT_NE(error.find("declares objects that need more than"), std::string::npos)
+        << name << ": " << error;
     EXPECT_EQ(code, ErrorCode::kOutOfMemory) << name;
-    EXPECT_LT(std::clock() - start, 2 * CLOCKS_PER_SEC) << name;
   }
 }
 

@@ -347,7 +347,7 @@ class Fuzz {
 
 TEST(HostileTemplates, OfAnyShapeAreRenderedOrRefused) {
   const TemporaryFolder folder;
-  constexpr int kCases = 3000;
+  constexpr int kCases = 1500;
   EXPECT_TRUE(survives_in_little_memory([&] {
     Fuzz fuzz(7);
     int rendered = 0;
