@@ -143,13 +143,13 @@ TEST_F(Borders, a_step_of_many_batches_makes_one_at_a_time) {
   Process process(train_words("a", {"--accumulate", "100000000", "--steps", "1"}), folder_ / "log");
   // It would take days; its memory tells by how much it runs ahead.
   int64_t most = 0;
-  for (int i = 0; i < 40; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(process.wait_until([&] {
     std::ifstream statm(fmt::format("/proc/{}/statm", process.id()));
     int64_t size = 0, resident = 0;
     statm >> size >> resident;
     most = std::max(most, resident * sysconf(_SC_PAGESIZE));
-  }
+    return process.processor_seconds() > 2;
+  })) << process.output();
   EXPECT_GT(most, 0);
   EXPECT_LT(most, int64_t{600} << 20);
 }
@@ -227,9 +227,7 @@ TEST_F(Borders, a_signal_that_ends_processes_saves_first) {
   for (const int signal : {SIGTERM, SIGHUP}) {
     fs::remove_all(run_folder("a"));
     Process process(train_words("a", settings), folder_ / "log");
-    for (int i = 0; i < 4000 && lines_of(run_folder("a") / "metrics.jsonl") < 3; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    wait_for_lines(process, run_folder("a") / "metrics.jsonl", 3);
     process.send(signal);
     EXPECT_EQ(process.wait(), 128 + signal) << process.output();
     EXPECT_EQ(train::checkpoints_in(run_folder("a")).size(), 1U) << process.output();

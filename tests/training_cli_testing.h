@@ -2,87 +2,27 @@
 // what it wrote.
 #pragma once
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
+#include "process_testing.h"
 #include "train/checkpoint.h"
 
 namespace mw::testing {
 
-namespace fs = std::filesystem;
-
-inline std::string read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-inline int64_t lines_of(const fs::path& path) {
-  const std::string text = read_file(path);
-  return std::count(text.begin(), text.end(), '\n');
-}
-
 inline bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-using Words = std::vector<std::string>;
-
-// A running command; its output goes to a file.
-class Process {
- public:
-  Process(const Words& words, const fs::path& log) : log_(log) {
-    pid_ = fork();
-    if (pid_ != 0) return;
-    const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
-    std::vector<char*> argv;
-    for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
-    argv.push_back(nullptr);
-    execv(argv[0], argv.data());
-    _exit(127);
-  }
-  ~Process() {
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      (void)wait();
-    }
-  }
-  Process(const Process&) = delete;
-  Process& operator=(const Process&) = delete;
-
-  void send(int signal) const { kill(pid_, signal); }
-  [[nodiscard]] pid_t id() const { return pid_; }
-  // Exit code, or minus the signal that ended it.
-  int wait() {
-    int status = 0;
-    while (waitpid(std::exchange(pid_, -1), &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  [[nodiscard]] std::string output() const { return read_file(log_); }
-
- private:
-  fs::path log_;
-  pid_t pid_ = -1;
-};
 
 struct Answer {
   int code = -1;
@@ -169,13 +109,10 @@ class TrainingCli : public ::testing::Test {
       EXPECT_TRUE(has(answer.out, part)) << part << " is not in: " << answer.out;
     }
   }
-  // Waits until a run has written `lines` of its log, at most for `longest` seconds.
-  static void wait_for_lines(const fs::path& log, int64_t lines, double longest) {
-    const auto start = std::chrono::steady_clock::now();
-    const std::chrono::duration<double> limit(longest);
-    while (lines_of(log) < lines && std::chrono::steady_clock::now() - start < limit) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
+  // Waits until a run has written `lines` of its log, has ended, or `longest` seconds have passed.
+  static void wait_for_lines(const Process& process, const fs::path& log, int64_t lines,
+                             double longest = kPatience) {
+    process.wait_until([&] { return lines_of(log) >= lines; }, longest);
   }
   // Runs `words`, which writes a line of `log` a step, again and again, each time killed after a
   // random while, until it ends by itself. A run that gets further than its share of the steps is
@@ -188,7 +125,7 @@ class TrainingCli : public ::testing::Test {
       state = state * 6364136223846793005ULL + 1442695040888963407ULL;
       const double share = static_cast<double>(state >> 40) / (1 << 24);
       Process process(words, folder_ / "log");
-      wait_for_lines(log, steps * (i + 1) / (kills + 1), share * longest);
+      wait_for_lines(process, log, steps * (i + 1) / (kills + 1), share * longest);
       process.send(SIGKILL);
       const int code = process.wait();
       killed += code == -SIGKILL ? 1 : 0;

@@ -118,9 +118,7 @@ TEST_F(Outputs, a_run_folder_is_for_one_run_at_a_time) {
   const Words endless = {"--steps", "1000000", "--checkpoint-every", "1000000"};
   {
     Process first(train_words("a", endless), folder_ / "first-log");
-    while (lines_of(run_folder("a") / "metrics.jsonl") < 1) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    wait_for_lines(first, run_folder("a") / "metrics.jsonl", 1);
     for (const char* more : {"--overwrite", "--resume"}) {
       const Answer second = train("a", {more, "--seed", "1"});
       expect_refusal(second, {run_folder("a").string() + ": another process works in this folder"});

@@ -80,7 +80,7 @@ TEST_F(TrainingCli, ctrl_c_saves_and_says_how_to_go_on) {
     name = "a" + steps;
     const Words settings = {"--checkpoint-every", "1000", "--steps", steps};
     Process process(train_words(name, settings), folder_ / "log");
-    wait_for_lines(run_folder(name) / "metrics.jsonl", 3, 300);
+    wait_for_lines(process, run_folder(name) / "metrics.jsonl", 3);
     process.send(SIGINT);
     code = process.wait();
     output = process.output();

@@ -314,20 +314,22 @@ def test_threads_take_turns_with_a_student(student, batches):
 
 
 def test_an_interrupt_stops_between_two_steps(student, batches):
+    losses = []
+
     def interrupt():
-        time.sleep(0.2)
+        while len(losses) < 3:
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     # A process started in the background ignores the signal until it says otherwise.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    thread = threading.Thread(target=interrupt)
+    thread = threading.Thread(target=interrupt, daemon=True)  # waits on where a step fails
     try:
         with pytest.raises(KeyboardInterrupt):
             thread.start()
             for _ in range(1_000_000):
-                student.training_step(*batches[0])
+                losses.append(student.training_step(*batches[0]).loss)
     finally:
-        thread.join()
         signal.signal(signal.SIGINT, before)
     assert np.isfinite(student.training_step(*batches[0]).loss)
 
