@@ -18,12 +18,15 @@ endif()
 
 include(cmake/precompiled.cmake)
 
-# mw_add_library(mw_ir SOURCES a.cc b.cc DEPS mw_base fmt::fmt)
+# mw_add_library(mw_ir SOURCES a.cc b.cc DEPS mw_base fmt::fmt [FLAVOUR commands])
 function(mw_add_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "FLAVOUR" "SOURCES;DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC mw_flags ${ARG_DEPS})
-  mw_precompile_for(${name} libraries)
+  if(NOT ARG_FLAVOUR)
+    set(ARG_FLAVOUR libraries)
+  endif()
+  mw_precompile_for(${name} ${ARG_FLAVOUR})
 endfunction()
 
 add_custom_target(mw_tests)  # builds the test binaries and nothing else
