@@ -1,24 +1,19 @@
 // select(): the analysis of parameters, and what the globs say about each.
 #include "api/student_selection.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "ops/catalog.h"
 #include "ops/rewrites/parameters.h"
 #include "ops/rewrites/shared_weights.h"
 
 namespace mw {
 namespace {
-
-bool matches(const std::string& glob, const std::string& name) {
-  return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-}
 
 using Blob = std::pair<std::string, uint64_t>;
 
@@ -64,7 +59,7 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
     parameter.stored = info.value->type.dtype();
     parameter.reason = info.reason;
     for (size_t i = 0; i < globs.size(); ++i) {
-      if (!matches(globs[i], info.name)) continue;
+      if (!matches_glob(globs[i], info.name)) continue;
       const bool taken = info.trainable || (info.selectable && globs[i] != "*");
       used[i] = used[i] || taken;
       parameter.trained = parameter.trained || taken;
@@ -89,7 +84,7 @@ void check_groups(const std::vector<ParameterGroup>& groups,
                   const std::vector<train::Lifted::Parameter>& parameters) {
   for (const ParameterGroup& group : groups) {
     const bool used = std::any_of(parameters.begin(), parameters.end(),
-                                  [&](const auto& p) { return matches(group.glob, p.name); });
+                                  [&](const auto& p) { return matches_glob(group.glob, p.name); });
     if (used) continue;
     fail(ErrorCode::kInvalidArgument,
          "group '{}': expected a glob that matches a parameter that is trained", group.glob);

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/half.h"
 #include "base/mapped_file.h"
 #include "base/parallel.h"
@@ -176,6 +177,28 @@ TEST(in_context, an_exception_of_an_unknown_kind_passes_and_is_internal_at_the_b
     EXPECT_EQ(error.exit_code(), 2);
     EXPECT_STREQ(error.what(), "internal error: map::at; report it");
   }
+}
+
+TEST(glob, matches_whole_names_and_no_character_of_them_is_special) {
+  for (const auto& [glob, name, matches] : std::vector<std::tuple<std::string, std::string, bool>>{
+           {"*", "", true},
+           {"*", "blocks/0.weight", true},
+           {"*weight", ".hidden/weight", true},
+           {"weight", "weights", false},
+           {"eight", "weight", false},
+           {"layer_?_w", "layer_3_w", true},
+           {"layer_?_w", "layer_31_w", false},
+           {"layer_[0-3]*", "layer_2_bias", true},
+           {"layer_[!0-3]*", "layer_2_bias", false},
+           {"a\\*b", "a*b", true},
+           {"a\\*b", "acb", false},
+           {"[", "[", true},
+           {"", "a", false}}) {
+    EXPECT_EQ(matches_glob(glob, name), matches) << glob << ' ' << name;
+  }
+  EXPECT_TRUE(matches_any({"a*", "b*"}, "bc"));
+  EXPECT_FALSE(matches_any({"a*", "b*"}, "cb"));
+  EXPECT_FALSE(matches_any({}, "a"));
 }
 
 TEST(printable, control_characters_and_bytes_that_are_no_text_are_written_out) {

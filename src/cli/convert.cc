@@ -13,6 +13,7 @@
 #include "cli/print.h"
 #include "exporter/export.h"
 #include "ops/catalog.h"
+#include "package/container.h"
 #include "package/identifiers.h"
 #include "package/package.h"
 
@@ -24,17 +25,6 @@ struct Options {
   std::vector<std::string> renames;
   bool strip = false, json = false, only_function = false;
 };
-
-package::Container container_named(const std::filesystem::path& path) {
-  const std::string name =
-      path.filename().empty() ? path.parent_path().extension() : path.extension();
-  for (const auto container : {package::Container::kMlmodelc, package::Container::kMlpackage,
-                               package::Container::kMlmodel}) {
-    if (name == package::name_of(container)) return container;
-  }
-  fail(ErrorCode::kInvalidArgument,
-       "{}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel", path.string());
-}
 
 // The arguments and outputs of a function: the values that callers know by name.
 std::vector<ir::Value*> interface_of(const ir::Function& function) {
@@ -160,7 +150,8 @@ void add_adapter(package::Model& model, const Options& o) {
 }
 
 void convert(const Options& o) {
-  const package::Container container = container_named(o.out);
+  const package::Container container =
+      in_context([&] { return o.out; }, [&] { return package::container_for(o.out); });
   std::filesystem::path out = o.out;
   if (out.filename().empty()) out = out.parent_path();  // "x.mlpackage/"
   expect_apart("OUT", o.out, {{"IN", o.in, true}, {"--adapter", o.adapter}});

@@ -1,11 +1,10 @@
 // Choosing outputs by name, and writing tensors as .npz or .safetensors.
 #include "cli/results.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/npy_file.h"
 #include "base/printable.h"
 #include "base/tensor_file.h"
@@ -45,12 +44,7 @@ Chosen::Chosen(const std::vector<std::string>& only, const std::vector<std::stri
 }
 
 bool Chosen::keeps(const std::string& name) const {
-  if (holds(only_, name)) return true;
-  if (std::any_of(taps_.begin(), taps_.end(), [&](const std::string& tap) {
-        return fnmatch(tap.c_str(), name.c_str(), 0) == 0;
-      })) {
-    return true;
-  }
+  if (holds(only_, name) || matches_any(taps_, name)) return true;
   // NAME.keys of a dictionary, NAME.0 and so on of a list.
   return !holds(names_, name) && std::any_of(only_.begin(), only_.end(), [&](const auto& chosen) {
     return name.starts_with(chosen + ".");

@@ -1,6 +1,5 @@
 // millwright run MODEL --inputs FILE: predictions in order, states kept from one to the next.
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include "api/impl.h"
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/printable.h"
 #include "base/tensor_file.h"
 #include "cli/command.h"
@@ -105,9 +105,8 @@ void check_output(const Options& o) {
 
 void check_taps(const std::vector<std::string>& taps, const TensorMap& result) {
   for (const std::string& tap : taps) {
-    const bool met = std::any_of(result.begin(), result.end(), [&](const auto& row) {
-      return fnmatch(tap.c_str(), row.first.c_str(), 0) == 0;
-    });
+    const bool met = std::any_of(result.begin(), result.end(),
+                                 [&](const auto& row) { return matches_glob(tap, row.first); });
     if (!met) {
       fail(ErrorCode::kInvalidArgument,
            "--tap {}: no value has such a name; `inspect --mil` shows the names", tap);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/parallel.h"
 #include "base/threads.h"
 #include "exec/cache.h"
@@ -183,7 +184,7 @@ class Session::Impl {
     options.block_limit = options_.block_limit;
     for (const auto& op : binding.function->body.ops) {
       for (const auto& value : op->outputs) {
-        if (plan::matches_any(options_.taps, value->name)) options.taps.push_back(value->name);
+        if (matches_any(options_.taps, value->name)) options.taps.push_back(value->name);
       }
     }
     auto data = run_naive(*binding.function, catalog_, inputs,

@@ -41,12 +41,17 @@ Container container_at(const fs::path& path) {
        "in this folder");
 }
 
-Container container_for(const fs::path& path) {
-  const std::string extension = path.extension().string();
+std::optional<Container> container_named(const fs::path& path) {
+  const fs::path named = path.has_filename() ? path : path.parent_path();
   for (const Container container :
        {Container::kMlmodelc, Container::kMlpackage, Container::kMlmodel}) {
-    if (extension == name_of(container)) return container;
+    if (named.extension() == name_of(container)) return container;
   }
+  return std::nullopt;
+}
+
+Container container_for(const fs::path& path) {
+  if (const auto container = container_named(path)) return *container;
   fail(ErrorCode::kInvalidArgument,
        "expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, got '{}'",
        path.filename().string());

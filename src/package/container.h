@@ -15,7 +15,9 @@ bool is_file(const std::filesystem::path& path);
 std::optional<Container> container_in(const std::filesystem::path& folder);
 // Throws io or invalid_model when there is no model.
 Container container_at(const std::filesystem::path& path);
-// By the extension; throws invalid_argument for any other.
+// By the extension, which a slash may follow; nothing for any other.
+std::optional<Container> container_named(const std::filesystem::path& path);
+// The same; throws invalid_argument for any other.
 Container container_for(const std::filesystem::path& path);
 
 }  // namespace mw::package

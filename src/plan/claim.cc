@@ -1,10 +1,9 @@
 // Claim: places for the maker of a kernel, weights as they are stored, and followers taken over by
 // the kernel before them.
-#include <fnmatch.h>
-
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "ir/apart.h"
 #include "plan/lower.h"
 
@@ -35,12 +34,6 @@ bool is_apart(const ir::Value* value) {
 }
 
 }  // namespace
-
-bool matches_any(const std::vector<std::string>& globs, const std::string& name) {
-  return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) {
-    return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-  });
-}
 
 void add_once(std::vector<int>& list, int buffer) {
   if (std::find(list.begin(), list.end(), buffer) == list.end()) list.push_back(buffer);

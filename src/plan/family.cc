@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "plan/lower.h"
 
 namespace mw::plan {

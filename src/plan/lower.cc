@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/glob.h"
 
 namespace mw::plan {
 namespace {

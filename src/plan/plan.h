@@ -118,9 +118,6 @@ struct Request {
 
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request);
 
-// Whether a name matches one of the globs (as a shell's: `*`, `?`, `[...]`).
-bool matches_any(const std::vector<std::string>& globs, const std::string& name);
-
 // Assigns arena offsets, or takes those of `reuse` when it fits.
 void assign_memory(Plan& plan, const std::shared_ptr<const Layout>& reuse);
 

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "plan/lower.h"
 
 namespace mw::plan {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/paths.h"
 #include "text/tokenizer_files.h"
 #include "tokenizer_abi.h"
 
@@ -22,11 +23,6 @@ constexpr const char* kWithTools = "tool_use";
 
 const uint8_t* data_of(const std::string& text) {
   return reinterpret_cast<const uint8_t*>(text.data());
-}
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
 }
 
 std::string text_at(const Json& object, const char* key) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/paths.h"
 
 namespace mw::text {
 namespace {
@@ -20,13 +21,8 @@ constexpr size_t kMaxConfigBytes = size_t{16} << 20;
 // nlohmann frees nested values recursively; real files nest four deep.
 constexpr int kMaxConfigDepth = 64;
 
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
-
 // Where the system does not tell, the path is taken: opening it says why.
-bool is_there(const fs::path& path) {
+bool may_be_file(const fs::path& path) {
   std::error_code ignored;
   const fs::file_type type = fs::status(path, ignored).type();
   return type != fs::file_type::not_found && type != fs::file_type::directory;
@@ -101,7 +97,7 @@ Json read_config(const fs::path& path) {
 fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   if (!named.empty()) {
     fs::path path = is_folder(named) ? named / kFileName : named;
-    if (is_there(path)) return path;
+    if (may_be_file(path)) return path;
     fail(ErrorCode::kIo,
          "--tokenizer '{}': expected a tokenizer file or a folder with {}, found no '{}'",
          named.string(), kFileName, path.string());
@@ -110,7 +106,7 @@ fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   std::string looked;
   const auto there = [&](const fs::path& path) {
     looked += fmt::format("{}'{}'", looked.empty() ? "" : ", ", path.string());
-    return is_there(path);
+    return may_be_file(path);
   };
   if (is_folder(whole)) {
     if (fs::path inside = whole / kFileName; there(inside)) return inside;
@@ -127,7 +123,7 @@ EndOfText end_of_text_in(const fs::path& folder) {
   for (const char* name :
        {"tokenizer_config.json", "generation_config.json", "special_tokens_map.json"}) {
     const fs::path path = folder / name;
-    if (!is_there(path)) continue;
+    if (!may_be_file(path)) continue;
     const Json json = read_config(path);
     read_token(json, path, found);
     read_ids(json, path, found);

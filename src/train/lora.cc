@@ -1,13 +1,12 @@
 // Choosing, beginning, writing and reading adapters.
 #include "train/lora.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/tensor_file.h"
 #include "train/checksum.h"
 #include "train/peft.h"
@@ -23,9 +22,8 @@ constexpr const char* kFormat = "millwright.lora";
 constexpr const char* kVersion = "1";
 
 bool matches(const std::string& glob, const AdaptableWeight& weight) {
-  return std::any_of(weight.names.begin(), weight.names.end(), [&](const std::string& name) {
-    return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
-  });
+  return std::any_of(weight.names.begin(), weight.names.end(),
+                     [&](const std::string& name) { return matches_glob(glob, name); });
 }
 
 void check_alpha(double alpha) {

@@ -10,6 +10,7 @@
 #include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "base/paths.h"
 #include "base/tensor_file.h"
 #include "train/module_names.h"
 #include "train/peft_config.h"
@@ -24,15 +25,6 @@ constexpr const char* kConfig = "adapter_config.json";
 constexpr const char* kTensors = "adapter_model.safetensors";
 constexpr const char* kPickle = "adapter_model.bin";
 constexpr std::string_view kRoot = "base_model.model.";
-
-bool is_there(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
 
 struct Files {
   fs::path config, tensors;

@@ -1,12 +1,11 @@
 // compose(): the parts of a program of training, one after the other in one block.
 #include "train/program.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 
 #include "autodiff/gradient.h"
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/printable.h"
 #include "ops/loss/loss.h"
 #include "ops/reduce/classify.h"
@@ -182,7 +181,7 @@ class Composer {
     double decay = recipe_.rule->weight_decay();
     rate_factor = 1;
     for (const ParameterGroup& group : recipe_.groups) {
-      if (fnmatch(group.glob.c_str(), name.c_str(), 0) != 0) continue;
+      if (!matches_glob(group.glob, name)) continue;
       rate_factor = group.learning_rate_factor;
       decay = group.weight_decay ? *group.weight_decay : recipe_.rule->weight_decay();
     }
