@@ -9,6 +9,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/glob.h"
@@ -213,6 +214,21 @@ TEST(printable, control_characters_and_bytes_that_are_no_text_are_written_out) {
   EXPECT_EQ(printable("a\n\tb\x1b", Lines::kKept), "a\n\tb\\x1b");
   const std::string once = printable("\x1b\xff\n");
   EXPECT_EQ(printable(once), once);
+}
+
+TEST(printable, json_means_the_same_and_holds_nothing_that_a_terminal_takes_for_orders) {
+  std::string all;
+  for (int code = 0; code < 0x80; ++code) all += static_cast<char>(code);
+  for (int code = 0x80; code < 0xc0; ++code) all += {'\xc2', static_cast<char>(code)};
+  all += "\xe2\x80\xa8\xe2\x80\xae Grüße 日本 🙂";
+  const nlohmann::json value = {{all, {1, all, nullptr}}};
+  const std::string shown = printable_json(value.dump(2));
+  EXPECT_EQ(nlohmann::json::parse(shown), value);
+  EXPECT_EQ(printable(shown, Lines::kKept), shown);
+  EXPECT_NE(shown.find("\\u009b"), std::string::npos);
+  EXPECT_NE(shown.find("\\u007f"), std::string::npos);
+  EXPECT_NE(shown.find("Grüße 日本 🙂"), std::string::npos);
+  EXPECT_EQ(printable_json("\"\xff\""), "\"\xff\"");
 }
 
 TEST(error, is_one_line_of_printable_text_whatever_is_in_its_names) {

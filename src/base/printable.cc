@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstdint>
-
 namespace mw {
 namespace {
 
@@ -50,6 +48,28 @@ std::string escaped(uint32_t code) {
 }
 
 }  // namespace
+
+std::optional<HiddenCharacter> hidden_character(std::string_view text, size_t at) {
+  const Character character = character_at(text, at);
+  if (character.length == 0 || !is_hidden(character.code)) return std::nullopt;
+  return HiddenCharacter{character.code, character.length};
+}
+
+// Between strings there are none but line breaks.
+std::string printable_json(std::string_view json) {
+  std::string shown;
+  shown.reserve(json.size());
+  for (size_t at = 0; at < json.size();) {
+    const auto hidden = json[at] == '\n' ? std::nullopt : hidden_character(json, at);
+    if (hidden) {
+      shown += fmt::format("\\u{:04x}", hidden->code);
+    } else {
+      shown += json[at];
+    }
+    at += hidden ? hidden->length : 1;
+  }
+  return shown;
+}
 
 std::string printable(std::string_view text, Lines lines) {
   std::string shown;

@@ -9,6 +9,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/printable.h"
 #include "cli/print.h"
 
 namespace mw::cli {
@@ -79,7 +80,8 @@ CoreMLModelWrapper ModelOptions::load() const {
 }
 
 void print_json(const nlohmann::json& value) {
-  answer_bytes(value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const auto text = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  answer_bytes(printable_json(text) + "\n");
 }
 
 std::string human_bytes(uint64_t bytes) {

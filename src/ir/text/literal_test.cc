@@ -139,5 +139,12 @@ TEST(Literals, StringsAreReadWithTheirEscapes) {
   EXPECT_EQ(text("string(\"two\nlines\")"), "two\nlines");
 }
 
+TEST(Literals, StringsArePrintedWithNothingThatATerminalTakesForOrders) {
+  EXPECT_EQ(reprinted("string(\"\x1b[2J\x7f\u0080\u009b\u00a0\u2028\u202e\u00e9\")"),
+            "string(\"\\x1b[2J\\x7f\\x80\\x9b\u00a0\\u2028\\u202e\u00e9\")");
+  const std::string once = reprinted("string(\"\u009b\u202e\")");
+  EXPECT_EQ(reprinted(once), once);
+}
+
 }  // namespace
 }  // namespace mw::ir::text

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace mw::ir::text {
 namespace {
@@ -281,8 +282,8 @@ std::string Scanner::here() const {
 
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    switch (c) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    switch (const char c = text[at]) {
       case '"':
         out += "\\\"";
         break;
@@ -299,8 +300,10 @@ void append_quoted(std::string& out, std::string_view text) {
         out += "\\r";
         break;
       default:
-        if (static_cast<uint8_t>(c) < 0x20 || c == 0x7F) {
-          fmt::format_to(std::back_inserter(out), "\\x{:02x}", static_cast<uint8_t>(c));
+        if (const auto hidden = hidden_character(text, at)) {
+          out += hidden->code < 0x100 ? fmt::format("\\x{:02x}", hidden->code)
+                                      : fmt::format("\\u{:04x}", hidden->code);
+          at += hidden->length - 1;
         } else {
           out += c;
         }
