@@ -1,12 +1,12 @@
 // LoRA on real models: what it learns, what it leaves alone, what it holds, what it writes.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
 #include <iterator>
 
 #include "base/tensor_file.h"
+#include "base/testing.h"
 #include "facade_testing.h"
 #include "millwright/training.hpp"
 
@@ -72,21 +72,6 @@ uint64_t trained_bytes(StudentModel& student, const Batch& batch) {
   return bytes_of(student.state()) + bytes_of(student.backward(batch));
 }
 
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("mw_lora_" + std::to_string(getpid()))) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
-
 StudentOptions options_of(int64_t rank, std::vector<std::string> targets = {"*"}) {
   StudentOptions options;
   options.optimizer = AdamW{.learning_rate = 3e-3f};
@@ -99,7 +84,7 @@ StudentOptions options_of(int64_t rank, std::vector<std::string> targets = {"*"}
 // fused package agree, and the base's files are as they were.
 void expect_learning(const fs::path& path,
                      const std::function<void(const Tensor&, const Tensor&)>& expect_equal) {
-  const Folder folder;
+  const testing::TempFolder folder;
   const std::string before = bytes_of_files(path);
   const auto model = load(path);
   const Batch batch = window(model, 300);
@@ -141,7 +126,7 @@ TEST(LoraModels, LearnsBesideAPlainModel) {
 TEST(LoraModels, AdaptsConvolutions) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "digits-cnn-reference.safetensors");
-  const Folder folder;
+  const testing::TempFolder folder;
   const TensorMap reference = read_tensors(reference_path);
   const Batch batch(
       TensorMap{{"image", reference.at("image")}, {"labels", reference.at("labels")}});
@@ -213,7 +198,7 @@ TEST(LoraModels, GoesOnFromItsStateBitForBit) {
 }
 
 TEST(LoraModels, TrainsWhatIsNamedBesideTheAdapters) {
-  const Folder folder;
+  const testing::TempFolder folder;
   const auto model = load(testing::example("student.mlpackage"));
   const Batch batch = window(model, 0);
   std::string scale;
@@ -240,7 +225,7 @@ TEST(LoraModels, TrainsWhatIsNamedBesideTheAdapters) {
 }
 
 TEST(LoraModels, GoesOnFromItsFile) {
-  const Folder folder;
+  const testing::TempFolder folder;
   const auto model = load(testing::example("student.mlpackage"));
   const Batch batch = window(model, 0);
   StudentModel first(model, options_of(4)), second(model, options_of(4));
@@ -256,7 +241,7 @@ TEST(LoraModels, GoesOnFromItsFile) {
 }
 
 TEST(LoraModels, RefusesWhatDoesNotFitInASentence) {
-  const Folder folder;
+  const testing::TempFolder folder;
   const fs::path path = testing::example("student.mlpackage");
   const auto model = load(path);
   StudentModel student(model, options_of(4));

@@ -1,9 +1,7 @@
 // Functions of a package that share weights: what is trained or adapted in one changes in all.
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <random>
 
+#include "base/testing.h"
 #include "facade_testing.h"
 #include "ir/builder.h"
 #include "millwright/training.hpp"
@@ -18,18 +16,7 @@ using ir::Constant;
 using ir::ConstantPtr;
 using ir::Value;
 
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / fmt::format("mw_shared_weights_{}", getpid())) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
+using testing::TempFolder;
 
 Tensor noise(const Shape& shape, uint64_t seed, double factor = 1) {
   Tensor tensor(DType::kF32, shape);
@@ -169,7 +156,7 @@ void expect_changed(const fs::path& path, const fs::path& before, const std::str
 }
 
 TEST(SharedWeights, trained_in_one_function_change_in_all_and_take_no_more_room) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   network.dense("prefill", "p_");
@@ -195,7 +182,7 @@ TEST(SharedWeights, trained_in_one_function_change_in_all_and_take_no_more_room)
 }
 
 TEST(SharedWeights, of_a_model_in_one_file_are_known_by_their_names) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   network.dense("prefill");
@@ -207,7 +194,7 @@ TEST(SharedWeights, of_a_model_in_one_file_are_known_by_their_names) {
 }
 
 TEST(SharedWeights, are_untied_where_one_function_alone_is_asked_for) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   network.dense("prefill");
@@ -225,7 +212,7 @@ TEST(SharedWeights, are_untied_where_one_function_alone_is_asked_for) {
 }
 
 TEST(SharedWeights, of_a_function_with_nothing_in_common_stay_as_they_are) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   network.begin("other");
@@ -244,7 +231,7 @@ TEST(SharedWeights, of_a_function_with_nothing_in_common_stay_as_they_are) {
 }
 
 TEST(SharedWeights, are_no_gains_that_only_happen_to_be_equal) {
-  const Folder folder;
+  const TempFolder folder;
   for (const bool one_const : {false, true}) {
     Network network;
     network.gains("decode", one_const);
@@ -265,7 +252,7 @@ TEST(SharedWeights, are_no_gains_that_only_happen_to_be_equal) {
 }
 
 TEST(SharedWeights, of_a_function_are_one_parameter_whatever_their_names_and_shapes) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.begin("main");
   const Tensor square = noise({12, 12}, 7);
@@ -297,7 +284,7 @@ TEST(SharedWeights, of_a_function_are_one_parameter_whatever_their_names_and_sha
 }
 
 TEST(SharedWeights, with_adapters_are_changed_in_all_functions) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   network.dense("prefill", "p_");
@@ -321,7 +308,7 @@ TEST(SharedWeights, with_adapters_are_changed_in_all_functions) {
 }
 
 TEST(SharedWeights, that_are_compressed_become_the_same_plain_one_in_all_functions) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.compressed("decode", "w");
   network.compressed("prefill", "p");
@@ -341,7 +328,7 @@ TEST(SharedWeights, that_are_compressed_become_the_same_plain_one_in_all_functio
 }
 
 TEST(SharedWeights, that_another_function_takes_apart_are_kept_there_with_a_note) {
-  const Folder folder;
+  const TempFolder folder;
   Network network;
   network.dense("decode");
   ir::Builder& b = network.begin("odd");

@@ -15,14 +15,11 @@
 #include <string>
 #include <utility>
 
+#include "base/testing.h"
 #include "process_testing.h"
 #include "train/checkpoint.h"
 
 namespace mw::testing {
-
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 struct Answer {
   int code = -1;

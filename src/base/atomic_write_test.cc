@@ -16,24 +16,16 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/testing.h"
 
 namespace mw {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::has;
 
 class AtomicWrite : public ::testing::Test {
  protected:
-  void SetUp() override {
-    // In memory where the system has such a folder, since every write is synced.
-    const fs::path memory = "/dev/shm";
-    const fs::path root = access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
-    std::string name = (root / "mw-atomic-XXXXXX").string();
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   static std::string slurp(const fs::path& path) {
     std::ifstream in(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
@@ -58,9 +50,6 @@ class AtomicWrite : public ::testing::Test {
     }
     return "";
   }
-  static bool has(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-  }
   // Runs `body` in a process of its own, which is then killed.
   static void in_process_that_is_killed(const std::function<void()>& body) {
     const pid_t child = fork();
@@ -73,7 +62,8 @@ class AtomicWrite : public ::testing::Test {
     ASSERT_TRUE(WIFSIGNALED(status)) << status;
   }
 
-  fs::path folder_;
+  const testing::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 int number_from(const char* variable, int usual) {

@@ -1,6 +1,7 @@
 // Tests of read(): the containers, what is missing in them, and the errors of broken ones.
 #include <sys/stat.h>
 
+#include "package/container.h"
 #include "package/package.h"
 #include "package/testing.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 using testing::error_of;
 using testing::fixture;
+using testing::has;
 using testing::slurp;
 using testing::spit;
 using testing::TempFolder;
@@ -16,10 +18,6 @@ namespace fs = std::filesystem;
 
 std::string read_error(const fs::path& path, ErrorCode* code = nullptr) {
   return error_of([&] { read(path); }, code);
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 // A copy of a fixture to break.
@@ -66,6 +64,20 @@ TEST(Read, a_package_gives_program_description_metadata_and_mapped_weights) {
   });
   EXPECT_TRUE(found);
   EXPECT_EQ(model.weight_bytes(), 60U);
+}
+
+TEST(Container, is_named_by_the_extension_whatever_slash_follows) {
+  for (const char* path : {"a.mlpackage", "a.mlpackage/", "/b.c/a.mlpackage//"}) {
+    EXPECT_EQ(container_named(path), Container::kMlpackage) << path;
+    EXPECT_EQ(container_for(path), Container::kMlpackage) << path;
+  }
+  EXPECT_EQ(container_named("./a.b.mlmodelc"), Container::kMlmodelc);
+  EXPECT_EQ(container_named("a.mlmodel"), Container::kMlmodel);
+  for (const char* path : {"", "/", "a", "a.MLPACKAGE", "a.mlpackage/b", "a.mlpackage.zip"}) {
+    EXPECT_EQ(container_named(path), std::nullopt) << path;
+  }
+  EXPECT_EQ(error_of([] { (void)container_for("out/a.zip"); }),
+            "expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, got 'a.zip'");
 }
 
 TEST(Read, the_features_of_each_fixture_are_known) {

@@ -14,15 +14,12 @@ namespace {
 
 using testing::error_of;
 using testing::fixture;
+using testing::has;
 using testing::slurp;
 using testing::spit;
 using testing::TempFolder;
 using testing::weights_of;
 namespace fs = std::filesystem;
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 Model linear() { return read(fixture("linear.mlpackage")); }
 

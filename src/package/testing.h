@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/testing.h"
 #include "ir/text/text.h"
 #include "package/package.h"
 
@@ -37,27 +37,8 @@ inline std::vector<fs::path> fixtures() {
   return found;
 }
 
-class TempFolder {
- public:
-  TempFolder() {
-    // In memory where the system has such a folder, since every write is synced.
-    const fs::path memory = "/dev/shm";
-    const fs::path root = access(memory.c_str(), W_OK) == 0 ? memory : fs::temp_directory_path();
-    std::string name = (root / "mw-package-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    fs::permissions(path_, fs::perms::owner_all, ignored);
-    fs::remove_all(path_, ignored);
-  }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+using ::mw::testing::has;
+using ::mw::testing::TempFolder;
 
 // By blocks: tests are built without optimisation, where a byte at a time takes seconds.
 inline std::string slurp(const fs::path& path) {

@@ -52,7 +52,7 @@ bool survives_in_little_memory(Body&& body) {
 }
 
 // The reason for which `source` is refused; empty where it is not.
-std::string refusal(const TemporaryFolder& folder, const std::string& source) {
+std::string refusal(const TempFolder& folder, const std::string& source) {
   write_file(folder.path() / "chat_template.jinja", source);
   try {
     (void)ChatTemplate::find(folder.path())->render(kLine, false);
@@ -141,7 +141,7 @@ const std::vector<std::string>& refused_templates() {
 }
 
 TEST(HostileTemplates, DoNotCountBeyond64Bits) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   for (const char* source :
        {"{{ 2 ** 10000000 }}", "{{ 9223372036854775807 + 1 }}", "{{ 99999999999999999999999 }}",
         "{{ (-9223372036854775807 - 1) // -1 }}", "{{ -(-9223372036854775807 - 1) }}"}) {
@@ -150,7 +150,7 @@ TEST(HostileTemplates, DoNotCountBeyond64Bits) {
 }
 
 TEST(HostileTemplates, AreRefusedInASentenceAndLittleMemory) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   EXPECT_TRUE(survives_in_little_memory([&] {
     for (const std::string& source : refused_templates()) {
       EXPECT_NE(refusal(folder, source), "") << source.substr(0, 100);
@@ -160,7 +160,7 @@ TEST(HostileTemplates, AreRefusedInASentenceAndLittleMemory) {
 
 // Chains are no nesting: however long, they are no reason to refuse a template, or to crash.
 TEST(HostileTemplates, ThatAreOnlyLongAreRendered) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   EXPECT_TRUE(survives_in_little_memory([&] {
     for (const std::string& source : {
              "{{ " + times(50000, "not ") + "1 }}",
@@ -346,7 +346,7 @@ class Fuzz {
 };
 
 TEST(HostileTemplates, OfAnyShapeAreRenderedOrRefused) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   constexpr int kCases = 1500;
   EXPECT_TRUE(survives_in_little_memory([&] {
     Fuzz fuzz(7);

@@ -24,7 +24,7 @@ OrderedJson line(const std::string& members) {
 }
 
 TEST(ChatTemplate, RendersAConversation) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const ChatTemplate chat = with_config(folder, {{"chat_template", kChatMl}});
   EXPECT_EQ(chat.render(kTalk, false).text,
             "<|im_start|>user\n2 < 3?<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n");
@@ -32,7 +32,7 @@ TEST(ChatTemplate, RendersAConversation) {
 }
 
 TEST(ChatTemplate, KnowsTheTokensAndThePythonMethodsThatTemplatesUse) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const ChatTemplate chat = with_config(folder, {{"chat_template",
                                                   "{{ bos_token }}{% for m in messages %}\n"
                                                   "    {% if m.role == 'user' %}\n"
@@ -47,7 +47,7 @@ TEST(ChatTemplate, KnowsTheTokensAndThePythonMethodsThatTemplatesUse) {
 }
 
 TEST(ChatTemplate, TellsATokenThatIsNotStatedFromAnEmptyOne) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   write_file(folder.path() / "special_tokens_map.json",
              R"({"pad_token": {"content": "<pad>"}, "eos_token": "<end>"})");
   const char* source =
@@ -63,7 +63,7 @@ TEST(ChatTemplate, TellsATokenThatIsNotStatedFromAnEmptyOne) {
 }
 
 TEST(ChatTemplate, TakesATemplateByNameAndAFileOfItsOwn) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const json config = {{"chat_template",
                         {{{"name", "tool_use"}, {"template", "tools"}},
                          {{"name", "default"}, {"template", "plain"}}}}};
@@ -72,7 +72,7 @@ TEST(ChatTemplate, TakesATemplateByNameAndAFileOfItsOwn) {
   EXPECT_EQ(named.render(line(R"({"tools": null})"), false).text, "plain");
   EXPECT_EQ(named.render(line(R"({"tools": [{"name": "f"}]})"), false).text, "tools");
 
-  const TemporaryFolder other;
+  const TempFolder other;
   EXPECT_FALSE(ChatTemplate::find(other.path()));
   write_file(other.path() / "chat_template.json", R"({"chat_template": "from json"})");
   EXPECT_EQ(ChatTemplate::find(other.path())->render(kTalk, false).text, "from json");
@@ -87,7 +87,7 @@ TEST(ChatTemplate, TakesATemplateByNameAndAFileOfItsOwn) {
 }
 
 TEST(ChatTemplate, GivesTheTemplateEveryMemberOfALine) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const ChatTemplate chat = with_config(
       folder, {{"chat_template",
                 "{{ tools | tojson }} {{ documents is none }} {{ lang }} {{ thinking }}"}});
@@ -99,7 +99,7 @@ TEST(ChatTemplate, GivesTheTemplateEveryMemberOfALine) {
 }
 
 TEST(ChatTemplate, TellsWhatStandsInGenerationBlocks) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const auto rendered = [&](const std::string& source) {
     return with_config(folder, {{"chat_template", source}}).render(kTalk, false);
   };
@@ -117,7 +117,7 @@ TEST(ChatTemplate, TellsWhatStandsInGenerationBlocks) {
 }
 
 TEST(ChatTemplate, TellsWhyItRefuses) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const auto error = [&](const std::string& source) {
     const ChatTemplate chat = with_config(folder, {{"chat_template", source}});
     return caught([&] { (void)chat.render(kTalk, false); }).text;
@@ -131,7 +131,7 @@ TEST(ChatTemplate, TellsWhyItRefuses) {
 }
 
 TEST(ChatTemplate, RefusesBrokenFilesInOneSentence) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const auto config = folder.path() / "tokenizer_config.json";
   const auto error = [&](const std::string& text) {
     write_file(config, text);
@@ -164,7 +164,7 @@ TEST(ChatTemplate, RefusesBrokenFilesInOneSentence) {
 
 // The text that transformers makes of each case; the fixture names the script that asked it.
 TEST(ChatTemplate, RendersWhatTransformersRenders) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const OrderedJson all = OrderedJson::parse(read_file(chat_fixture("templates.json")));
   constexpr int64_t kNow = 1720105569;  // 2024-07-04T15:06:09
   ASSERT_EQ(all["now"], "2024-07-04T15:06:09");

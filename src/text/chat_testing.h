@@ -20,7 +20,7 @@ inline std::filesystem::path chat_fixture(const std::string& name) {
 }
 
 // The template that `config` holds, found in `folder`.
-inline text::ChatTemplate with_config(const TemporaryFolder& folder, const json& config) {
+inline text::ChatTemplate with_config(const TempFolder& folder, const json& config) {
   write_file(folder.path() / "tokenizer_config.json", config.dump());
   const auto chat = text::ChatTemplate::find(folder.path());
   if (!chat) throw std::runtime_error("no template");

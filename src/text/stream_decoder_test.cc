@@ -74,7 +74,7 @@ TEST_P(StreamOfFixture, JoinsToTheDecodedTextForRealTexts) {
 
 // Every decoder of the format, alone and in the orders in which files combine them.
 TEST(StreamDecoder, JoinsToTheDecodedTextForEveryKindOfDecoder) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const json whole = json::parse(testing::read_file(fixture("byte_fallback.json")));
   const json replace = {{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}};
   const json strip = {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}};
@@ -110,7 +110,7 @@ TEST(StreamDecoder, JoinsToTheDecodedTextForEveryKindOfDecoder) {
 }
 
 TEST(StreamDecoder, HoldsSpacesThatMayProveToBeTheLastOnes) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_fallback.json")));
   bent["decoder"] = {{"type", "Sequence"},
                      {"decoders",

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "base/testing.h"
 #include "millwright/error.hpp"
 
 namespace mw::testing {
@@ -46,29 +46,6 @@ inline std::optional<std::string> shared(const std::string& name) {
   return path.string();
 }
 
-// Removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "mw-text-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  // The path of a file with this text.
-  [[nodiscard]] std::string with(const std::string& name, std::string_view text) const {
-    write_file(path_ / name, text);
-    return (path_ / name).string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
 struct Caught {
   ErrorCode code;
   std::string text;
@@ -84,11 +61,6 @@ Caught caught(Body&& body) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return {ErrorCode::kInternal, ""};
-}
-
-inline ::testing::AssertionResult has(const std::string& text, const std::string& part) {
-  if (text.find(part) != std::string::npos) return ::testing::AssertionSuccess();
-  return ::testing::AssertionFailure() << "no '" << part << "' in '" << text << "'";
 }
 
 }  // namespace mw::testing

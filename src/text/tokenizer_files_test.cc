@@ -20,7 +20,7 @@ class FindTokenizer : public ::testing::Test {
   }
   void put(const fs::path& into) const { fs::copy(fixture("byte_level.json"), into); }
 
-  const TemporaryFolder folder_;
+  const TempFolder folder_;
   const fs::path model_ = folder_.path() / "student.mlmodelc";
   const fs::path other_ = folder_.path() / "other";
 };

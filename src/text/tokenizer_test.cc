@@ -129,7 +129,7 @@ TEST(Tokenizer, FitsAModelWithAtLeastAsManyTokens) {
 }
 
 TEST(Tokenizer, TellsWhyAFileIsNoTokenizer) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const std::string whole = testing::read_file(fixture("byte_level.json"));
   const std::vector<std::pair<std::string, std::string>> rows = {
       {"", "EOF while parsing"},
@@ -160,7 +160,7 @@ TEST(Tokenizer, TellsWhyAFileIsNoTokenizer) {
 }
 
 TEST(Tokenizer, SurvivesEveryTruncationAndManyFlippedBytes) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   const std::string whole = testing::read_file(fixture("word_piece.json"));
   for (size_t size = 0; size + 1 < whole.size(); size += 7) {
     const std::string path = folder.with("cut.json", whole.substr(0, size));
@@ -181,7 +181,7 @@ TEST(Tokenizer, SurvivesEveryTruncationAndManyFlippedBytes) {
 }
 
 TEST(Tokenizer, RefusesAddedTokensWhoseIdsTheLibraryWouldChange) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["added_tokens"].push_back({{"id", 310},
                                   {"content", "<x>"},
@@ -199,7 +199,7 @@ TEST(Tokenizer, RefusesAddedTokensWhoseIdsTheLibraryWouldChange) {
 
 // The text of the error from using the byte-level fixture with another step in its pipeline.
 std::string error_with(const char* key, const json& step) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent[key] = step;
   const std::string path = folder.with("bent.json", bent.dump());
@@ -269,7 +269,7 @@ TEST(Tokenizer, RefusesSizesThatTheLibraryWouldTrust) {
 }
 
 TEST(Tokenizer, EndsAHopelessRegularExpressionWithAnError) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "(a+)+$"}}}, {"content", "x"}};
   const Tokenizer tok = Tokenizer::from_file(folder.with("bent.json", bent.dump()));
@@ -279,7 +279,7 @@ TEST(Tokenizer, EndsAHopelessRegularExpressionWithAnError) {
 }
 
 TEST(Tokenizer, IgnoresDropout) {
-  const TemporaryFolder folder;
+  const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["model"]["dropout"] = 0.9;
   const Tokenizer tok = Tokenizer::from_file(folder.with("bent.json", bent.dump()));

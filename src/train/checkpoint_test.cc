@@ -2,12 +2,12 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
 #include <iterator>
 
+#include "base/testing.h"
 #include "millwright/error.hpp"
 #include "train/metrics.h"
 #include "train/report.h"
@@ -17,14 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Checkpoints : public testing::Test {
+class Checkpoints : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("mw_checkpoint_test_" + std::to_string(getpid()));
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   static Checkpoint example() {
     Checkpoint checkpoint;
     checkpoint.state["w"] = Tensor::from<float>({1.5F, -0.0F, 1e-40F, 3}, {2, 2});
@@ -44,7 +38,8 @@ class Checkpoints : public testing::Test {
     std::ofstream(path, std::ios::binary) << text;
   }
 
-  fs::path folder_;
+  const testing::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(Checkpoints, come_back_bit_for_bit) {

@@ -2,7 +2,6 @@
 #include "train/data_chat.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/testing.h"
 #include "millwright/error.hpp"
 
 namespace mw::train {
@@ -26,13 +26,9 @@ Json message(const std::string& role, const Json& content) {
   return {{"role", role}, {"content", content}};
 }
 
-class Conversations : public testing::Test {
+class Conversations : public ::testing::Test {
  protected:
-  Conversations() : tokenizer_(Tokenizer::from_file(examples() / "shakespeare/tokenizer.json")) {
-    folder_ = fs::temp_directory_path() / ("mw_chat_test_" + std::to_string(getpid()));
-    fs::create_directories(folder_);
-  }
-  ~Conversations() override { fs::remove_all(folder_); }
+  Conversations() : tokenizer_(Tokenizer::from_file(examples() / "shakespeare/tokenizer.json")) {}
 
   static fs::path examples() {
     const char* root = std::getenv("MW_EXAMPLES");
@@ -70,7 +66,8 @@ class Conversations : public testing::Test {
 
   Tokenizer tokenizer_;
   std::optional<text::ChatTemplate> chat_;
-  fs::path folder_;
+  const testing::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 const Json kTalk = {{"messages",

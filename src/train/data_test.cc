@@ -2,7 +2,6 @@
 #include "train/data.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,6 +10,7 @@
 #include <iterator>
 #include <set>
 
+#include "base/testing.h"
 #include "millwright/error.hpp"
 #include "train/data_text.h"
 
@@ -114,13 +114,9 @@ TEST(Shuffle, sees_every_example_once_per_round_in_an_order_of_the_seed) {
   EXPECT_EQ(across[3], second[0]);
 }
 
-class Reading : public testing::Test {
+class Reading : public ::testing::Test {
  protected:
-  Reading() : tokenizer_(Tokenizer::from_file(examples() / "shakespeare/tokenizer.json")) {
-    folder_ = fs::temp_directory_path() / ("mw_data_test_" + std::to_string(getpid()));
-    fs::create_directories(folder_);
-  }
-  ~Reading() override { fs::remove_all(folder_); }
+  Reading() : tokenizer_(Tokenizer::from_file(examples() / "shakespeare/tokenizer.json")) {}
 
   static fs::path examples() {
     const char* root = std::getenv("MW_EXAMPLES");
@@ -152,7 +148,8 @@ class Reading : public testing::Test {
 
   Tokenizer tokenizer_;
   std::optional<text::ChatTemplate> chat_;
-  fs::path folder_;
+  const testing::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(Reading, gives_a_large_text_the_tokens_it_has_as_one_string) {

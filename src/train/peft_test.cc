@@ -1,12 +1,12 @@
 // Adapters of Hugging Face PEFT: names, ranks and scales taken over, and what is refused.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/tensor_file.h"
+#include "base/testing.h"
 #include "train/lora_testing.h"
 #include "train/module_names.h"
 #include "train/peft.h"
@@ -35,8 +35,6 @@ struct Model : Built {
 class Peft : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / fmt::format("mw_peft_{}", getpid());
-    fs::create_directories(folder_);
     config_ = {{"peft_type", "LORA"},
                {"task_type", "CAUSAL_LM"},
                {"r", 2},
@@ -53,7 +51,6 @@ class Peft : public ::testing::Test {
     put("base_model.model.model.layers.0.self_attn.q_proj", 2, 8, 6);
     put("base_model.model.model.layers.1.mlp.up", 2, 6, 5);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void put(const std::string& module, int64_t rank, int64_t inputs, int64_t outputs) {
     tensors_[module + ".lora_A.weight"] = random({rank, inputs}, 1);
@@ -89,7 +86,8 @@ class Peft : public ::testing::Test {
     config_ = before;
   }
 
-  fs::path folder_;
+  const testing::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   Json config_;
   TensorMap tensors_;
   Model model_;
