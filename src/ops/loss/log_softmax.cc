@@ -2,19 +2,12 @@
 // probability too small for a float, and a gradient that is finite at any distance.
 #include <cmath>
 
+#include "ops/along_axis.h"
 #include "ops/expr.h"
 #include "ops/loss/loss.h"
-#include "ops/support.h"
 
 namespace mw::ops {
 namespace {
-
-Type infer(const OpView& op) {
-  expect_float(op, "x");
-  if (op.rank("x") == 0) op.reject("x", "expected rank 1 or more, got a scalar");
-  (void)op.axis("axis", op.rank("x"));
-  return same_as_x(op);
-}
 
 template <class T>
 void log_softmax_row(const T* x, T* y, int64_t count, int64_t stride) {
@@ -25,23 +18,6 @@ void log_softmax_row(const T* x, T* y, int64_t count, int64_t stride) {
   for (int64_t i = 0; i < count; ++i) {
     y[i * stride] = static_cast<T>(x[i * stride] - largest - log);
   }
-}
-
-void evaluate(Eval& e) {
-  const Tensor& x = e.in("x");
-  const auto axis = static_cast<size_t>(e.axis("axis", x.rank()));
-  const int64_t count = x.shape()[axis], outer = product(x.shape(), 0, axis);
-  const int64_t inner = product(x.shape(), axis + 1, x.shape().size());
-  if (count == 0) return;
-  Tensor& y = e.out();
-  dispatch_float(x.dtype(), [&]<class T>(T) {
-    const T* from = x.data<T>();
-    T* to = y.mutable_data<T>();
-    for (int64_t row = 0; row < outer * inner; ++row) {
-      const int64_t first = row / inner * count * inner + row % inner;
-      log_softmax_row(from + first, to + first, count, inner);
-    }
-  });
 }
 
 std::vector<Value*> expand(Builder& b, const OpView& op) {
@@ -65,8 +41,12 @@ OpDef log_softmax() {
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
       .input("axis", DType::kI32, kConst | kOptional, -1)
-      .infer(infer)
-      .eval(evaluate)
+      .infer(infer_along_axis)
+      .eval([](Eval& e) {
+        evaluate_along_axis(e, [](const auto* x, auto* y, int64_t count, int64_t stride) {
+          log_softmax_row(x, y, count, stride);
+        });
+      })
       .expand(expand)
       .vjp(rule);
 }
