@@ -241,6 +241,24 @@ TEST(Session, PlansOncePerShapeAndRebindsGrowingExtents) {
   EXPECT_LE(session->plans_made(), 16u);
 }
 
+TEST(Session, TakesAnInputOfAnyRankWithAnyShape) {
+  const TestProgram program(
+      "tensor<fp32, ?> x, tensor<fp32, [?]> v",
+      "tensor<fp32, ?> e = exp(x = x); tensor<fp32, ?> y = add(x = e, y = v);", "y");
+  const auto session = program.session({.poison = true});
+  const auto naive = program.session({.naive = true});
+  for (int round = 0; round < 2; ++round) {
+    for (const Shape& shape : std::vector<Shape>{
+             {3}, {}, {2, 3}, {5, 3}, {7, 3}, {1, 3}, {4, 3, 3}, {5}, {2, 2, 2, 5}, {0, 3}}) {
+      const TensorMap inputs{{"x", noise(shape, 1)},
+                             {"v", noise({shape.empty() ? 3 : shape.back()}, 2)}};
+      const Tensor want = program.expected(inputs).at("y").tensor;
+      expect_near(session->run(inputs).outputs.at("y").tensor, want, 1e-6, to_string(shape));
+      expect_near(naive->run(inputs).outputs.at("y").tensor, want, 1e-6, to_string(shape));
+    }
+  }
+}
+
 TEST(Session, ForgetsPlansBeyondItsCache) {
   const TestProgram program("tensor<fp32, [1, ?, 4]> x", kFlexible, "p");
   const auto session = program.session({.plan_cache = 1});

@@ -256,8 +256,9 @@ std::map<std::string, Shape> PlanCache::bound_of(const std::map<std::string, Sha
   for (const auto& [name, type] : inputs_) {
     Shape& shape = bound.at(name);
     const auto largest = options_.largest_shapes.find(name);
-    for (size_t axis = 0; axis < shape.size() && axis < type.shape().size(); ++axis) {
-      if (type.shape()[axis] != ir::kUnknownDim) continue;
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      // Of an input of any rank every extent is open.
+      if (type.has_rank() && (axis >= type.shape().size() || type.shape()[axis] >= 0)) continue;
       int64_t rounded = next_power_of_two(shape[axis]);
       if (largest != options_.largest_shapes.end() && axis < largest->second.size()) {
         rounded = std::max(shape[axis], std::min(rounded, largest->second[axis]));
@@ -300,9 +301,7 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, 
 std::shared_ptr<Binding> PlanCache::make(const std::map<std::string, Shape>& shapes) {
   auto binding = std::make_shared<Binding>();
   binding->shapes = shapes;
-  binding->settings.profile = options_.profile;
-  binding->settings.poison = options_.poison;
-  binding->settings.block_limit = options_.block_limit;
+  binding->settings = {options_.profile, options_.poison, options_.block_limit, &options_.files};
   if (options_.naive) {
     binding->function = specialiser_(shapes);
   } else {

@@ -75,6 +75,7 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
       watch_(Watch::make(*plan_, settings.poison)),
       slots_(static_cast<size_t>(plan_->slot_count)),
       times_(plan_->steps.size()) {
+  for (const plan::Step& step : plan_->steps) writes_state_.push_back(writes_state(step));
   frame_.resize(plan_->buffers.size());
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     const Buffer& buffer = plan_->buffers[b];
@@ -165,8 +166,18 @@ Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
   return *run;
 }
 
+bool Run::writes_state(const plan::Step& step) const {
+  if (step.call != nullptr && step.call->def->has_trait(ir::kWritesState)) return true;
+  return std::any_of(step.writes.begin(), step.writes.end(), [&](int buffer) {
+    return plan_->buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kState;
+  });
+}
+
 void Run::step(size_t index, int64_t& blocks_entered) {
   const plan::Step& step = plan_->steps[index];
+  if (writes_state_[index] != 0 && settings_.files != nullptr) {
+    for (const auto& file : *settings_.files) file->check_intact();
+  }
   if (step.kernel != nullptr) {
     step.kernel->run(frame_);
   } else {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "exec/watch.h"
 #include "ir/evaluate.h"
 #include "plan/plan.h"
@@ -39,6 +40,9 @@ struct RunSettings {
   bool profile = false;
   bool poison = false;  // overwrites arena memory once it is free: finds steps that read too late
   int64_t block_limit = 10'000'000;  // nested blocks one run may enter
+  // Mapped files behind the constants. None was truncated before a state is written, so that what a
+  // lost page stood for does not stay.
+  const std::vector<std::shared_ptr<const MappedFile>>* files = nullptr;
 };
 
 // Not thread-safe; reusable. The plan outlives it.
@@ -63,6 +67,7 @@ class Run {
   void bind_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
   void step(size_t index, int64_t& blocks_entered);
+  [[nodiscard]] bool writes_state(const plan::Step& step) const;
   void bind_apart();
   Run& nested_run(const std::shared_ptr<const plan::Plan>& plan);
 
@@ -74,6 +79,7 @@ class Run {
   std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
   std::vector<ir::Datum> slots_;
   std::vector<StepTime> times_;
+  std::vector<char> writes_state_;  // by step
   std::vector<std::unique_ptr<Run>> nested_;
   std::unique_ptr<Arena> own_arena_;  // of a nested run
 };

@@ -100,7 +100,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
         Recipe recipe = recipe_;
         if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
         auto function = compose(recipe, *signature, kind, shapes);
-        if (options_.settings.naive || options_.dtype == DType::kF64) return function;
+        if (is_naive()) return function;
         passes::expand_ops(*function, *options_.catalog, [&](const ir::Operation& op) {
           return options_.backend != nullptr && options_.backend->find(op.type) != nullptr;
         });
@@ -108,7 +108,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
       };
   exec::SessionOptions session;
   session.threads = options_.threads;
-  session.naive = options_.settings.naive || options_.dtype == DType::kF64;
+  session.naive = is_naive();
   session.files = options_.files;
   limit_memory(kind, session);
   engine.session = std::make_unique<exec::Session>(*engine.signature, specialiser,
@@ -182,11 +182,24 @@ void Trainer::clear_model_states() {
   }
 }
 
+// Whatever is thrown, the states are what they were. A plan writes them once nothing that comes can
+// throw: ops that check what a run gives them belong to the model, and updates have none. Op by op
+// memory may run out at any op, but there a write replaces the tensor of a state.
 void Trainer::run(Kind kind, const TensorMap& inputs) {
   Engine& e = engine(kind);
   clear_model_states();
-  e.session->run_into(inputs, &states_, e.result);
+  if (!is_naive()) return e.session->run_into(inputs, &states_, e.result);
+  TensorMap before;
+  for (const auto& [name, state] : states_.cells()) before[name] = state->value;
+  try {
+    e.session->run_into(inputs, &states_, e.result);
+  } catch (...) {
+    for (const auto& [name, state] : states_.cells()) state->value = before.at(name);
+    throw;
+  }
 }
+
+bool Trainer::is_naive() const { return options_.settings.naive || options_.dtype == DType::kF64; }
 
 double Trainer::number(Kind kind, const char* name) {
   return engines_.at(kind).result.outputs.at(name).tensor.number_at(0);
@@ -270,19 +283,19 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
   if (count == 1) return step(batch(0));
   if (count < 1) fail(ErrorCode::kInvalidArgument, "training_step: expected a batch");
   double loss = 0, labels = 0;
+  TensorMap inputs = with_rates({});
   try {
     for (int64_t i = 0; i < count; ++i) {
       run(Kind::kAccumulate, labelled(batch(i)));
       loss += number(Kind::kAccumulate, kLossSum);
       labels += number(Kind::kAccumulate, kCount);
     }
+    inputs[kCount] = Tensor::scalar(static_cast<float>(labels));
+    run(Kind::kApply, inputs);
   } catch (...) {
     clear_sums();
     throw;
   }
-  TensorMap inputs = with_rates({});
-  inputs[kCount] = Tensor::scalar(static_cast<float>(labels));
-  run(Kind::kApply, inputs);
   ++step_;
   StepResult result = finish(loss, labels, number(Kind::kApply, kNorm));
   result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));

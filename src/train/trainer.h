@@ -31,9 +31,9 @@ class Trainer {
   void set_teacher(const ir::Function& teacher, const std::string& target, double temperature,
                    double alpha);
 
+  // A step happens or does not: when one throws, masters, moments and the step are what they were.
   StepResult step(const TensorMap& batch);
-  // batch(0) to batch(count - 1), each asked for when its turn comes. When one of them throws, the
-  // step has not happened.
+  // batch(0) to batch(count - 1), each asked for when its turn comes.
   StepResult step(int64_t count, const std::function<TensorMap(int64_t)>& batch);
   // Of the mean loss, by parameter name, then "input.NAME".
   TensorMap gradients(const TensorMap& batch, StepResult& result);
@@ -68,6 +68,7 @@ class Trainer {
   };
   Engine& engine(Kind kind);
   void run(Kind kind, const TensorMap& inputs);
+  [[nodiscard]] bool is_naive() const;
   // The batch with its labels as the programs take them. Throws where they do not fit the target.
   TensorMap labelled(const TensorMap& batch);
   const Objective& objective_at(const std::map<std::string, Shape>& shapes);

@@ -1,0 +1,227 @@
+// A step happens or does not: models that refuse some data, forward or backward, and files that
+// lose what a step reads.
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/testing.h"
+#include "ops/catalog.h"
+#include "ops/expr.h"
+#include "ops/kernels_cpu.h"
+#include "ops/support.h"
+#include "train/lora_testing.h"
+
+namespace mw::train {
+namespace {
+
+constexpr double kMost = 100;
+
+// x, as long as no number of it is larger than kMost.
+void evaluate_checked(ir::Eval& e) {
+  const Tensor& x = e.in("x");
+  for (int64_t i = 0; i < x.count(); ++i) {
+    if (x.number_at(i) > kMost) {
+      fail(ErrorCode::kInvalidModel, "expected at most {}, got {}", kMost, x.number_at(i));
+    }
+  }
+  e.set_out(0, x.clone());
+}
+
+ir::OpDef checking(const char* name, ir::OpDef::EvalFn evaluate, const char* of_gradient) {
+  return ir::OpDef(name)
+      .types("T", {DType::kF16, DType::kF32})
+      .input("x", "T")
+      .infer(ops::same_as_x)
+      .eval(std::move(evaluate))
+      .vjp([of_gradient](ir::Vjp& v) { v.add("x", ops::grad(v).op(of_gradient)); });
+}
+
+// Ops of the catalog, one that is checked going forward, and one whose gradient is.
+const ir::Catalog& fragile() {
+  static const ir::Catalog catalog = [] {
+    ir::Catalog all = ops::catalog();
+    const auto same = [](ir::Eval& e) { e.set_out(0, e.in("x").clone()); };
+    all.add(checking("test.forward", evaluate_checked, "identity"));
+    all.add(checking("test.backward", same, "test.forward"));
+    return all;
+  }();
+  return catalog;
+}
+
+// y = backward(forward(relu(x a)) b) c. Where the gradient is refused those of c are known, and
+// those of a and b are not.
+struct Network {
+  ir::Program program;
+  ir::Function& function = *program.add_function("main", ir::Opset::kIos18);
+  std::vector<Candidate> candidates;
+
+  Network() {
+    ir::Value* x = function.body.add_argument("x", ir::Type::tensor(DType::kF32, {4, 3}));
+    ir::Builder b(function.body, fragile(), function.opset);
+    const auto linear = [&](ir::Value* from, const char* name, const Shape& shape) {
+      ir::Value* weight =
+          b.constant(ir::Constant::tensor(random(shape, static_cast<uint64_t>(shape[0]))), name);
+      candidates.push_back({weight->producer, name});
+      return b.op("linear", {{"x", from}, {"weight", weight}});
+    };
+    ir::Value* h = b.op("relu", {{"x", linear(x, "a", {5, 3})}});
+    h = linear(b.op("test.forward", {{"x", h}}), "b", {6, 5});
+    ir::Value* y = linear(b.op("test.backward", {{"x", h}}), "c", {2, 6});
+    y->name = "y";
+    function.body.outputs = {y};
+  }
+};
+
+struct Way {
+  const char* name;
+  bool naive;
+  float clip_norm;
+  Optimizer optimizer;
+};
+
+Trainer trainer_of(const Network& network, const Way& way) {
+  TrainerOptions options;
+  options.settings.loss = Loss::kMeanSquaredError;
+  options.settings.optimizer = way.optimizer;
+  options.settings.clip_norm = way.clip_norm;
+  options.settings.naive = way.naive;
+  options.target = "y";
+  options.candidates = network.candidates;
+  options.catalog = &fragile();
+  options.backend = &ops::cpu_backend();
+  options.threads = 1;
+  return {network.function, std::move(options)};
+}
+
+TensorMap batch_of(uint64_t seed) {
+  return {{"x", random({4, 3}, seed)}, {"labels", random({4, 2}, seed + 50)}};
+}
+
+// One that the forward pass refuses, and one whose gradients are too large.
+TensorMap refused(bool forward) {
+  TensorMap batch = batch_of(7);
+  Tensor& tensor = batch.at(forward ? "x" : "labels");
+  for (int64_t i = 0; i < tensor.count(); ++i) {
+    tensor.set_number(i, (i % 2 == 0 ? 1 : -1) * (forward ? 1e4 : 1e6));
+  }
+  return batch;
+}
+
+void expect_same(const TensorMap& got, const TensorMap& want, const std::string& label) {
+  ASSERT_EQ(got.size(), want.size());
+  for (const auto& [name, tensor] : want) {
+    EXPECT_TRUE(bit_equal(got.at(name), tensor)) << label << ": " << name;
+  }
+}
+
+std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+const Way kWays[] = {{"planned", false, 0, AdamW{.learning_rate = 0.01F}},
+                     {"planned, clipped", false, 1, AdamW{.learning_rate = 0.01F}},
+                     {"planned, momentum", false, 0, Sgd{0.01F, 0.9F}},
+                     {"op by op", true, 0, AdamW{.learning_rate = 0.01F}},
+                     {"op by op, clipped", true, 1, Sgd{0.01F, 0.9F}}};
+
+TEST(Step, that_the_model_refuses_has_not_happened) {
+  const Network network;
+  for (const Way& way : kWays) {
+    for (const bool forward : {true, false}) {
+      const std::string label = std::string(way.name) + (forward ? ", forward" : ", backward");
+      Trainer trainer = trainer_of(network, way), twin = trainer_of(network, way);
+      (void)trainer.step(batch_of(1));
+      (void)twin.step(batch_of(1));
+      const TensorMap before = trainer.state();
+      const std::string error = error_of([&] { (void)trainer.step(refused(forward)); });
+      EXPECT_TRUE(testing::has(error, "expected at most 100, got ")) << label;
+      expect_same(trainer.state(), before, label);
+      EXPECT_EQ(trainer.steps_done(), 1) << label;
+      (void)trainer.step(batch_of(2));
+      (void)twin.step(batch_of(2));
+      expect_same(trainer.state(), twin.state(), label + ", the step after");
+    }
+  }
+}
+
+TEST(Step, one_of_whose_batches_the_model_refuses_has_not_happened) {
+  const Network network;
+  for (const Way& way : kWays) {
+    for (const bool forward : {true, false}) {
+      for (const int64_t bad : {0, 1, 2}) {
+        const std::string label = fmt::format("{}, forward {}, batch {}", way.name, forward, bad);
+        Trainer trainer = trainer_of(network, way), twin = trainer_of(network, way);
+        const auto good = [](int64_t i) { return batch_of(static_cast<uint64_t>(i)); };
+        (void)trainer.step(3, good);
+        (void)twin.step(3, good);
+        const TensorMap before = trainer.state();
+        const std::string error = error_of([&] {
+          (void)trainer.step(3, [&](int64_t i) { return i == bad ? refused(forward) : good(i); });
+        });
+        EXPECT_TRUE(testing::has(error, "expected at most 100, got ")) << label;
+        expect_same(trainer.state(), before, label);
+        (void)trainer.step(3, good);
+        (void)twin.step(3, good);
+        expect_same(trainer.state(), twin.state(), label + ", the step after");
+      }
+    }
+  }
+}
+
+// The rows of a table are read where the file is mapped.
+TEST(Step, that_reads_a_lost_page_of_a_file_has_not_happened) {
+  constexpr int64_t kRows = 4096, kWidth = 16;
+  for (const Way& way : kWays) {
+    const testing::TempFolder folder;
+    const auto path = folder / "table.bin";
+    {
+      const Tensor table = random({kRows, kWidth}, 3);
+      std::ofstream(path, std::ios::binary)
+          .write(static_cast<const char*>(table.raw()), table.nbytes());
+    }
+    const auto file = MappedFile::open(path);
+    Built built(ir::Opset::kIos18);
+    ir::Value* ids = built.input("ids", {4}, DType::kI32);
+    const Tensor table(DType::kF32, {kRows, kWidth}, file, file->bytes().data());
+    ir::Value* rows =
+        built.b.op("gather", {{"x", built.b.constant(ir::Constant::tensor(table), "table")},
+                              {"indices", ids},
+                              {"axis", 0}});
+    ir::Value* weight = built.weight("weight", {2, kWidth});
+    built.returns({built.b.op("linear", {{"x", rows}, {"weight", weight}}, "y")});
+
+    TrainerOptions options;
+    options.settings.loss = Loss::kMeanSquaredError;
+    options.settings.optimizer = way.optimizer;
+    options.settings.clip_norm = way.clip_norm;
+    options.settings.naive = way.naive;
+    options.target = "y";
+    options.candidates = {{weight->producer, "weight"}};
+    options.catalog = &ops::catalog();
+    options.backend = &ops::cpu_backend();
+    options.threads = 1;
+    options.files = {file};
+    Trainer trainer(built.function, options);
+    const auto batch = [](int32_t row) {
+      return TensorMap{{"ids", Tensor::from<int32_t>({row, row, row, row}, {4})},
+                       {"labels", random({4, 2}, 5)}};
+    };
+    (void)trainer.step(batch(0));
+    const TensorMap before = trainer.state();
+    std::filesystem::resize_file(path, 8192);
+    const std::string error = error_of([&] { (void)trainer.step(batch(kRows - 1)); });
+    EXPECT_TRUE(testing::has(error, "truncated")) << way.name;
+    expect_same(trainer.state(), before, way.name);
+  }
+}
+
+}  // namespace
+}  // namespace mw::train
