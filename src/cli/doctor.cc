@@ -170,6 +170,9 @@ void print_table() {
       "operation. *On the CPU* it is a kernel, a view of its input that costs nothing, or the "
       "reference implementation.\n"
       "*Gradient* is a rule, checked against differences, or the reason why there is none.\n\n"
+      "A negative position among the indices of `gather`, `scatter` and their kin counts from the "
+      "end of the axis; with\n"
+      "`validate_indices` it is refused, and one outside the axis always is, in a sentence.\n\n"
       "| operation | opset | on the CPU | gradient |\n|---|---|---|---|\n");
   for (const OpRow& row : known_ops()) {
     answer("| `{}` | {} | {} | {} |\n", row.name, row.opset, row.kernel, row.gradient);

@@ -1,5 +1,7 @@
 // Operands of which less is known than of the result: they run, planned and op by op, and what does
 // not fit at run time is refused in a sentence.
+#include <limits>
+
 #include "cpu/testing.h"
 
 namespace mw::cpu {
@@ -122,6 +124,75 @@ TEST(DynamicOperands, OfAnotherDtypeThanTheConstantOfAProductAreTaken) {
     const Tensor y = run(right, {{"a", a.to(*dtype_named(dtype))}});
     EXPECT_EQ(y.dtype(), *dtype_named(dtype));
     EXPECT_EQ(y.number_at(8), 21);
+  }
+}
+
+// A position from 0, one from the end, and those just outside, whatever validate_indices says.
+TEST(DynamicOperands, ThatArePositionsCountFromTheEndAndNeverLeaveTheAxis) {
+  constexpr const char* kWeight =
+      "tensor<fp32, [3, 2]> w = const()[val = tensor<fp32, [3, 2]>([[1, 2], [3, 4], [5, 6]])];\n";
+  const std::tuple<const char*, const char*, const char*> rows[] = {
+      {"[2]", "tensor<fp32, [2, 2]> y = gather(x = x, indices = i, axis = int32(0){});", "x"},
+      {"[2]", "tensor<fp32, [2, 2]> y = gather(x = w, indices = i, axis = int32(0){});", "w"},
+      {"[2]", "tensor<fp32, [2, 2]> y = gather(x = t, indices = i, axis = int32(1){});", "t"},
+      {"[2, 2]",
+       "tensor<fp32, [2, 2]> y = gather_along_axis(x = x, indices = i, axis = int32(0){});", "x"},
+      {"[2, 1]", "tensor<fp32, [2, 2]> y = gather_nd(x = x, indices = i{});", "x"},
+      {"[2]",
+       "tensor<fp32, [3, 2]> y = scatter(data = x, indices = i, updates = u, axis = int32(0), mode "
+       "= string(\"add\"){});",
+       "x"},
+      {"[2, 2]",
+       "tensor<fp32, [3, 2]> y = scatter_along_axis(data = x, indices = i, updates = u, axis = "
+       "int32(0), mode = string(\"update\"){});",
+       "x"},
+      {"[2, 1]",
+       "tensor<fp32, [3, 2]> y = scatter_nd(data = x, indices = i, updates = u, mode = "
+       "string(\"add\"){});",
+       "x"}};
+  constexpr int32_t kLeast = std::numeric_limits<int32_t>::min();
+  for (const auto& [shape, statement, data] : rows) {
+    for (const char* validate :
+         {"", ", validate_indices = bool(false)", ", validate_indices = bool(true)"}) {
+      const std::string text = std::string(kWeight) +
+                               "tensor<fp32, [2, 3]> t = transpose(x = x, perm = tensor<int32, "
+                               "[2]>([1, 0]));\n" +
+                               fmt::format(fmt::runtime(statement), validate);
+      const TestProgram program(
+          fmt::format("tensor<fp32, [3, 2]> x, tensor<fp32, [2, 2]> u, tensor<int32, {}> i", shape),
+          text, "y");
+      const auto session = program.session({.poison = true});
+      const bool strict = std::string(validate).find("true") != std::string::npos;
+      const auto inputs_at = [&, shape = std::string(shape)](int32_t position) {
+        const Shape of = shape == "[2]" ? Shape{2} : shape == "[2, 1]" ? Shape{2, 1} : Shape{2, 2};
+        Tensor i(DType::kI32, of);
+        for (int64_t k = 0; k < i.count(); ++k) i.set_integer(k, k + 2 > i.count() ? position : 0);
+        return TensorMap{{"x", floats({1, 2, 3, 4, 5, 6}, {3, 2})},
+                         {"u", floats({10, 20, 30, 40}, {2, 2})},
+                         {"i", i}};
+      };
+      const auto planned = [&](int32_t position) {
+        return session->run(inputs_at(position)).outputs.at("y").tensor;
+      };
+      for (const int32_t position : {0, 1, 2, -1, -2, -3, 3, -4, kLeast, ~kLeast}) {
+        SCOPED_TRACE(fmt::format("{} {} at {}", statement, data, position));
+        if (position < (strict ? 0 : -3) || position > 2) {
+          const std::string sentence =
+              fmt::format("indices: expected values in [{}, 2], got {}", strict ? 0 : -3, position);
+          for (const std::string& error :
+               {error_of([&] { (void)planned(position); }),
+                error_of([&] { (void)program.expected(inputs_at(position)); })}) {
+            EXPECT_NE(error.find(sentence), std::string::npos) << error;
+          }
+          continue;
+        }
+        const Tensor got = planned(position);
+        EXPECT_TRUE(bit_equal(got, program.expected(inputs_at(position)).at("y").tensor));
+        if (position < 0) {
+          EXPECT_TRUE(bit_equal(got, planned(position + 3)));
+        }
+      }
+    }
   }
 }
 
