@@ -8,6 +8,7 @@
 #include "built_model.h"
 #include "facade_testing.h"
 #include "millwright/training.hpp"
+#include "ops/loss/ends.h"
 #include "package/testing.h"
 
 namespace mw {
@@ -43,7 +44,8 @@ constexpr Ending kEndings[] = {{"linear", "plain"},         {"softmax", "plain"}
                                {"softmax", "exponentials"}, {"softmax", "exponential of log"},
                                {"log_softmax", "plain"},    {"log_softmax", "reduction"},
                                {"log_softmax", "shifted"},  {"log_softmax", "log of exponentials"},
-                               {"sigmoid", "plain"}};
+                               {"softmax", "product"},      {"softmax", "shifted product"},
+                               {"softmax", "reciprocal"},   {"sigmoid", "plain"}};
 constexpr const char* kForms[] = {"plain", "cast and reshaped", "transposed", "classifier"};
 
 // z with the activation, over `axis`.
@@ -64,8 +66,16 @@ Value* ended(ir::Builder& b, Value* z, const Ending& ending, int64_t axis) {
     if (written == "exponential of log") {
       return on("exp", two("sub", z, reduced("reduce_log_sum_exp", z)));
     }
-    Value* e = on("exp", two("sub", z, reduced("reduce_max", z)));
-    return two("real_div", e, reduced("reduce_sum", e));
+    const bool shifted = written != "product";
+    Value* e = on("exp", shifted ? two("sub", z, reduced("reduce_max", z)) : z);
+    Value* sum = reduced("reduce_sum", e);
+    if (written == "exponentials") return two("real_div", e, sum);
+    if (written == "reciprocal") {
+      return two("mul", b.op("real_div", {{"x", 1.0F}, {"y", sum}}), e);
+    }
+    // As converters write it, with an epsilon or without.
+    if (written == "product") return two("mul", e, on("inverse", sum));
+    return two("mul", e, b.op("inverse", {{"x", sum}, {"epsilon", 0.0F}}));
   }
   if (written == "plain") return on("log", b.op("softmax", {{"x", z}, {"axis", axis}}));
   if (written == "reduction") return two("sub", z, reduced("reduce_log_sum_exp", z));
@@ -131,6 +141,8 @@ StudentOptions options_of(const json& settings) {
 
 // Whether the case is one of this ending.
 bool belongs(const json& settings, const Ending& ending) {
+  // With the default epsilon of `inverse` the numbers are those of a softmax to four digits.
+  if (std::string(ending.written) == "product" && settings["loss"] == "mse") return false;
   if (settings.contains("end")) return settings["end"] == ending.name;
   const bool sigmoid = std::string(ending.name) == "sigmoid";
   const bool linear = std::string(ending.name) == "linear";
@@ -222,6 +234,101 @@ TEST_F(Ends, give_the_losses_and_gradients_of_pytorch) {
     }
   }
   EXPECT_GT(checked_, 200);
+}
+
+using Kind = ops::End::Kind;
+
+// An end of x, [2, 4] through a layer with weights w.
+struct Made {
+  Value *x, *w;
+  ir::Builder& b;
+
+  Value* z() const { return b.op("linear", {{"x", x}, {"weight", w}}); }
+  Value* on(const char* op, Value* value) const { return b.op(op, {{"x", value}}); }
+  Value* two(const char* op, Value* a, Value* c) const { return b.op(op, {{"x", a}, {"y", c}}); }
+  Value* sum(Value* value) const {
+    return b.op("reduce_sum",
+                {{"x", value}, {"axes", std::vector<int64_t>{1}}, {"keep_dims", true}});
+  }
+  Value* inverse(Value* value, float epsilon) const {
+    return b.op("inverse", {{"x", value}, {"epsilon", epsilon}});
+  }
+};
+
+struct EndRow {
+  const char* name;
+  Kind kind;
+  bool of_layer;
+  std::function<Value*(const Made&)> make;
+};
+
+TEST(EndOf, TellsActivationsFromWhatALayerGivesAndFromTheUnknown) {
+  const EndRow rows[] = {
+      {"a layer", Kind::kPlain, true, [](const Made& m) { return m.z(); }},
+      {"a layer, scaled and capped", Kind::kPlain, true,
+       [](const Made& m) {
+         Value* scaled = m.b.op("mul", {{"x", m.z()}, {"y", 0.1F}});
+         return m.b.op("mul", {{"x", m.on("tanh", scaled)}, {"y", 30.0F}});
+       }},
+      {"a slice of a layer", Kind::kPlain, true,
+       [](const Made& m) {
+         return m.b.op("slice_by_size", {{"x", m.z()},
+                                         {"begin", std::vector<int64_t>{1, 0}},
+                                         {"size", std::vector<int64_t>{1, 4}}});
+       }},
+      {"a square", Kind::kPlain, true,
+       [](const Made& m) {
+         Value* z = m.z();
+         return m.two("mul", z, z);
+       }},
+      {"two layers", Kind::kPlain, false,
+       [](const Made& m) { return m.two("mul", m.z(), m.on("tanh", m.z())); }},
+      {"an input", Kind::kPlain, false, [](const Made& m) { return m.x; }},
+      {"a share of something", Kind::kPlain, false,
+       [](const Made& m) {
+         Value* z = m.z();
+         return m.two("real_div", z, m.sum(z));
+       }},
+      {"a clipped softmax", Kind::kProbabilities, false,
+       [](const Made& m) {
+         return m.b.op("clip", {{"x", m.on("softmax", m.z())}, {"alpha", 0.1F}, {"beta", 0.9F}});
+       }},
+      {"a product with the inverse of the sum", Kind::kSoftmax, false,
+       [](const Made& m) {
+         Value* e = m.on("exp", m.z());
+         return m.two("mul", m.on("inverse", m.sum(e)), e);
+       }},
+      {"a product with the inverse of more", Kind::kPlain, false,
+       [](const Made& m) {
+         Value* e = m.on("exp", m.z());
+         return m.two("mul", e, m.inverse(m.sum(e), 0.1F));
+       }},
+      {"a product with the inverse of another sum", Kind::kPlain, false,
+       [](const Made& m) {
+         return m.two("mul", m.on("exp", m.z()), m.inverse(m.sum(m.on("exp", m.x)), 0));
+       }},
+      {"its logarithm", Kind::kLogSoftmax, false,
+       [](const Made& m) {
+         Value* e = m.on("exp", m.z());
+         return m.on("log", m.two("mul", e, m.inverse(m.sum(e), 0)));
+       }},
+      // Not one function with the logarithm: where the sum is small the epsilon counts.
+      {"its logarithm with an epsilon", Kind::kPlain, false,
+       [](const Made& m) {
+         Value* e = m.on("exp", m.z());
+         return m.on("log", m.two("mul", e, m.on("inverse", m.sum(e))));
+       }},
+  };
+  for (const EndRow& row : rows) {
+    ir::Program program;
+    ir::Function& main = *program.add_function("main", ir::Opset::kIos18);
+    Value* x = main.body.add_argument("x", ir::Type::tensor(DType::kF32, {2, 4}));
+    ir::Builder b(main.body, ops::catalog(), main.opset);
+    Value* w = b.constant(ir::Constant::tensor(Tensor(DType::kF32, {4, 4})), "w");
+    const ops::End end = ops::end_of(row.make({x, w, b}), ops::catalog());
+    EXPECT_EQ(static_cast<int>(end.kind), static_cast<int>(row.kind)) << row.name;
+    EXPECT_EQ(end.of_layer, row.of_layer) << row.name;
+  }
 }
 
 }  // namespace

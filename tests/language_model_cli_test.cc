@@ -120,6 +120,15 @@ TEST_F(LanguageModelCli, eval_gives_the_same_loss_in_every_form_or_refuses) {
   EXPECT_GT(want, 1);
 }
 
+TEST_F(LanguageModelCli, a_model_that_ends_in_a_sigmoid_is_refused_by_what_samples_and_scores) {
+  const std::string file = model_of({.longest = 40, .end = "sigmoid"});
+  const std::string sentence =
+      "output 'logits': expected logits or a softmax of them, got a sigmoid";
+  expect_sentence(generate(file), sentence);
+  expect_sentence(generate(file, {"--temperature", "0.7"}), sentence);
+  expect_sentence(eval(file), sentence);
+}
+
 TEST_F(LanguageModelCli, train_refuses_a_model_that_gives_the_last_logits_only) {
   for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat, Form::kLastHead}) {
     for (const int64_t time : {0, 16}) {

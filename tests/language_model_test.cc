@@ -1,8 +1,8 @@
 // Language models in every form that logits come in: the same numbers as one that is read naively.
-#include <unistd.h>
-
 #include "api/language_model.h"
 #include "api/sample_text.h"
+#include "base/testing.h"
+#include "built_model.h"
 #include "facade_testing.h"
 #include "lm/sampler.h"
 #include "millwright/training.hpp"
@@ -24,18 +24,12 @@ constexpr Form kForms[] = {Form::kPlain,    Form::kNoBatch,  Form::kHead,
 
 class LanguageModels : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() /
-              ("mw_language_model_test_" + std::to_string(getpid()));
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   CoreMLModelWrapper model_of(const SmallModel& m) const {
     const auto path = folder_ / "model.mlpackage";
     suite::write_small_model(path, m);
     return CoreMLModelWrapper::load(path);
   }
-  std::filesystem::path folder_;
+  const testing::TempFolder folder_;
 };
 
 // As softmax sees them: differences to the largest.
@@ -83,6 +77,66 @@ TEST_F(LanguageModels, GiveTheSameLogitsInEveryForm) {
         }
       }
     }
+  }
+}
+
+TEST_F(LanguageModels, SayTheSameHoweverTheirOutputEnds) {
+  for (const char* end : {"softmax", "log softmax", "quotient", "product", "unknown"}) {
+    for (const Form form : kForms) {
+      for (const DType dtype : {DType::kF32, DType::kF16}) {
+        SmallModel m{.form = form, .dtype = dtype, .end = end};
+        if (form == Form::kDictionary) m.dtype = DType::kF32;
+        SCOPED_TRACE(std::string(end) + ", " + text_of(m));
+        const auto model = model_of(m);
+        const std::vector<int32_t> ids = some_ids(m, 9);
+        const lm::Logits logits = LanguageModel(model).logits(Tensor::from(ids, {1, 9}));
+        EXPECT_EQ(logits.numbers(), std::string(end) == "log softmax"
+                                        ? lm::Numbers::kLogits
+                                        : lm::Numbers::kProbabilities);
+        expect_row(logits.row(0, logits.positions() - 1), expected_logits(m, ids).back(),
+                   tolerance_of(m));
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, ThatEndInASigmoidAreNotSampledFrom) {
+  for (const char* end : {"sigmoid", "log sigmoid"}) {
+    for (const Form form : kForms) {
+      const SmallModel m{.form = form, .end = end};
+      SCOPED_TRACE(std::string(end) + ", " + text_of(m));
+      const auto model = model_of(m);
+      EXPECT_EQ(model.forward(some_ids(m, 7)).rank(), 3) << "the numbers are there";
+      const LanguageModel lm(model);
+      LanguageModel::Stream stream(lm);
+      const std::string error =
+          error_of([&] { (void)stream.extend(some_ids(m, 7)); }, ErrorCode::kInvalidArgument);
+      EXPECT_TRUE(testing::has(error, "output 'logits': expected logits or a softmax of them"));
+    }
+  }
+}
+
+// Each row of the table holds probabilities.
+std::filesystem::path write_table_model(const std::filesystem::path& path, bool has_layer) {
+  testing::BuiltModel built;
+  ir::Builder& b = built.b();
+  ir::Value* ids = built.input("input_ids", {1, -1}, DType::kI32);
+  ir::Value* table = built.weight("table", {0.5F, 0.5F, 0.125F, 0.875F}, {2, 2});
+  ir::Value* rows = b.op("gather", {{"x", table}, {"indices", ids}, {"axis", 0}});
+  if (has_layer) {
+    ir::Value* weight = built.weight("weight", {1, 0, 0, 1}, {2, 2});
+    rows = b.op("linear", {{"x", rows}, {"weight", weight}});
+  }
+  built.output(rows, "logits");
+  return built.write(path);
+}
+
+TEST_F(LanguageModels, AreLookedAtOnlyWhereTheProgramDoesNotSay) {
+  for (const bool has_layer : {true, false}) {
+    const auto model =
+        CoreMLModelWrapper::load(write_table_model(folder_ / "table.mlpackage", has_layer));
+    const lm::Logits logits = LanguageModel(model).logits(Tensor::from<int32_t>({0, 1}, {1, 2}));
+    EXPECT_EQ(logits.row(0, 1)[0], has_layer ? 0.125F : std::log(0.125F));
   }
 }
 

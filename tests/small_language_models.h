@@ -35,9 +35,10 @@ struct SmallModel {
   int64_t longest = 24;
   DType dtype = DType::kF32;  // of the logits
   bool softmax = false;
-  bool rank_one = false;        // ids [T]
-  int64_t cache = 0;            // places of a cache of embeddings; 0: no states
-  bool by_position = false;     // there is no mask: an input says which place the one token has
+  std::string end;           // what the logits go through, as ended() has it; "": as `softmax` says
+  bool rank_one = false;     // ids [T]
+  int64_t cache = 0;         // places of a cache of embeddings; 0: no states
+  bool by_position = false;  // there is no mask: an input says which place the one token has
   std::vector<int64_t> listed;  // lengths, instead of a range
   std::string output = "logits";
   bool broken = false;  // a weight of token 3 is no number
@@ -131,6 +132,27 @@ inline Value* placed_sums(Builder& b, const SmallModel& m, Value* embedded, Valu
                              {"keep_dims", true}});
 }
 
+// The logits [1, T, V] with an activation over the classes, written in one of several ways.
+inline Value* ended(Builder& b, const std::string& end, Value* logits) {
+  const auto on = [&](const char* op, Value* x) { return b.op(op, {{"x", x}}); };
+  const auto two = [&](const char* op, Value* x, Value* y) {
+    return b.op(op, {{"x", x}, {"y", y}});
+  };
+  const auto sum = [&](Value* x) {
+    return b.op("reduce_sum", {{"x", x}, {"axes", Ints{-1}}, {"keep_dims", true}});
+  };
+  const auto softmax = [&] { return b.op("softmax", {{"x", logits}, {"axis", -1}}); };
+  if (end == "softmax") return softmax();
+  if (end == "log softmax") return on("log", softmax());
+  if (end == "sigmoid") return on("sigmoid", logits);
+  if (end == "log sigmoid") return on("log", on("sigmoid", logits));
+  // Between 0 and 1, and of no activation that is known.
+  if (end == "unknown") return b.op("clip", {{"x", softmax()}, {"alpha", 0.0F}, {"beta", 1.0F}});
+  Value* e = on("exp", logits);
+  if (end == "quotient") return two("real_div", e, sum(e));
+  return two("mul", e, on("inverse", sum(e)));  // "product"
+}
+
 inline Value* in_form(Builder& b, const SmallModel& m, Value* logits) {
   if (is_last_only(m.form)) {
     logits = b.op("slice_by_index", {{"x", logits},
@@ -142,7 +164,8 @@ inline Value* in_form(Builder& b, const SmallModel& m, Value* logits) {
                                         return mask;
                                       }())}});
   }
-  if (m.softmax) logits = b.op("softmax", {{"x", logits}, {"axis", -1}});
+  if (m.softmax) logits = ended(b, "softmax", logits);
+  if (!m.end.empty()) logits = ended(b, m.end, logits);
   switch (m.form) {
     case Form::kPlain:
     case Form::kLast:

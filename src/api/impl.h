@@ -7,6 +7,7 @@
 #include <string>
 
 #include "exec/session.h"
+#include "lm/logits.h"
 #include "lm/target.h"
 #include "millwright/millwright.hpp"
 #include "package/package.h"
@@ -35,6 +36,9 @@ struct CoreMLModelWrapper::Impl {
   int64_t vocabulary() const;
   // The output that is meant by `wanted`.
   lm::Target target(const std::string& wanted) const;
+  // How an output ends; looked for once, at the shapes of the inputs that `shapes` gives.
+  lm::Ending ending(const std::string& output,
+                    const std::function<std::map<std::string, Shape>()>& shapes) const;
   // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
   // filled in.
   TensorMap prepare(const TensorMap& given) const;
@@ -48,6 +52,8 @@ struct CoreMLModelWrapper::Impl {
   mutable std::mutex tapped_mutex_;
   mutable std::vector<std::string> taps_;
   mutable std::shared_ptr<const exec::Session> tapped_;
+  mutable std::mutex endings_mutex_;
+  mutable std::map<std::string, lm::Ending> endings_;
   mutable std::once_flag tokenizer_once_;
   mutable std::optional<Tokenizer> tokenizer_;
   mutable std::optional<Error> tokenizer_error_;

@@ -165,17 +165,22 @@ TensorMap LanguageModel::inputs_for(const Tensor& given, int64_t past, int64_t p
 }
 
 lm::Asked LanguageModel::asked(lm::CallShape ids) const {
-  return {ids.batch, ids.time, &value_->type, [this] { return model_.impl().vocabulary(); }};
+  return {ids.batch, ids.time, &value_->type, [this] { return model_.impl().vocabulary(); },
+          model_.impl().ending(output_, [&] { return input_shapes(ids); })};
 }
 
-Shape LanguageModel::output_shape(lm::CallShape ids) const {
+std::map<std::string, Shape> LanguageModel::input_shapes(lm::CallShape ids) const {
   const Tensor zeros(DType::kI32, {ids.batch, ids.time});
   std::map<std::string, Shape> shapes;
   for (const auto& [name, tensor] : model_.impl().prepare(inputs_for(zeros, 0))) {
     shapes[name] = tensor.shape();
   }
+  return shapes;
+}
+
+Shape LanguageModel::output_shape(lm::CallShape ids) const {
   const auto function =
-      passes::specialise(*model_.impl().function, ops::catalog(), {.shapes = shapes});
+      passes::specialise(*model_.impl().function, ops::catalog(), {.shapes = input_shapes(ids)});
   for (const ir::Value* value : function->body.outputs) {
     if (value->name == output_ && value->type.is_static() && value->type.is_tensor()) {
       return value->type.shape();
@@ -183,6 +188,7 @@ Shape LanguageModel::output_shape(lm::CallShape ids) const {
   }
   // A dictionary, or what only a run tells.
   State state = model_.make_state();
+  const Tensor zeros(DType::kI32, {ids.batch, ids.time});
   const lm::Logits logits = run(inputs_for(zeros, 0), ids, &state);
   return logits.values().shape();
 }
@@ -244,13 +250,7 @@ lm::Logits LanguageModel::logits(const Tensor& given) const {
   const lm::Logits full =
       run(inputs_for(padded_ids(ids, *padded), 0, padded->time - shape.time), *padded, &state);
   if (full.last_only() && padded->time != shape.time) fail_last_only(shape.time);
-  const int64_t positions = full.last_only() ? 1 : shape.time, classes = full.classes();
-  Tensor cut(DType::kF32, {shape.batch, positions, classes});
-  for (int64_t b = 0; b < shape.batch; ++b) {
-    std::copy_n(full.values().data<float>() + b * full.positions() * classes, positions * classes,
-                cut.mutable_data<float>() + b * positions * classes);
-  }
-  return {cut, full.last_only()};
+  return full.cut(shape.batch, full.last_only() ? 1 : shape.time);
 }
 
 int64_t LanguageModel::window(int64_t wanted, int64_t usual, const std::string& purpose) const {

@@ -6,6 +6,7 @@
 //   std::vector<float> next = stream.extend(prompt);
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,7 @@ class LanguageModel {
   void find_inputs();
   [[nodiscard]] bool can_rewrite() const;
   [[nodiscard]] lm::Asked asked(lm::CallShape ids) const;
+  [[nodiscard]] std::map<std::string, Shape> input_shapes(lm::CallShape ids) const;
   [[nodiscard]] Shape output_shape(lm::CallShape ids) const;
   [[nodiscard]] lm::Logits run(const TensorMap& inputs, lm::CallShape ids, State* state) const;
   [[noreturn]] void fail_last_only(int64_t time) const;

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "api/coerce.h"
+#include "api/ending.h"
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
@@ -293,6 +294,17 @@ const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
   if (tokenizer_error_) throw Error(*tokenizer_error_);
   MW_CHECK(tokenizer_.has_value());
   return *tokenizer_;
+}
+lm::Ending CoreMLModelWrapper::Impl::ending(
+    const std::string& output, const std::function<std::map<std::string, Shape>()>& shapes) const {
+  const std::lock_guard lock(endings_mutex_);
+  const auto known = endings_.find(output);
+  if (known != endings_.end()) return known->second;
+  const auto at = passes::specialise(*function, ops::catalog(), {.shapes = shapes()});
+  for (ir::Value* value : at->body.outputs) {
+    if (value->name == output) return endings_[output] = ending_of(output, value);
+  }
+  return endings_[output] = {};
 }
 lm::Target CoreMLModelWrapper::Impl::target(const std::string& wanted) const {
   return lm::find_target(*description, *function, wanted, [this] { return vocabulary(); });

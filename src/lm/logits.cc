@@ -176,6 +176,7 @@ Tensor arranged(const Tensor& tensor, const Layout& layout, const Asked& asked) 
 Layout layout_of(const Shape& shape, const Asked& asked, const std::string& name) {
   Readings readings(shape, asked);
   readings.prefer([&](const Layout& l) { return !readings.is_open(l.classes); });
+  readings.prefer([&](const Layout& l) { return l.classes == asked.ending.axis; });
   const bool ask = readings.found().size() > 1 && asked.vocabulary != nullptr;
   if (const int64_t vocabulary = ask ? asked.vocabulary() : 0; vocabulary > 0) {
     readings.prefer([&](const Layout& l) { return extent(shape, l.classes) >= vocabulary; });
@@ -193,19 +194,42 @@ Layout layout_of(const Shape& shape, const Asked& asked, const std::string& name
        name, to_string(shape));
 }
 
-Logits::Logits(Tensor values, bool last_only) : values_(std::move(values)), last_only_(last_only) {
+Logits::Logits(Tensor values, bool last_only, Numbers numbers, std::string name)
+    : values_(std::move(values)),
+      last_only_(last_only),
+      stated_(numbers),
+      numbers_(numbers),
+      name_(std::move(name)) {
   MW_CHECK(values_.rank() == 3 && values_.dtype() == DType::kF32);
-  are_probabilities_ = hold_probabilities(values_);
+  if (numbers_ != Numbers::kUnknown) return;
+  numbers_ = hold_probabilities(values_) ? Numbers::kProbabilities : Numbers::kLogits;
 }
 
 std::vector<float> Logits::row(int64_t batch, int64_t position) const {
   MW_CHECK(batch >= 0 && batch < this->batch() && position >= 0 && position < positions());
+  if (numbers_ == Numbers::kSeparate) {
+    fail(ErrorCode::kInvalidArgument,
+         "output '{}': expected logits or a softmax of them, got a sigmoid, which says of each "
+         "token by itself how likely it is, not of one out of all; choose another output",
+         name_);
+  }
   const float* begin = values_.data<float>() + (batch * positions() + position) * classes();
   std::vector<float> numbers(begin, begin + classes());
-  if (are_probabilities_) {
+  if (numbers_ == Numbers::kProbabilities) {
     for (float& number : numbers) number = std::log(number);
   }
   return numbers;
+}
+
+Logits Logits::cut(int64_t batch, int64_t positions) const {
+  MW_CHECK(batch <= this->batch() && positions <= this->positions());
+  Tensor first(DType::kF32, {batch, positions, classes()});
+  const int64_t row = positions * classes();
+  for (int64_t b = 0; b < batch; ++b) {
+    std::copy_n(values_.data<float>() + b * this->positions() * classes(), row,
+                first.mutable_data<float>() + b * row);
+  }
+  return {first, last_only_, stated_, name_};
 }
 
 Logits read_logits(const ir::Datum& returned, const Asked& asked, const std::string& name) {
@@ -215,7 +239,12 @@ Logits read_logits(const ir::Datum& returned, const Asked& asked, const std::str
          name_of(tensor.dtype()), to_string(tensor.shape()));
   }
   const Layout layout = layout_of(tensor.shape(), asked, name);
-  return {arranged(tensor.to(DType::kF32), layout, asked), layout.last_only};
+  // A softmax over another axis makes no probabilities of the classes.
+  const bool elsewhere = asked.ending.axis != layout.classes;
+  const Numbers numbers = asked.ending.numbers == Numbers::kProbabilities && elsewhere
+                              ? Numbers::kUnknown
+                              : asked.ending.numbers;
+  return {arranged(tensor.to(DType::kF32), layout, asked), layout.last_only, numbers, name};
 }
 
 }  // namespace mw::lm

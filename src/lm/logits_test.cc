@@ -170,14 +170,71 @@ TEST(Logits, AfterASoftmaxAreGivenAsLogarithms) {
   const double rows[] = {0.5, 0.25, 0.25, 0, 0.125, 0.125, 0.25, 0.5};
   for (int64_t i = 0; i < 8; ++i) values.set_number(i, rows[i]);
   const Logits logits = read_logits({values}, {.time = 2}, "y");
-  EXPECT_TRUE(logits.are_probabilities());
+  EXPECT_EQ(logits.numbers(), Numbers::kProbabilities);
   EXPECT_EQ(logits.row(0, 0)[0], std::log(0.5F));
   EXPECT_EQ(logits.row(0, 0)[3], -INFINITY);
   EXPECT_EQ(logits.row(0, 1)[2], std::log(0.25F));
   EXPECT_EQ(logits.values().number_at(0), 0.5) << "the values stay as they came";
   values.set_number(7, 0.75);
-  EXPECT_FALSE(read_logits({values}, {.time = 2}, "y").are_probabilities());
-  EXPECT_FALSE(read_logits({noise({1, 2, 4})}, {.time = 2}, "y").are_probabilities());
+  EXPECT_EQ(read_logits({values}, {.time = 2}, "y").numbers(), Numbers::kLogits);
+  EXPECT_EQ(read_logits({noise({1, 2, 4})}, {.time = 2}, "y").numbers(), Numbers::kLogits);
+}
+
+TEST(Logits, AreWhatTheProgramSaysWhateverTheirNumbers) {
+  const Tensor sums_to_one =
+      Tensor::from<float>({0.5F, 0.25F, 0.25F, 0, 0.125F, 0.875F}, {1, 2, 3});
+  const auto read = [&](const Tensor& values, Ending ending) {
+    return read_logits({values}, {.time = 2, .ending = ending}, "y");
+  };
+  EXPECT_EQ(read(sums_to_one, {Numbers::kLogits, 2}).row(0, 0)[0], 0.5F);
+  EXPECT_EQ(read(sums_to_one, {Numbers::kLogits, -1}).row(0, 1)[2], 0.875F);
+  EXPECT_EQ(read(sums_to_one, {}).row(0, 0)[0], std::log(0.5F));
+  // As fp16 gives many small ones: far from a sum of 1.
+  const Tensor rounded = Tensor::from<float>({0.5F, 0.25F, 0.125F, 0, 0, 0.5F}, {1, 2, 3});
+  EXPECT_EQ(read(rounded, {Numbers::kProbabilities, 2}).row(0, 0)[2], std::log(0.125F));
+  EXPECT_EQ(read(rounded, {}).row(0, 0)[2], 0.125F);
+  // A softmax over the positions says nothing about the classes.
+  EXPECT_EQ(read(rounded, {Numbers::kProbabilities, 1}).row(0, 0)[2], 0.125F);
+  EXPECT_EQ(read(sums_to_one, {Numbers::kProbabilities, -1}).numbers(), Numbers::kProbabilities);
+}
+
+TEST(Logits, WhoseAxesAreAlikeLieWhereTheEndHasThem) {
+  EXPECT_EQ(error_of({1, 32, 1, 32}, {.time = 32, .ending = {Numbers::kLogits, 1}}),
+            "classes 1, time 3, batch -1");
+  EXPECT_EQ(error_of({1, 32, 32}, {.time = 32, .ending = {Numbers::kProbabilities, 1}}),
+            "classes 1, time 2, batch -1");
+  // An axis that can be no classes is not taken.
+  EXPECT_EQ(error_of({1, 5, 9}, {.time = 5, .ending = {Numbers::kLogits, 1}}),
+            "classes 2, time 1, batch -1");
+}
+
+TEST(Logits, OfASigmoidAreGivenAsTheyAreAndNotSampled) {
+  const Tensor values = Tensor::from<float>({0.5F, 0.5F, 0.25F, 0.75F}, {1, 2, 2});
+  const Logits logits = read_logits({values}, {.time = 2, .ending = {Numbers::kSeparate, 2}}, "y");
+  EXPECT_TRUE(bit_equal(logits.values(), values));
+  for (const Logits& of : {logits, logits.cut(1, 1)}) {
+    try {
+      (void)of.row(0, 0);
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.exit_code(), 1);
+      EXPECT_STREQ(e.what(),
+                   "output 'y': expected logits or a softmax of them, got a sigmoid, which says of "
+                   "each token by itself how likely it is, not of one out of all; choose another "
+                   "output");
+    }
+  }
+}
+
+TEST(Logits, AreCutWithWhatIsKnownOfThem) {
+  // The second position is a pad whose numbers mean nothing.
+  const Tensor values = Tensor::from<float>({0.5F, 0.5F, 7, 7, 0.25F, 0.75F, 7, 7}, {2, 2, 2});
+  const Logits logits = read_logits({values}, {.batch = 2, .time = 2}, "y");
+  EXPECT_EQ(logits.numbers(), Numbers::kLogits);
+  const Logits cut = logits.cut(2, 1);
+  EXPECT_EQ(to_string(cut.values().shape()), "[2, 1, 2]");
+  EXPECT_EQ(cut.numbers(), Numbers::kProbabilities);
+  EXPECT_EQ(cut.row(1, 0)[1], std::log(0.75F));
 }
 
 ir::Datum dictionary(const Tensor& keys, const Tensor& values) {

@@ -16,8 +16,12 @@ struct Activation {
   Value* source;
   std::optional<int64_t> axis;
   std::optional<Pair> pair = std::nullopt;
+  bool exact = true;  // no epsilon stands in it
 };
 using Found = std::optional<Activation>;
+
+// The largest epsilon that is taken for what keeps a sum from being 0.
+constexpr double kMostEpsilon = 1e-3;
 
 const Operation* made_by(const Value* value, std::string_view type) {
   const Operation* op = value == nullptr ? nullptr : value->producer;
@@ -47,7 +51,8 @@ class Analysis {
       std::vector<const Operation*> inner;
       Value* inside = behind_moves(log->input("x"), &inner);
       Found found = activation_of(inside);
-      if (found && (found->kind == Kind::kSoftmax || found->kind == Kind::kSigmoid)) {
+      const bool known = found && (found->kind == Kind::kSoftmax || found->kind == Kind::kSigmoid);
+      if (known && found->exact) {
         found->kind = found->kind == Kind::kSoftmax ? Kind::kLogSoftmax : Kind::kLogSigmoid;
         end.moves.insert(end.moves.begin(), inner.begin(), inner.end());
         return finished(std::move(end), *found);
@@ -56,6 +61,7 @@ class Analysis {
     const Range range = range_of(last);
     if (range.within(0, 1)) end.kind = Kind::kProbabilities;
     if (range.low < 0 && range.high <= 0) end.kind = Kind::kLogProbabilities;
+    end.of_layer = end.kind == Kind::kPlain && is_of_layer(last);
     end.source = last;
     end.source_axis = features_of(last);
     end.axis = axis_after(end.moves, end.source_axis);
@@ -77,13 +83,18 @@ class Analysis {
     return {op, catalog_.at(op, opset), opset};
   }
 
+  // What is added to the operand; nothing where it is not known.
+  std::optional<double> epsilon_of(const Operation& op) const {
+    const Input* input = op.find_input("epsilon");
+    if (input == nullptr) return view(op).number("epsilon");
+    const ConstantPtr given = constant_of(input->operands[0]);
+    if (given == nullptr) return std::nullopt;
+    return given->value().number_at(0);
+  }
+
   // The epsilon that is added to the operand is nothing.
   bool is_exact(const Operation& log) const {
-    const ConstantPtr given = log.find_input("epsilon") == nullptr
-                                  ? nullptr
-                                  : constant_of(log.find_input("epsilon")->operands[0]);
-    return log.input("x") != nullptr &&
-           (log.find_input("epsilon") == nullptr || (given && given->value().number_at(0) < 1e-30));
+    return log.input("x") != nullptr && epsilon_of(log).value_or(1) < 1e-30;
   }
 
   Found activation_of(Value* value) const {
@@ -96,7 +107,8 @@ class Analysis {
     if (op->type == "sigmoid" && op->input("x") != nullptr) {
       return Activation{Kind::kSigmoid, op->input("x"), features_of(op->input("x"))};
     }
-    if (op->type == "real_div") return share_of_sum(*op);
+    if (op->type == "real_div") return share_of_sum(op->input("x"), op->input("y"));
+    if (op->type == "mul") return part_times_inverse(*op);
     if (op->type == "sub") return log_softmax(*op);
     if (op->type == "mw.log_softmax") {
       return Activation{Kind::kLogSoftmax, op->input("x"),
@@ -134,7 +146,11 @@ class Analysis {
     if (difference == nullptr || behind_casts(difference->input("y")) != behind_casts(of)) {
       return false;
     }
-    const ConstantPtr one = constant_of(difference->find_input("x")->operands[0]);
+    return is_one(*difference, "x");
+  }
+
+  static bool is_one(const Operation& op, std::string_view input) {
+    const ConstantPtr one = constant_of(op.find_input(input)->operands[0]);
     return one && one->is_tensor() && one->value().count() == 1 && one->value().number_at(0) == 1;
   }
 
@@ -148,9 +164,9 @@ class Analysis {
   }
 
   // exp(z) / reduce_sum(exp(z))
-  Found share_of_sum(const Operation& division) const {
-    Value* part = behind_casts(division.input("x"));
-    const Operation* sum = made_by(behind_casts(division.input("y")), "reduce_sum");
+  Found share_of_sum(Value* share, Value* whole) const {
+    Value* part = behind_casts(share);
+    const Operation* sum = made_by(behind_casts(whole), "reduce_sum");
     const Operation* exponential = made_by(part, "exp");
     if (sum == nullptr || exponential == nullptr || behind_casts(sum->input("x")) != part) {
       return std::nullopt;
@@ -158,6 +174,27 @@ class Analysis {
     const auto axis = kept_axis(*sum);
     if (!axis || exponential->input("x") == nullptr) return std::nullopt;
     return Activation{Kind::kSoftmax, exponential->input("x"), axis};
+  }
+
+  // exp(z) * inverse(reduce_sum(exp(z))), exp(z) * (1 / reduce_sum(exp(z)))
+  Found part_times_inverse(const Operation& product) const {
+    for (const auto& [one, other] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
+      const Operation* inverse = nullptr;
+      Value *factor = behind_casts(product.input(other)), *whole = nullptr;
+      double epsilon = 0;
+      if ((inverse = made_by(factor, "inverse")) != nullptr) {
+        whole = inverse->input("x");
+        epsilon = epsilon_of(*inverse).value_or(1);
+      } else if ((inverse = made_by(factor, "real_div")) != nullptr && is_one(*inverse, "x")) {
+        whole = inverse->input("y");
+      }
+      if (whole == nullptr || epsilon > kMostEpsilon) continue;
+      Found found = share_of_sum(product.input(one), whole);
+      if (!found) continue;
+      found->exact = epsilon < 1e-30;
+      return found;
+    }
+    return std::nullopt;
   }
 
   // x - log(reduce_sum(exp(x))), x - reduce_log_sum_exp(x), and with any m taken off x first and
@@ -216,6 +253,30 @@ class Analysis {
     const Operation& op = *value->producer;
     return op.is_const() ||
            catalog_.at(op, op.parent->function->opset).has_trait(kConstexpr | kReadsState);
+  }
+
+  // Whether each number is one of a layer, moved, picked or by itself made into another.
+  bool is_of_layer(const Value* value) const {
+    while (value != nullptr && value->producer != nullptr) {
+      const Operation& op = *value->producer;
+      if (features_of_layer(op)) return true;
+      value = moves_elements(op) || picks_elements(op) ? op.input("x") : only_operand(op);
+    }
+    return false;
+  }
+
+  // Of an elementwise op, what is no weight; null where that is not one operand.
+  const Value* only_operand(const Operation& op) const {
+    if (!catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) return nullptr;
+    const Value* only = nullptr;
+    for (const Input& input : op.inputs) {
+      for (const Operand& operand : input.operands) {
+        if (operand.value == nullptr || is_weight(operand.value)) continue;
+        if (only != nullptr && only != operand.value) return nullptr;
+        only = operand.value;
+      }
+    }
+    return only;
   }
 
   // The axis of a result that counts the features of the layer it comes from.

@@ -23,7 +23,7 @@ struct Pair {
 
 struct End {
   enum class Kind : uint8_t {
-    kPlain,  // no activation that is known: what a layer gives
+    kPlain,  // no activation that is known
     kSoftmax,
     kLogSoftmax,
     kSigmoid,
@@ -33,7 +33,10 @@ struct End {
   };
   Kind kind = Kind::kPlain;
   ir::Value* source = nullptr;  // what the activation is applied to; kPlain: behind the moves
-  std::optional<Pair> pair;     // the softmax is one over 0 and `source`, a sigmoid's input
+  // kPlain: what a layer gives, or a function of one number of it at a time. So nothing makes the
+  // classes sum up to anything.
+  bool of_layer = false;
+  std::optional<Pair> pair;  // the softmax is one over 0 and `source`, a sigmoid's input
   std::vector<const ir::Operation*> moves;  // from the activation to the output
   // Of the output: where the classes of the softmax lie, else the features of the last layer.
   // Nothing where that is not known, or where a reshape has cut it apart.

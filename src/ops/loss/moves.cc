@@ -10,6 +10,10 @@ namespace {
 constexpr std::array<std::string_view, 5> kReshapes = {"reshape", "reshape_like", "squeeze",
                                                        "expand_dims", "flatten2d"};
 
+constexpr std::array<std::string_view, 9> kPicks = {
+    "slice_by_index", "slice_by_size", "split",   "gather",         "gather_along_axis",
+    "gather_nd",      "tile",          "reverse", "sliding_windows"};
+
 bool is_one_of(const Operation& op, const auto& types) {
   return std::find(types.begin(), types.end(), op.type) != types.end();
 }
@@ -46,6 +50,8 @@ bool moves_elements(const Operation& op) {
   if (is_transposition(op)) return permutation_of(op).size() == from.shape().size();
   return op.type == "identity" || is_reshape(op);
 }
+
+bool picks_elements(const Operation& op) { return is_one_of(op, kPicks); }
 
 Value* behind_moves(Value* value, std::vector<const Operation*>* moves) {
   const auto begin = moves == nullptr ? 0 : static_cast<std::ptrdiff_t>(moves->size());

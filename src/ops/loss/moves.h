@@ -13,6 +13,8 @@ namespace mw::ops {
 bool moves_elements(const Operation& op);
 // The value behind all such operations; they are added to `moves`, the first to run first.
 Value* behind_moves(Value* value, std::vector<const Operation*>* moves = nullptr);
+// Whether every element of the result is one of `x`, some of them maybe never or more than once.
+bool picks_elements(const Operation& op);
 // Where the axis of an operand lies in the result; nothing where it was cut or merged.
 std::optional<int64_t> axis_after(const Operation& move, int64_t axis);
 std::optional<int64_t> axis_after(const std::vector<const Operation*>& moves,

@@ -15,10 +15,6 @@ constexpr int kDeepest = 64;
 constexpr int64_t kLargestConstant = 1 << 12;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Every element of the result is one of x.
-constexpr std::array<std::string_view, 9> kPicks = {
-    "slice_by_index", "slice_by_size", "split",   "gather",         "gather_along_axis",
-    "gather_nd",      "tile",          "reverse", "sliding_windows"};
 // Every element of the result lies between elements of x.
 constexpr std::array<std::string_view, 3> kBetween = {"reduce_max", "reduce_min", "reduce_mean"};
 
@@ -101,7 +97,7 @@ class RangeWalk {
         std::find(kBetween.begin(), kBetween.end(), op.type) != kBetween.end()) {
       return x();
     }
-    if (std::find(kPicks.begin(), kPicks.end(), op.type) != kPicks.end()) return x();
+    if (picks_elements(op)) return x();
     if (is("relu")) return {std::max(x().low, 0.0), std::max(x().high, 0.0)};
     if (is("abs")) return {0, std::max(std::fabs(x().low), std::fabs(x().high))};
     if (is("exp")) return {std::exp(x().low), std::exp(x().high)};
