@@ -224,6 +224,21 @@ TEST_F(LanguageModels, OfListedLengthsTakeShorterTextsPadded) {
   EXPECT_EQ(stream.obstacle(), "the model takes 4, 8 or 16 tokens, not 9");
 }
 
+// Rows that stand for nothing beside the text's are no pads of it.
+TEST_F(LanguageModels, OfSeveralRowsGoOnAsThoseOfOne) {
+  const SmallModel m{.form = Form::kLast, .time = 4, .rows = 2};
+  const auto model = model_of(m);
+  const LanguageModel lm(model);
+  const std::vector<int32_t> ids = some_ids(m, 6);
+  LanguageModel::Stream stream(lm);
+  (void)stream.extend({ids.begin(), ids.begin() + 4});
+  for (size_t at = 4; at < ids.size(); ++at) {
+    ASSERT_EQ(stream.obstacle(), "");
+    const auto window = ids.begin() + static_cast<int64_t>(at) - 3;
+    expect_row(stream.extend({ids[at]}), expected_logits(m, {window, window + 4}).back(), 1e-4);
+  }
+}
+
 TEST_F(LanguageModels, WithACacheContinueWhateverTheyTakePerCall) {
   for (const int64_t call : {1, 2, 4, 0}) {
     for (const Form form : {Form::kPlain, Form::kNoBatch, Form::kHead, Form::kLast}) {

@@ -37,6 +37,7 @@ struct SmallModel {
   bool softmax = false;
   std::string end;           // what the logits go through, as ended() has it; "": as `softmax` says
   bool rank_one = false;     // ids [T]
+  int64_t rows = 1;          // of ids, where their length is fixed
   int64_t cache = 0;         // places of a cache of embeddings; 0: no states
   bool by_position = false;  // there is no mask: an input says which place the one token has
   std::vector<int64_t> listed;  // lengths, instead of a range
@@ -206,7 +207,7 @@ inline std::vector<Value*> classified(Builder& b, const SmallModel& m, Value* pr
 inline package::FunctionDescription description_of(const SmallModel& m) {
   package::FunctionDescription description{.name = "main"};
   const int64_t time = m.time > 0 ? m.time : m.longest;
-  package::Feature ids{.name = "input_ids", .dtype = DType::kI32, .shape = {1, time}};
+  package::Feature ids{.name = "input_ids", .dtype = DType::kI32, .shape = {m.rows, time}};
   if (m.rank_one) ids.shape = {time};
   if (m.time == 0 && m.listed.empty()) {
     if (!m.rank_one) ids.ranges.push_back({1, 1});
@@ -244,7 +245,7 @@ inline void write_small_model(const std::filesystem::path& path, const SmallMode
   ir::Function& main = *model.program->add_function("main", ir::Opset::kIos18);
   const int64_t time = m.time > 0 ? m.time : ir::kUnknownDim;
   ir::Value* ids = main.body.add_argument(
-      "input_ids", Type::tensor(DType::kI32, m.rank_one ? Shape{time} : Shape{1, time}));
+      "input_ids", Type::tensor(DType::kI32, m.rank_one ? Shape{time} : Shape{m.rows, time}));
   ir::Value *mask = nullptr, *cache = nullptr;
   if (m.by_position) {
     mask = main.body.add_argument("position", Type::tensor(DType::kI32, {1}));

@@ -57,7 +57,8 @@ int64_t LanguageModel::Stream::cost(int64_t count) const {
 std::string LanguageModel::Stream::obstacle() const {
   if (model_.has_cache_) return size() < model_.max_total_ ? "" : "the cache is full";
   const int64_t window = std::min(size() + 1, model_.shapes_.max_time());
-  if (!last_only_ || model_.shapes_.allow({1, window})) return "";
+  const auto call = model_.shapes_.padded({1, window});
+  if (!last_only_ || (call && call->time == window)) return "";  // rows that are added say nothing
   return fmt::format("the model takes {} tokens, not {}", model_.shapes_.times_text(), window);
 }
 
