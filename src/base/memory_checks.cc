@@ -78,6 +78,11 @@ void fill_with(Poison mode, void* memory, int64_t bytes) {
   if (mode == Poison::kBytes) std::memset(memory, 0xA5, static_cast<size_t>(bytes));
 }
 
+void spoil(Poison mode, void* memory, int64_t bytes) {
+  fill_with(mode, memory, bytes);
+  asm volatile("" : : "r"(memory) : "memory");
+}
+
 void poison(Tensor& fresh) {
   const Poison mode = poison_mode();
   if (mode == Poison::kNone || fresh.dtype() == DType::kString || fresh.count() == 0) return;

@@ -1,7 +1,8 @@
 // What the environment and sanitizer builds ask of memory: that it shows who reads it before it was
 // written, after its end of life, or outside its bounds. Nothing of it costs anything when off.
 //
-//   MW_POISON=1   memory that is to be written before it is read holds NaN; `a5`: bytes 0xA5
+//   MW_POISON=1   memory that is to be written before it is read, and memory that is given back,
+//                 holds NaN; `a5`: bytes 0xA5
 //   MW_GUARD=1    tensors and planned values end, but for their alignment of 64 bytes, at a page
 //                 that cannot be touched; `exact`: at the byte; `start`: they begin after one
 #pragma once
@@ -33,6 +34,8 @@ Guard guard_mode();
 
 // A pattern of 16 bits that is NaN in every float dtype of 16 bits and more, and large as an index.
 void fill_with(Poison mode, void* memory, int64_t bytes);
+// The same for memory that is about to be given back: a compiler must not leave it out.
+void spoil(Poison mode, void* memory, int64_t bytes);
 // Fills a tensor that is to be written before it is read, with signalling NaN of its dtype; does
 // nothing without MW_POISON.
 void poison(Tensor& fresh);

@@ -160,6 +160,13 @@ Tensor::Tensor(DType dtype, Shape shape)
   }
   std::memset(memory, 0, bytes);
   data_ = memory;
+  if (const Poison mode = poison_mode(); mode != Poison::kNone) {
+    owner_ = std::shared_ptr<const void>(memory, [mode, bytes](void* p) {
+      spoil(mode, p, static_cast<int64_t>(bytes));
+      ::operator delete(p, kAlign);
+    });
+    return;
+  }
   owner_ = std::shared_ptr<const void>(memory, [](void* p) { ::operator delete(p, kAlign); });
 }
 
