@@ -1,4 +1,4 @@
-// Running commands, and small inputs and labels for any model.
+// Running commands, the list of them, and what they say beside their answers.
 #include "verbs.h"
 
 #include <fcntl.h>
@@ -12,12 +12,11 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <optional>
 #include <regex>
+#include <sstream>
 #include <thread>
 
-#include "base/tensor_file.h"
-#include "millwright/millwright.hpp"
+#include "verb_data.h"
 
 namespace mw::testing {
 namespace {
@@ -44,98 +43,24 @@ int wait_for(pid_t child, double seconds) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-// Numbers that repeat nowhere soon, within (-1, 1); small ones for integers.
-void fill(Tensor& tensor, uint64_t seed) {
-  uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 1;
-  for (int64_t i = 0; i < tensor.count(); ++i) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    const double share = static_cast<double>(state >> 40) / (1 << 24);
-    if (is_float(tensor.dtype())) {
-      tensor.set_number(i, 2 * share - 1);
-    } else {
-      tensor.set_integer(i, tensor.dtype() == DType::kBool ? i % 2 : i % 4);
-    }
-  }
-}
-
-Shape shape_of(const FeatureDescription& feature) {
-  Shape shape = feature.enumerated.empty() ? feature.shape : feature.enumerated.front();
-  for (int64_t& extent : shape) extent = extent < 0 ? 2 : extent;
-  return shape;
-}
-
-Shape times(Shape shape, int64_t factor) {
-  if (!shape.empty()) shape[0] *= factor;
-  return shape;
-}
-
-// A tensor per input; the first axis, if there is one, `factor` times as long.
-TensorMap inputs_of(const CoreMLModelWrapper& model, int64_t factor) {
-  TensorMap inputs;
-  for (const FeatureDescription& feature : model.inputs()) {
-    if (feature.kind != "MultiArray") continue;
-    Tensor tensor(feature.dtype, times(shape_of(feature), factor));
-    fill(tensor, inputs.size());
-    inputs.emplace(feature.name, std::move(tensor));
-  }
-  return inputs;
-}
-
-// The shape of the output that labels are likely to be for.
-Shape target_shape(const CoreMLModelWrapper& model, const TensorMap& inputs) {
-  try {
-    State state = model.make_state();
-    const TensorMap outputs = model.predict(inputs, &state, {});
-    for (const auto& [name, tensor] : outputs) {
-      if (is_float(tensor.dtype()) && name == "logits") return tensor.shape();
-    }
-    for (const auto& [name, tensor] : outputs) {
-      if (is_float(tensor.dtype())) return tensor.shape();
-    }
-  } catch (const Error&) {
-    // The commands say so, too.
-  }
-  return {1};
-}
-
-Shape without_axis(Shape shape, size_t axis) {
-  if (axis < shape.size()) shape.erase(shape.begin() + static_cast<int64_t>(axis));
-  return shape;
-}
-
-Tensor labels(DType dtype, const Shape& shape) {
-  Tensor tensor(dtype, shape);
-  fill(tensor, 77);
-  if (dtype == DType::kI32) {
-    for (int64_t i = 0; i < tensor.count(); ++i) tensor.set_integer(i, i % 2);
-  }
-  return tensor;
-}
-
 class Verbs {
  public:
-  Verbs(const Subject& subject, fs::path folder) : subject_(subject), folder_(std::move(folder)) {
+  Verbs(const Subject& subject, fs::path folder)
+      : subject_(subject),
+        folder_(std::move(folder)),
+        data_(write_verb_data(subject.model, folder_)) {
     std::ofstream(at("text.txt")) << subject.text;
     command_ = std::getenv("MW_CLI");
     if (fs::exists(subject.tokenizer)) tokenizer_ = {"--tokenizer", subject.tokenizer};
   }
 
   std::vector<Verb> all() {
-    write_tensors();
     add("inspect", {"inspect", subject_.model});
     add("inspect json", {"inspect", subject_.model, "--json"});
-    for (const char* how : {"", "--naive"}) {
-      Words words = {"run",       subject_.model,
-                     "--inputs",  inputs_,
-                     "--output",  at(fmt::format("run{}.safetensors", how)),
-                     "--threads", "2"};
-      if (*how != '\0') words.emplace_back(how);
-      add(fmt::format("run{}", how), words, {words[5]});
-    }
-    add("run shown", {"run", subject_.model, "--inputs", inputs_});
+    runs();
     texts();
     arrays();
-    add("gradcheck", {"gradcheck", subject_.model, "--directions", "1"});
+    gradchecks();
     add("convert", {"convert", subject_.model, at("converted.mlpackage")},
         {at("converted.mlpackage")});
     add("diff", {"diff", subject_.model, at("converted.mlpackage")});
@@ -143,98 +68,147 @@ class Verbs {
   }
 
  private:
+  // What a loss is of: the labels in the files batch-LABELS and data-LABELS.
+  struct Loss {
+    std::string name, labels, loss = "cross_entropy";
+    Words options = {};
+    std::string target = {};
+  };
+
   [[nodiscard]] std::string at(const std::string& name) const { return folder_ / name; }
 
-  void add(const std::string& name, Words words, const std::vector<fs::path>& files = {}) {
+  Verb& add(const std::string& name, Words words, const std::vector<fs::path>& files = {}) {
     words.insert(words.begin(), command_);
-    verbs_.push_back({name, std::move(words), files});
+    return verbs_.emplace_back(Verb{.name = name, .words = std::move(words), .files = files});
   }
-
-  void write_tensors() {
-    TensorMap one, two;
-    Shape shape = {1};
-    try {
-      const CoreMLModelWrapper model = CoreMLModelWrapper::load(subject_.model);
-      one = inputs_of(model, 1);
-      two = inputs_of(model, 2);
-      shape = target_shape(model, one);
-    } catch (const Error&) {
-      // The commands say so, too.
-    }
-    inputs_ = at("inputs.safetensors");
-    write_safetensors(inputs_, one);
-    const size_t last = shape.empty() ? 0 : shape.size() - 1;
-    const std::pair<const char*, Tensor> kinds[] = {
-        {"last", labels(DType::kI32, without_axis(shape, last))},
-        {"second", labels(DType::kI32, without_axis(shape, 1))},
-        {"floats", labels(DType::kF32, shape)}};
-    for (const auto& [name, tensor] : kinds) {
-      one["labels"] = tensor;
-      write_safetensors(at(fmt::format("batch-{}.safetensors", name)), one);
-      two["labels"] = labels(tensor.dtype(), times(tensor.shape(), 2));
-      write_safetensors(at(fmt::format("data-{}.safetensors", name)), two);
-    }
-  }
-
-  void with_tokenizer(const std::string& name, Words words,
-                      const std::vector<fs::path>& files = {}) {
+  Verb& with_tokenizer(const std::string& name, Words words) {
     words.insert(words.end(), tokenizer_.begin(), tokenizer_.end());
-    add(name, std::move(words), files);
+    return add(name, std::move(words));
+  }
+
+  void runs() {
+    const Words run = {"run", subject_.model, "--inputs", at("inputs.safetensors")};
+    const auto with = [&](Words words, const Words& more) {
+      words.insert(words.end(), more.begin(), more.end());
+      return words;
+    };
+    for (const char* how : {"", "--naive"}) {
+      const std::string output = at(fmt::format("run{}.npz", how));
+      Words more = {"--output", output, "--threads", "2"};
+      if (*how != '\0') more.emplace_back(how);
+      add(fmt::format("run{}", how), with(run, more), {output});
+    }
+    add("run safetensors", with(run, {"--output", at("run.safetensors")}), {at("run.safetensors")});
+    add("run shown", run);
   }
 
   void texts() {
-    with_tokenizer("generate", {"generate", subject_.model, "--prompt", subject_.prompt,
-                                "--max-tokens", "3", "--ignore-end"});
-    with_tokenizer("eval", {"eval", subject_.model, "--data", at("text.txt"), "--json"});
-    training("train text", {"train", subject_.model}, "text.txt", tokenizer_);
-    Words distil = {"distill", "--teacher", subject_.model, "--student", subject_.model};
-    training("distill text", distil, "text.txt", tokenizer_);
+    for (const auto& [name, prompt] :
+         {std::pair{"generate", subject_.prompt}, std::pair{"generate short", subject_.opening}}) {
+      with_tokenizer(name, {"generate", subject_.model, "--prompt", prompt, "--max-tokens", "3",
+                            "--ignore-end"});
+    }
+    Verb& eval =
+        with_tokenizer("eval", {"eval", subject_.model, "--data", at("text.txt"), "--json"});
+    eval.loss = "cross_entropy";
+    eval.data = at("text.txt");
+    training("train text", {"train", subject_.model}, "text.txt", 2, tokenizer_).loss =
+        "cross_entropy";
+    training("distill text", distilling(), "text.txt", 2, tokenizer_).loss = "distillation";
+  }
+
+  [[nodiscard]] Words distilling() const {
+    return {"distill", "--teacher", subject_.model, "--student", subject_.model};
   }
 
   // Writes OUTPUT.mlpackage; a step or two of little.
-  void training(const std::string& name, Words words, const std::string& data, const Words& more) {
+  Verb& training(const std::string& name, Words words, const std::string& data, int64_t batch,
+                 const Words& more) {
     std::string stem = name;
     std::replace(stem.begin(), stem.end(), ' ', '-');
     const std::string output = at(stem + ".mlpackage");
     const Words rest = {"--data", at(data),    "--output", output,         "--steps",
-                        "2",      "--threads", "1",        "--batch-size", "2"};
+                        "2",      "--threads", "1",        "--batch-size", std::to_string(batch)};
     words.insert(words.end(), rest.begin(), rest.end());
     words.insert(words.end(), more.begin(), more.end());
-    add(name, std::move(words), {output, at(stem + ".run")});
+    Verb& verb = add(name, std::move(words), {output, at(stem + ".run")});
+    verb.data = at(data);
+    verb.batch = batch;
+    return verb;
   }
 
   void arrays() {
-    struct Row {
-      const char *name, *labels, *loss;
-    };
-    constexpr Row kRows[] = {{"last", "last", nullptr},
-                             {"second", "second", nullptr},
-                             {"mse", "floats", "mse"},
-                             {"output", "floats", "output"}};
-    for (const Row& row : kRows) {
-      const Words loss = row.loss == nullptr ? Words{} : Words{"--loss", row.loss};
-      training(fmt::format("train {}", row.name), {"train", subject_.model},
-               fmt::format("data-{}.safetensors", row.labels), loss);
-      const std::string output = at(fmt::format("grad-{}.safetensors", row.name));
-      Words grad = {"grad",     subject_.model,
-                    "--inputs", at(fmt::format("batch-{}.safetensors", row.labels)),
-                    "--output", output};
-      grad.insert(grad.end(), loss.begin(), loss.end());
-      add(fmt::format("grad {}", row.name), grad, {output});
+    Loss output{"output", "none", "output", {"--loss", "output"}, data_.scalar};
+    if (!output.target.empty())
+      output.options.insert(output.options.end(), {"--target", output.target});
+    const std::vector<Loss> losses = {
+        {"last", "last"},
+        {"second", "second"},
+        {"binary", "shares", "binary_cross_entropy", {"--loss", "binary_cross_entropy"}},
+        {"mse", "floats", "mse", {"--loss", "mse"}},
+        output};
+    for (const Loss& loss : losses) {
+      Verb& train = training("train " + loss.name, {"train", subject_.model},
+                             "data-" + loss.labels + ".safetensors", data_.examples, loss.options);
+      train.loss = loss.loss;
+      train.target = loss.target;
+      gradients(loss);
     }
-    training("train adapters", {"train", subject_.model}, "data-last.safetensors",
-             {"--lora-rank", "1"});
-    training("distill arrays",
-             {"distill", "--teacher", subject_.model, "--student", subject_.model},
-             "data-last.safetensors", {});
+    training("train adapters", {"train", subject_.model}, "data-last.safetensors", data_.examples,
+             {"--lora-rank", "1"})
+        .loss = "cross_entropy";
+    training("distill arrays", distilling(), "data-last.safetensors", data_.examples, {}).loss =
+        "distillation";
+  }
+
+  void gradients(const Loss& loss) {
+    const std::string data = at("batch-" + loss.labels + ".safetensors");
+    const std::string output = at("grad-" + loss.name + ".safetensors");
+    Words words = {"grad", subject_.model, "--inputs", data, "--output", output};
+    words.insert(words.end(), loss.options.begin(), loss.options.end());
+    Verb& verb = add("grad " + loss.name, words, {output});
+    verb.loss = loss.loss;
+    verb.target = loss.target;
+    verb.data = data;
+  }
+
+  void gradchecks() {
+    const Words words = {"gradcheck", subject_.model, "--directions", "1", "--json"};
+    add("gradcheck", words).judges = true;
+    Words given = words;
+    const Words more = {"--loss", "cross_entropy", "--inputs", at("batch-last.safetensors")};
+    given.insert(given.end(), more.begin(), more.end());
+    Verb& verb = add("gradcheck given", given);
+    verb.judges = true;
+    verb.loss = "cross_entropy";
+    verb.data = at("batch-last.safetensors");
   }
 
   const Subject& subject_;
   fs::path folder_;
-  std::string command_, inputs_;
+  VerbData data_;
+  std::string command_;
   Words tokenizer_;
   std::vector<Verb> verbs_;
 };
+
+// The forms of the lines beside an answer, and of those before a sentence.
+const std::regex& note_forms() {
+  static const std::regex kForms(
+      "trains ([0-9,]+ of [0-9,]+ parameters: [0-9,]+ of [0-9,]+ numbers|"
+      "adapters of [0-9,]+ numbers beside .+)|"
+      "not trained: [0-9,]+ parameters? of [0-9,]+ numbers \\(.+\\).*|"
+      "[0-9,]+ of the model's numbers are compressed and stay as they are; .+|"
+      "changes (function|functions) .+|"
+      "minimises .+|"
+      "step [0-9]+/[0-9]+  loss -?[0-9.]+  .+|"
+      "step [0-9]+: no label counts, nothing is learnt from such a step|"
+      "looking for the op that failed first|"
+      "(note|warning|no report|no text for the report): .+|"
+      "prompt [0-9]+ tokens in [0-9.]+ s; [0-9]+ tokens in [0-9.]+ s, [0-9.]+ tokens/s; .+|"
+      "[0-9.]+ s, [0-9]+ tokens/s");
+  return kForms;
+}
 
 }  // namespace
 
@@ -266,6 +240,22 @@ Outcome run_command(const Words& words, const std::map<std::string, std::string>
 std::vector<Verb> verbs_of(const Subject& subject, const fs::path& folder) {
   fs::create_directories(folder);
   return Verbs(subject, folder).all();
+}
+
+std::string fault_of_notes(const std::string& text, bool failed) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  if (!text.empty() && text.back() != '\n') return "its last line has no end";
+  if (failed) {
+    if (lines.empty() || !lines.back().starts_with("millwright: ")) return "it has no sentence";
+    if (lines.back().find("internal error") != std::string::npos) return "it blames itself";
+    lines.pop_back();
+  }
+  for (const std::string& line : lines) {
+    if (!std::regex_match(line, note_forms())) return "this line is no note: " + line;
+  }
+  return "";
 }
 
 std::string without_times(const std::string& text) {
