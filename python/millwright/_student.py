@@ -362,13 +362,20 @@ def _indices(labels: ArrayLike, classes: Sequence[str | int]) -> ArrayLike:
         names.dtype.kind == "O" and all(isinstance(name, str) for name in names.flat)
     ):
         return labels
-    known = {name: i for i, name in enumerate(classes) if isinstance(name, str)}
+    known: dict[str, int | None] = {}
+    for i, one in enumerate(classes):
+        if isinstance(one, str):
+            known[one] = None if one in known else i
     if not known:
         raise _invalid("labels: expected integers, got names; the model has none")
     for name in names.flat:
         if str(name) not in known:
             some = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
             raise _invalid(f"labels: expected one of the classes {some}, got {name}")
+        if known[str(name)] is None:
+            raise _invalid(
+                f"labels: expected a name of one class, got {name}, of several; give its index"
+            )
     flat = [known[str(name)] for name in names.flat]
     return np.array(flat, dtype=np.int32).reshape(names.shape)
 

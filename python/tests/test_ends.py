@@ -66,3 +66,11 @@ def test_the_class_axis_may_be_given(data):
         mw.StudentModel(path, class_axis=-1).evaluate({"x": x, "labels": y})
     with pytest.raises(mw.Error, match="pos_weight: expected binary cross entropy"):
         mw.StudentModel(path, pos_weight=2)
+
+
+def test_a_name_of_several_classes_is_refused():
+    from millwright._student import _indices
+
+    assert _indices(["b"], ["a", "b", "a"]).tolist() == [1]
+    with pytest.raises(mw.Error, match="expected a name of one class, got a, of several"):
+        _indices(["b", "a"], ["a", "b", "a"])

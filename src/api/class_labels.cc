@@ -15,6 +15,7 @@ namespace mw {
 namespace {
 
 constexpr size_t kMostListed = 8;
+constexpr int64_t kSeveral = -1;  // the index of a name that several classes have
 
 std::string text_at(const Tensor& tensor, int64_t i) {
   return tensor.dtype() == DType::kString ? tensor.data<std::string>()[i]
@@ -27,7 +28,10 @@ ClassLabels::ClassLabels(const ir::Value* output) {
   const auto classifier = ops::classifier_of(output, ops::catalog());
   if (!classifier) return;
   classes_ = classifier->classes;
-  for (int64_t i = 0; i < classes_->count(); ++i) indices_.emplace(text_at(*classes_, i), i);
+  for (int64_t i = 0; i < classes_->count(); ++i) {
+    const auto [entry, is_new] = indices_.emplace(text_at(*classes_, i), i);
+    if (!is_new) entry->second = kSeveral;
+  }
 }
 
 bool ClassLabels::are_numbers() const { return classes_ && classes_->dtype() != DType::kString; }
@@ -48,7 +52,11 @@ std::string ClassLabels::listed() const {
 }
 
 int64_t ClassLabels::index_of(const std::string& name) const {
-  if (const auto found = indices_.find(name); found != indices_.end()) return found->second;
+  if (const auto found = indices_.find(name); found != indices_.end()) {
+    if (found->second != kSeveral) return found->second;
+    fail(ErrorCode::kInvalidArgument, "labels: expected a name of one class, got {}, of several{}",
+         name, are_numbers() ? "" : "; give its index");
+  }
   fail(ErrorCode::kInvalidArgument, "labels: expected one of the classes {}, got {}", listed(),
        name);
 }
@@ -74,8 +82,10 @@ Tensor ClassLabels::indices_of(const Tensor& labels) const {
       label = labels.integer_at(i);
       if (are_numbers() && label != train::kIgnoredLabel) label = index_of(std::to_string(label));
     }
-    if (label != static_cast<int32_t>(label)) {
-      fail(ErrorCode::kInvalidArgument, "labels: expected indices of classes, got {}", label);
+    const bool wrapped = labels.dtype() == DType::kU64 && label < 0;
+    if (label != static_cast<int32_t>(label) || wrapped) {
+      fail(ErrorCode::kInvalidArgument, "labels: expected indices of classes, got {}",
+           wrapped ? std::to_string(static_cast<uint64_t>(label)) : std::to_string(label));
     }
     indices.set_integer(i, label);
   }

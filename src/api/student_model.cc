@@ -134,7 +134,10 @@ struct StudentModel::Impl {
   TensorMap prepared(const Batch& batch) {
     TensorMap inputs = batch.tensors;
     std::optional<Tensor> labels;
-    if (const auto found = inputs.find(train::kLabels); found != inputs.end()) {
+    // A model that makes the loss itself may have labels among its inputs.
+    const bool takes_labels = options.loss == Loss::kOutput &&
+                              model.impl().function->find_argument(train::kLabels) != nullptr;
+    if (const auto found = inputs.find(train::kLabels); found != inputs.end() && !takes_labels) {
       labels = found->second;
       inputs.erase(found);
     } else if (options.loss != Loss::kOutput) {
@@ -174,8 +177,14 @@ struct StudentModel::Impl {
       fail(ErrorCode::kInvalidArgument, "labels: expected numbers, got names");
     }
     Tensor numbers = labels.to(DType::kF32);
-    for (int64_t i = 0; options.loss == Loss::kBinaryCrossEntropy && i < labels.count(); ++i) {
+    const bool binary = options.loss == Loss::kBinaryCrossEntropy;
+    for (int64_t i = 0; i < labels.count(); ++i) {
       const double label = numbers.number_at(i);
+      if (!binary && std::isfinite(label)) continue;
+      if (!binary) {
+        fail(ErrorCode::kInvalidArgument, "labels: expected finite numbers, got {}",
+             labels.number_at(i));
+      }
       if ((label >= 0 && label <= 1) || label == train::kIgnoredLabel) continue;
       fail(ErrorCode::kInvalidArgument, "labels: expected numbers from 0 to 1 or {}, got {}",
            train::kIgnoredLabel, label);
@@ -263,8 +272,11 @@ StudentModel::StudentModel(StudentModel&&) noexcept = default;
 StudentModel& StudentModel::operator=(StudentModel&&) noexcept = default;
 
 void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillOptions& options) {
-  if (!(options.temperature > 0)) {
-    fail(ErrorCode::kInvalidArgument, "temperature: expected more than 0, got {}",
+  // Its square stands in the loss.
+  const float squared = options.temperature * options.temperature;
+  if (!(options.temperature > 0) || squared == 0 || !std::isfinite(squared)) {
+    fail(ErrorCode::kInvalidArgument,
+         "temperature: expected more than 0, with a square that is a float, got {}",
          options.temperature);
   }
   if (!(options.alpha >= 0 && options.alpha <= 1)) {

@@ -41,7 +41,7 @@ class Composer {
       function_->body.outputs = {named(sum_, kLossSum), named(count_, kCount)};
     } else {
       function_->body.outputs.clear();
-      count_ = argument(kCount);
+      count_ = in_dtype(argument(kCount));
     }
     if (kind_ != Kind::kEvaluate) backward();
     passes::remove_dead_ops(*function_, *recipe_.catalog);

@@ -22,6 +22,8 @@ using Found = std::optional<Activation>;
 
 // The largest epsilon that is taken for what keeps a sum from being 0.
 constexpr double kMostEpsilon = 1e-3;
+// What is commonly added to a probability so that its logarithm is finite.
+constexpr double kSlack = 1e-3;
 
 const Operation* made_by(const Value* value, std::string_view type) {
   const Operation* op = value == nullptr ? nullptr : value->producer;
@@ -59,8 +61,8 @@ class Analysis {
       }
     }
     const Range range = range_of(last);
-    if (range.within(0, 1)) end.kind = Kind::kProbabilities;
-    if (range.low < 0 && range.high <= 0) end.kind = Kind::kLogProbabilities;
+    if (range.within(-kSlack, 1 + kSlack)) end.kind = Kind::kProbabilities;
+    if (range.low < -kSlack && range.high <= kSlack) end.kind = Kind::kLogProbabilities;
     end.of_layer = end.kind == Kind::kPlain && is_of_layer(last);
     end.source = last;
     end.source_axis = features_of(last);
@@ -197,8 +199,16 @@ class Analysis {
     return std::nullopt;
   }
 
-  // x - log(reduce_sum(exp(x))), x - reduce_log_sum_exp(x), and with any m taken off x first and
-  // added to the logarithm again.
+  // Whether all numbers along the axis of x have the same m taken off; then log_softmax(x - m) is
+  // log_softmax(x).
+  static bool is_even(const Type& shift, const Type& x, int64_t axis) {
+    if (!shift.is_static() || !x.is_static() || shift.rank() > x.rank()) return false;
+    const int64_t at = axis - (x.rank() - shift.rank());
+    return at < 0 || shift.shape()[static_cast<size_t>(at)] == 1;
+  }
+
+  // x - log(reduce_sum(exp(x))), x - reduce_log_sum_exp(x), and with an m that is even along the
+  // axis taken off x first and added to the logarithm again.
   Found log_softmax(const Operation& difference) const {
     Value* x = behind_casts(difference.input("x"));
     Value* normaliser = behind_casts(difference.input("y"));
@@ -217,9 +227,9 @@ class Analysis {
           behind_casts(less->input("y")) != shift) {
         continue;
       }
-      if (const auto axis = log_sum_exp_of(shifted, log)) {
-        return Activation{Kind::kLogSoftmax, x, axis};
-      }
+      const auto axis = log_sum_exp_of(shifted, log);
+      if (!axis || shifted->type.shape() != x->type.shape()) continue;
+      if (is_even(shift->type, x->type, *axis)) return Activation{Kind::kLogSoftmax, x, axis};
     }
     return std::nullopt;
   }
