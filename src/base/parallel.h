@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <exception>
 
+#include "base/signals.h"
+
 namespace mw {
 
 // Threads that parallel regions started from this thread use.
@@ -26,6 +28,7 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
     for (int64_t b = 0; b < blocks; ++b) body(b * grain, std::min(count, (b + 1) * grain));
     return;
   }
+  const SignalsHeld held;  // the threads that are started keep this thread's mask
   std::exception_ptr thrown;
   std::atomic_flag taken = ATOMIC_FLAG_INIT;
 #pragma omp parallel for schedule(static)

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/signals.h"
 
 namespace mw::exec {
 namespace {
@@ -52,6 +53,7 @@ class Interpreter : private ir::Facts, private ir::Runner {
         values_[op->outputs[0].get()] = {};
         continue;
       }
+      SignalsHeld::deliver();
       const ir::OpDef& def = catalog_.at(*op, function_.opset);
       std::vector<ir::Datum> results = ir::evaluate(*op, def, function_.opset, *this, this);
       for (size_t i = 0; i < results.size() && i < op->outputs.size(); ++i) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/signals.h"
 #include "exec/reference.h"
 
 namespace mw::exec {
@@ -195,6 +196,7 @@ void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
   for (size_t s = 0; s < plan_->steps.size(); ++s) {
     const auto start = settings_.profile ? Clock::now() : Clock::time_point{};
     if (watch_ != nullptr) watch_->before(s, frame_);
+    SignalsHeld::deliver();
     step(s, blocks_entered);
     if (settings_.profile) {
       times_[s].seconds += std::chrono::duration<double>(Clock::now() - start).count();

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/glob.h"
 #include "base/parallel.h"
+#include "base/signals.h"
 #include "base/threads.h"
 #include "exec/cache.h"
 #include "exec/naive.h"
@@ -32,6 +33,7 @@ class ThreadScope {
  private:
   int before_;
   bool changes_;
+  SignalsHeld held_;
   Computation computation_;
 };
 
