@@ -298,7 +298,7 @@ TEST(EndOf, TellsActivationsFromWhatALayerGivesAndFromTheUnknown) {
          Value* e = m.on("exp", m.z());
          return m.two("mul", m.on("inverse", m.sum(e)), e);
        }},
-      {"a product with the inverse of more", Kind::kPlain, false,
+      {"a product with the inverse of more", Kind::kProbabilities, false,
        [](const Made& m) {
          Value* e = m.on("exp", m.z());
          return m.two("mul", e, m.inverse(m.sum(e), 0.1F));
@@ -313,7 +313,7 @@ TEST(EndOf, TellsActivationsFromWhatALayerGivesAndFromTheUnknown) {
          return m.on("log", m.two("mul", e, m.inverse(m.sum(e), 0)));
        }},
       // Not one function with the logarithm: where the sum is small the epsilon counts.
-      {"its logarithm with an epsilon", Kind::kPlain, false,
+      {"its logarithm with an epsilon", Kind::kLogProbabilities, false,
        [](const Made& m) {
          Value* e = m.on("exp", m.z());
          return m.on("log", m.two("mul", e, m.on("inverse", m.sum(e))));
