@@ -364,6 +364,25 @@ TEST_F(LanguageModels, TrainOnLabelsForEveryPosition) {
   }
 }
 
+TEST_F(LanguageModels, WithPositionsBeforeRowsAreReadAndTrainedInTheSameOrder) {
+  for (const int64_t fixed : {0, 7}) {
+    for (const int64_t rows : {2, 7, 9}) {
+      if (fixed == rows) continue;  // the program says nothing of which is which
+      const SmallModel plain{.rows = rows, .time = fixed},
+          turned{.form = Form::kTimeFirst, .rows = rows, .time = fixed};
+      const std::vector<int32_t> ids = some_ids(plain, rows * 7);
+      const Tensor tokens = Tensor::from(ids, {rows, 7});
+      const Tensor want = model_of(plain).forward(tokens), got = model_of(turned).forward(tokens);
+      ASSERT_EQ(to_string(got.shape()), to_string(want.shape())) << rows;
+      EXPECT_TRUE(bit_equal(got, want)) << rows << " rows, fixed " << fixed;
+      const StepResult loss = step_of(model_of(plain), plain, {rows, 7});
+      const StepResult same = step_of(model_of(turned), turned, {rows, 7});
+      EXPECT_NEAR(same.loss, loss.loss, 1e-6) << rows << " rows, fixed " << fixed;
+      EXPECT_NEAR(same.grad_norm, loss.grad_norm, 1e-5 * loss.grad_norm);
+    }
+  }
+}
+
 TEST_F(LanguageModels, AreSampledWithinABudget) {
   for (const int64_t cache : {0, 24}) {
     const SmallModel m{.vocabulary = 300, .cache = cache};

@@ -20,6 +20,7 @@ enum class Form : uint8_t {
   kNoBatch,     // [T, V]
   kHead,        // [1, V, 1, T], as a convolution gives it
   kTrailing,    // [1, T, V, 1, 1]
+  kTimeFirst,   // [T, rows, V]
   kLast,        // [1, 1, V]
   kLastRow,     // [1, V]
   kLastFlat,    // [V]
@@ -31,6 +32,7 @@ inline bool is_last_only(Form form) { return form >= Form::kLast; }
 struct SmallModel {
   Form form = Form::kPlain;
   int64_t vocabulary = 31, width = 5;
+  int64_t rows = 1;  // more of them: of kPlain and kTimeFirst
   int64_t time = 0;  // of one call; 0: 1 to `longest`
   int64_t longest = 24;
   DType dtype = DType::kF32;  // of the logits
@@ -184,6 +186,9 @@ inline Value* in_form(Builder& b, const SmallModel& m, Value* logits) {
       logits = b.op("transpose", {{"x", logits}, {"perm", Ints{0, 2, 1}}});
       logits = b.op("expand_dims", {{"x", logits}, {"axes", Ints{2}}});
       break;
+    case Form::kTimeFirst:
+      logits = b.op("transpose", {{"x", logits}, {"perm", Ints{1, 0, 2}}});
+      break;
     case Form::kTrailing:
       logits = b.op("expand_dims", {{"x", logits}, {"axes", Ints{3, 4}}});
       break;
@@ -210,10 +215,10 @@ inline package::FunctionDescription description_of(const SmallModel& m) {
   package::Feature ids{.name = "input_ids", .dtype = DType::kI32, .shape = {m.rows, time}};
   if (m.rank_one) ids.shape = {time};
   if (m.time == 0 && m.listed.empty()) {
-    if (!m.rank_one) ids.ranges.push_back({1, 1});
+    if (!m.rank_one) ids.ranges.push_back({m.rows, m.rows});
     ids.ranges.push_back({1, m.longest});
   }
-  for (const int64_t listed : m.listed) ids.enumerated.push_back({1, listed});
+  for (const int64_t listed : m.listed) ids.enumerated.push_back({m.rows, listed});
   if (!m.listed.empty()) ids.shape = ids.enumerated.front();
   description.inputs = {ids};
   if (m.by_position) {

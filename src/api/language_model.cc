@@ -165,8 +165,26 @@ TensorMap LanguageModel::inputs_for(const Tensor& given, int64_t past, int64_t p
 }
 
 lm::Asked LanguageModel::asked(lm::CallShape ids) const {
-  return {ids.batch, ids.time, &value_->type, [this] { return model_.impl().vocabulary(); },
-          model_.impl().ending(output_, [&] { return input_shapes(ids); })};
+  return {ids.batch,
+          ids.time,
+          &value_->type,
+          [this] { return model_.impl().vocabulary(); },
+          model_.impl().ending(output_, [&] { return input_shapes(ids); }),
+          [this, ids] { return time_first(ids); }};
+}
+
+// Told by a call of another shape. Where the model takes no other, the usual order counts.
+bool LanguageModel::time_first(lm::CallShape ids) const {
+  const lm::CallShape others[] = {{ids.batch, ids.time + 1},
+                                  {ids.batch, ids.time - 1},
+                                  {ids.batch + 1, ids.time},
+                                  {ids.batch - 1, ids.time}};
+  for (const lm::CallShape& other : others) {
+    if (other.batch < 2 || other.time < 2 || !shapes_.allow(other)) continue;
+    const lm::Layout found = layout(other);
+    return found.time >= 0 && found.time < found.batch;
+  }
+  return false;
 }
 
 std::map<std::string, Shape> LanguageModel::input_shapes(lm::CallShape ids) const {
@@ -202,11 +220,24 @@ int64_t LanguageModel::classes(lm::CallShape ids) const {
   return shape[static_cast<size_t>(lm::layout_of(shape, asked(ids), output_).classes)];
 }
 
-Shape LanguageModel::label_shape(lm::CallShape ids) const {
+LanguageModel::LabelForm LanguageModel::label_form(lm::CallShape ids) const {
   expect_all_positions(ids, "training");
-  Shape shape = output_shape(ids);
-  shape.erase(shape.begin() + lm::layout_of(shape, asked(ids), output_).classes);
-  return shape;
+  LabelForm form{.shape = output_shape(ids)};
+  const lm::Layout found = lm::layout_of(form.shape, asked(ids), output_);
+  form.shape.erase(form.shape.begin() + found.classes);
+  form.time_first = found.time >= 0 && found.time < found.batch;
+  return form;
+}
+
+Tensor LanguageModel::LabelForm::of(const Tensor& labels) const {
+  if (count_of(shape) != labels.count()) return labels;
+  if (!time_first) return labels.reshaped(shape);
+  const int64_t batch = labels.dim(0), time = labels.dim(1);
+  Tensor turned(labels.dtype(), shape);
+  for (int64_t i = 0; i < labels.count(); ++i) {
+    turned.set_number(i % time * batch + i / time, labels.number_at(i));
+  }
+  return turned;
 }
 
 lm::Logits LanguageModel::run(const TensorMap& inputs, lm::CallShape ids, State* state) const {

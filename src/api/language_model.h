@@ -31,9 +31,15 @@ class LanguageModel {
   // The form of the logits for such ids, found without running the model.
   [[nodiscard]] lm::Layout layout(lm::CallShape ids) const;
   [[nodiscard]] int64_t classes(lm::CallShape ids) const;
-  // Of the logits without their classes: that of labels for each position, in their order. Throws
+  // Of labels that go with logits of such ids: the logits' shape without their classes. Throws
   // where there are logits for the last token only.
-  [[nodiscard]] Shape label_shape(lm::CallShape ids) const;
+  struct LabelForm {
+    Shape shape;
+    bool time_first = false;  // the positions come before the rows
+    // `labels`, [time] or [batch, time], in this form; as they are where their number is another.
+    [[nodiscard]] Tensor of(const Tensor& labels) const;
+  };
+  [[nodiscard]] LabelForm label_form(lm::CallShape ids) const;
 
   [[nodiscard]] const std::string& output() const { return output_; }
   // What one call takes.
@@ -86,6 +92,7 @@ class LanguageModel {
   void find_inputs();
   [[nodiscard]] bool can_rewrite() const;
   [[nodiscard]] lm::Asked asked(lm::CallShape ids) const;
+  [[nodiscard]] bool time_first(lm::CallShape ids) const;
   [[nodiscard]] std::map<std::string, Shape> input_shapes(lm::CallShape ids) const;
   [[nodiscard]] Shape output_shape(lm::CallShape ids) const;
   [[nodiscard]] lm::Logits run(const TensorMap& inputs, lm::CallShape ids, State* state) const;

@@ -127,8 +127,8 @@ struct StudentModel::Impl {
   std::unique_ptr<StudentAdapters> adapters;  // null: none
   std::optional<ClassLabels> classes;
   std::unique_ptr<train::Trainer> trainer;
-  std::optional<LanguageModel> language;  // made when token ids alone are given
-  std::map<Shape, Shape> label_shapes;    // of ids, and of what they are compared with
+  std::optional<LanguageModel> language;                  // made when token ids alone are given
+  std::map<Shape, LanguageModel::LabelForm> label_forms;  // by the shape of the ids
 
   // Inputs of the model as it wants them, and the labels.
   TensorMap prepared(const Batch& batch) {
@@ -153,22 +153,17 @@ struct StudentModel::Impl {
     inputs = model.impl().prepare(inputs);
     if (labels) {
       Tensor checked = labels_of(*labels);
-      if (is_text && checked.shape() == ids) checked = checked.reshaped(label_shape(ids));
+      if (is_text && checked.shape() == ids) checked = label_form(ids).of(checked);
       inputs[train::kLabels] = std::move(checked);
     }
     return inputs;
   }
 
-  // Of labels for ids of this shape, one each.
-  const Shape& label_shape(const Shape& ids) {
-    Shape& shape = label_shapes[ids];
-    if (shape.empty()) {
-      const bool is_row = ids.size() == 1;
-      const lm::CallShape call = {is_row ? 1 : ids[0], ids.back()};
-      shape = language->label_shape(call);
-      if (count_of(shape) != count_of(ids)) shape = ids;  // which the loss refuses
-    }
-    return shape;
+  const LanguageModel::LabelForm& label_form(const Shape& ids) {
+    const auto known = label_forms.find(ids);
+    if (known != label_forms.end()) return known->second;
+    const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};
+    return label_forms[ids] = language->label_form(call);
   }
 
   [[nodiscard]] Tensor labels_of(const Tensor& labels) const {

@@ -51,35 +51,32 @@ class Readings {
 
  private:
   void add(int64_t classes, const std::vector<int64_t>& rest) {
-    Layout layout;
-    if (!explain(rest, layout)) return;
-    layout.classes = classes;
-    // What grows with the text is no number of classes.
-    if (layout.last_only && is_open(classes) && extent(shape_, classes) == asked_.time) return;
-    found_.push_back(layout);
+    for (Layout layout : explain(rest)) {
+      layout.classes = classes;
+      // What grows with the text is no number of classes.
+      const bool grows = is_open(classes) && extent(shape_, classes) == asked_.time;
+      if (!layout.last_only || !grows) found_.push_back(layout);
+    }
   }
 
-  // Whether the axes beside the classes are those of batch and time.
-  bool explain(const std::vector<int64_t>& rest, Layout& layout) const {
+  // What the axes beside the classes are of batch and time; several where the two are alike.
+  std::vector<Layout> explain(const std::vector<int64_t>& rest) const {
     const int64_t batch = asked_.batch, time = asked_.time;
     Shape extents;
     for (const int64_t axis : rest) extents.push_back(extent(shape_, axis));
-    const auto give = [&](int64_t of_batch, int64_t of_time, bool last_only) {
-      layout.batch = of_batch;
-      layout.time = of_time;
-      layout.last_only = last_only && time > 1;
-      return true;
-    };
+    const bool one = time == 1;
     if (batch == 1) {
-      if (extents.empty()) return give(-1, -1, true);
-      return extents == Shape{time} && give(-1, rest[0], false);
+      if (extents.empty()) return {{.last_only = !one}};
+      if (extents == Shape{time}) return {{.time = rest[0]}};
+      return {};
     }
-    if (extents == Shape{batch}) return give(rest[0], -1, true);
-    if (time == 1) return false;
-    if (extents == Shape{batch, time}) return give(rest[0], rest[1], false);
-    if (extents == Shape{time, batch}) return give(rest[1], rest[0], false);
-    layout.flat = extents == Shape{batch * time};
-    return layout.flat && give(rest[0], -1, false);
+    if (extents == Shape{batch}) return {{.batch = rest[0], .last_only = !one}};
+    if (one) return {};
+    std::vector<Layout> found;
+    if (extents == Shape{batch, time}) found.push_back({.batch = rest[0], .time = rest[1]});
+    if (extents == Shape{time, batch}) found.push_back({.batch = rest[1], .time = rest[0]});
+    if (extents == Shape{batch * time}) found.push_back({.batch = rest[0], .flat = true});
+    return found;
   }
 
   const Shape& shape_;
@@ -182,7 +179,13 @@ Layout layout_of(const Shape& shape, const Asked& asked, const std::string& name
     readings.prefer([&](const Layout& l) { return extent(shape, l.classes) >= vocabulary; });
     readings.prefer([&](const Layout& l) { return extent(shape, l.classes) == vocabulary; });
   }
+  const bool square = asked.batch == asked.time && asked.batch > 1;
+  if (square && !readings.found().empty() && asked.time_first != nullptr) {
+    readings.prefer(
+        [first = asked.time_first()](const Layout& l) { return (l.time < l.batch) == first; });
+  }
   readings.prefer(is_usual);
+  readings.prefer([](const Layout& l) { return l.time < 0 || l.batch < l.time; });
   if (readings.found().size() == 1) return readings.found().front();
   if (readings.found().empty()) {
     fail(ErrorCode::kInvalidArgument, "output '{}': expected logits for {}, got {}", name,

@@ -35,6 +35,9 @@ struct Asked {
   const ir::Type* type = nullptr;       // of the output in the program; null: not known
   std::function<int64_t()> vocabulary;  // of the tokenizer, 0: none; asked only where it decides
   Ending ending;                        // of the output in the program
+  // Whether the axis of the positions lies before that of the rows; asked only where both have the
+  // same extent. Null: not known.
+  std::function<bool()> time_first;
 };
 
 // Where the axes of logits lie; an axis of extent 1 may be none (-1), and so is every other.
@@ -48,8 +51,8 @@ struct Layout {
 // without the time where there is the last position only ([batch, 1, V], [V], ...); or
 // [batch * time, classes]. Of several readings that one is taken whose classes are a fixed number
 // in the program, lie where its end has them, are as many as the vocabulary, or whose axes lie in
-// the usual order. Throws
-// invalid_argument, with `name` of the output, where none or several remain.
+// the usual order: positions before classes, rows before positions. Throws invalid_argument, with
+// `name` of the output, where none or several remain.
 Layout layout_of(const Shape& shape, const Asked& asked, const std::string& name);
 
 class Logits {

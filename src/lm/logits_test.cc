@@ -148,6 +148,21 @@ TEST(Logits, WhoseAxesAreAlikeAreToldApartByWhatIsKnown) {
             "which the positions cannot be told");
 }
 
+TEST(Logits, AsManyRowsAsPositionsAreToldApartByWhoKnows) {
+  const auto yes = [] { return true; };
+  const auto no = [] { return false; };
+  const auto never = []() -> bool { throw std::logic_error("asked"); };
+  EXPECT_EQ(error_of({3, 3, 9}, {.batch = 3, .time = 3, .time_first = yes}),
+            "classes 2, time 0, batch 1");
+  EXPECT_EQ(error_of({3, 3, 9}, {.batch = 3, .time = 3, .time_first = no}),
+            "classes 2, time 1, batch 0");
+  EXPECT_EQ(error_of({3, 9, 3}, {.batch = 3, .time = 3, .time_first = yes}),
+            "classes 1, time 0, batch 2");
+  EXPECT_EQ(error_of({3, 9, 3}, {.batch = 3, .time = 3}), "classes 1, time 2, batch 0");
+  EXPECT_EQ(error_of({4, 3, 9}, {.batch = 3, .time = 4, .time_first = never}),
+            "classes 2, time 0, batch 1");
+}
+
 TEST(Logits, TheVocabularyDecidesOnlyWhereTheShapeDoesNot) {
   const auto never = []() -> int64_t { throw std::logic_error("asked"); };
   EXPECT_EQ(error_of({1, 9, 5}, {.time = 5, .vocabulary = never}), "classes 1, time 2, batch -1");
