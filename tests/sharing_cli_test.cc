@@ -192,6 +192,26 @@ TEST_F(SharingCli, patience_is_counted_on_where_a_run_goes_on) {
             lines_of(run_folder("whole") / "metrics.jsonl"));
 }
 
+TEST_F(SharingCli, the_best_weights_come_along_into_another_run_folder) {
+  Words words = hopeless(scratch("valid.txt"));
+  words.insert(words.end(), {"--patience", "100", "--checkpoint-every", "4"});
+  ASSERT_EQ(train("a", words).code, 0);
+  const fs::path checkpoint = train::checkpoints_in(run_folder("a")).front().path;
+  const auto best = train::read_checkpoint(run_folder("a") / "best.safetensors").position;
+  ASSERT_LT(best.step, 8);
+  words.insert(words.end(), {"--resume-from", checkpoint});
+  const Answer answer = train("b", words);
+  ASSERT_EQ(answer.code, 0) << answer.out;
+  EXPECT_EQ(weights(scratch("b.mlpackage")), weights(scratch("a.mlpackage")));
+  // Without the file the run looks for a best of its own, and says so before the first step.
+  fs::remove(run_folder("a") / "best.safetensors");
+  const Answer anew = train("c", words);
+  ASSERT_EQ(anew.code, 0) << anew.out;
+  EXPECT_TRUE(has(anew.out, "the best weights so far, those of step ")) << anew.out;
+  EXPECT_LT(anew.out.find("the best weights so far"), anew.out.find("minimises")) << anew.out;
+  EXPECT_GT(train::read_checkpoint(run_folder("c") / "best.safetensors").position.step, 8);
+}
+
 TEST_F(SharingCli, with_patience_left_the_best_weights_are_written_too) {
   Words words = hopeless(scratch("valid.txt"));
   words.insert(words.end(), {"--patience", "100", "--json"});

@@ -124,6 +124,7 @@ void TrainingRun::resume() {
   if (!now_fixed.empty()) position_.fixed = now_fixed;
   outcome_.checkpoint = path;
   observer_.note(fmt::format("going on after step {} of {}", position_.step, path.string()));
+  carry_best(checkpoint, path);
 }
 
 // Those of a run that took another way from here would be taken for its later ones.

@@ -112,6 +112,9 @@ class TrainingRun {
   [[nodiscard]] bool is_out_of_patience() const;
   [[nodiscard]] bool has_steps_left() const;
   void check_patience() const;
+  // Sees to it that the folder holds the best weights before `checkpoint`, which lies at `from`:
+  // its own, those beside it, or those in the folder. Where they are gone, the best is forgotten.
+  void carry_best(const train::Checkpoint& checkpoint, const std::filesystem::path& from);
   // Goes back to the weights of the best validation, where these are to be written.
   void take_best();
   void write_checkpoint();

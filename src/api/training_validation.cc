@@ -82,6 +82,31 @@ void TrainingRun::check_patience() const {
   }
 }
 
+void TrainingRun::carry_best(const train::Checkpoint& checkpoint, const fs::path& from) {
+  if (!position_.best_loss) return;
+  const fs::path own = settings_.folder / train::kBestCheckpoint;
+  const auto holds_best = [&](const train::Checkpoint& best) {
+    return best.position.step == position_.best_step;
+  };
+  if (const auto best = train::find_checkpoint(own); best && holds_best(*best)) return;
+  if (holds_best(checkpoint)) {
+    train::write_checkpoint(own, checkpoint);
+    return;
+  }
+  const auto beside = train::find_checkpoint(from.parent_path() / train::kBestCheckpoint);
+  if (beside && holds_best(*beside)) {
+    train::write_checkpoint(own, *beside);
+    return;
+  }
+  observer_.note(fmt::format(
+      "the best weights so far, those of step {}, are not in {}: from here on the best is sought "
+      "anew",
+      position_.best_step, fs::path(from).replace_filename(train::kBestCheckpoint).string()));
+  position_.best_loss.reset();
+  position_.best_step = 0;
+  position_.stale = 0;
+}
+
 void TrainingRun::take_best() {
   outcome_.written_step = position_.step;
   if (settings_.patience == 0 || !position_.best_loss) return;

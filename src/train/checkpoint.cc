@@ -126,6 +126,14 @@ Checkpoint read_checkpoint(const fs::path& path) {
   }
 }
 
+std::optional<Checkpoint> find_checkpoint(const fs::path& path) {
+  try {
+    return parse(read_tensors(path));
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 std::string checkpoint_name(int64_t step) {
   return fmt::format("{}{:08}{}", kPrefix, step, kSuffix);
 }

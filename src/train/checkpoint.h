@@ -38,6 +38,8 @@ struct Checkpoint {
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 // Throws io or invalid_argument, with the file's name and "damaged", for one that is not whole.
 Checkpoint read_checkpoint(const std::filesystem::path& path);
+// Nothing where there is none, or none that is whole.
+std::optional<Checkpoint> find_checkpoint(const std::filesystem::path& path);
 
 struct CheckpointFile {
   int64_t step;
