@@ -191,6 +191,20 @@ TEST_F(LanguageModelCli, a_number_of_tokens_that_is_not_listed_is_named) {
   EXPECT_EQ(answer.code, 0) << answer.out;
 }
 
+TEST_F(LanguageModelCli, a_batch_is_cut_into_calls_that_the_model_takes) {
+  // The rows are fixed by a range of one number; or only some numbers of tokens and rows are
+  // listed.
+  for (const std::vector<int64_t>& listed : {std::vector<int64_t>{}, {8, 512}}) {
+    const std::string file = model_of({.rows = 3, .longest = 16, .listed = listed});
+    expect_sentence(train_on(file, "out", {"--batch-size", "4"}),
+                    "--batch-size 4: expected a multiple of 3, which the model takes at a time");
+    for (const char* batch : {"3", "6"}) {
+      const Answer answer = train_on(file, "out", {"--batch-size", batch});
+      EXPECT_EQ(answer.code, 0) << answer.out;
+    }
+  }
+}
+
 TEST_F(LanguageModelCli, logits_that_are_no_numbers_are_no_score_and_no_text) {
   const std::string file = model_of({.longest = 16, .broken = true});
   expect_sentence(eval(file),

@@ -2,8 +2,10 @@
 #include "api/training_data.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <optional>
+#include <set>
 
 #include "api/class_labels.h"
 #include "api/impl.h"
@@ -66,64 +68,73 @@ Files files_of(const TrainingDataOptions& options) {
   return files;
 }
 
-// How many examples a call can take along the first axis of an input.
+// What a call can take along one axis of its inputs.
 struct Extent {
-  int64_t most = kUnbounded;
-  bool fixed = false;
+  int64_t least = 1, most = kUnbounded;
 
+  [[nodiscard]] bool fixed() const { return least == most; }
   void limit(const FeatureDescription& input, size_t axis) {
+    int64_t lower = 1, upper = kUnbounded;
     if (!input.enumerated.empty()) {
-      int64_t largest = 1;
+      lower = kUnbounded, upper = 1;
       for (const Shape& shape : input.enumerated) {
-        if (axis < shape.size()) largest = std::max(largest, shape[axis]);
+        if (axis >= shape.size()) continue;
+        lower = std::min(lower, shape[axis]);
+        upper = std::max(upper, shape[axis]);
       }
-      most = std::min(most, largest);
     } else if (axis < input.ranges.size()) {
-      if (input.ranges[axis].second > 0) most = std::min(most, input.ranges[axis].second);
+      lower = input.ranges[axis].first;
+      if (input.ranges[axis].second > 0) upper = input.ranges[axis].second;
     } else if (axis < input.shape.size() && input.shape[axis] > 0) {
-      most = std::min(most, input.shape[axis]);
-      fixed = true;
+      lower = upper = input.shape[axis];
     }
+    most = std::max<int64_t>(std::min(most, upper), 1);
+    least = std::min(std::max(least, lower), most);
   }
 };
 
-void choose_batch(TrainingData& data, const Extent& extent, int64_t wanted, int64_t usual) {
-  const int64_t most = std::max<int64_t>(extent.most, 1);
-  data.fixed_calls = extent.fixed;
-  data.batch_size = wanted;
-  if (wanted == 0) data.batch_size = extent.fixed ? most : std::min(most, usual);
-  if (extent.fixed && data.batch_size % most != 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "--batch-size {}: expected a multiple of {}, which the model takes at a time",
-         data.batch_size, most);
-  }
-  data.call_size = std::min(most, data.batch_size);
-  while (data.batch_size % data.call_size != 0) --data.call_size;
+// A batch runs in calls that are all as large as the model takes and `allows`.
+void choose_batch(TrainingData& data, const Extent& extent, int64_t wanted, int64_t usual,
+                  const std::function<bool(int64_t)>& allows) {
+  data.fixed_calls = extent.fixed() || extent.least > 1;
+  data.batch_size = wanted > 0 ? wanted : std::clamp(usual, extent.least, extent.most);
+  int64_t& call = data.call_size = std::min(extent.most, data.batch_size);
+  while (call >= extent.least && (data.batch_size % call != 0 || !allows(call))) --call;
+  if (call >= extent.least) return;
+  fail(ErrorCode::kInvalidArgument,
+       "--batch-size {}: expected a multiple of {}, which the model takes at a time",
+       data.batch_size,
+       extent.fixed() ? std::to_string(extent.most)
+                      : fmt::format("a number from {} to {}", extent.least, extent.most));
 }
 
-void choose_seq_len(TrainingData& data, const Extent& time, int64_t wanted) {
-  data.seq_len = wanted > 0 ? wanted : (time.fixed ? time.most : std::min(time.most, kTextLength));
+void choose_seq_len(TrainingData& data, const Extent& time, const lm::CallShapes& shapes,
+                    int64_t wanted) {
+  data.seq_len = wanted;
+  if (wanted == 0) {
+    const int64_t usual = std::clamp(kTextLength, time.least, time.most);
+    data.seq_len = std::max(shapes.longest(usual), time.least);
+  }
   if (data.seq_len > time.most) {
     fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens",
          data.seq_len, time.most);
   }
-  if (time.fixed && data.seq_len != time.most) {
+  if (time.fixed() && data.seq_len != time.most) {
     fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes exactly {} tokens",
          data.seq_len, time.most);
   }
-}
-
-// That a model takes such windows, and gives logits for every token of one and for every id.
-void check_windows(const LanguageModel& lm, const TrainingData& data,
-                   const TrainingDataOptions& options, const Tokenizer& tokenizer) {
-  (void)lm.window(options.seq_len, kTextLength, "training");
-  const lm::CallShape shape = {data.call_size, data.seq_len};
-  if (!lm.shapes().allow(shape)) {
+  if (!shapes.allow_time(data.seq_len)) {
     fail(ErrorCode::kInvalidArgument,
          "--seq-len {}: expected a number of tokens that the model takes: {}", data.seq_len,
-         lm.shapes().times_text());
+         shapes.times_text());
   }
+}
+
+// That a model gives logits for every token of one and for every id.
+void check_logits(const LanguageModel& lm, const TrainingData& data,
+                  const TrainingDataOptions& options, const Tokenizer& tokenizer) {
   if (!options.needs_labels) return;
+  const lm::CallShape shape = {data.call_size, data.seq_len};
   lm.expect_all_positions(shape, "training");
   tokenizer.check_fits(lm.classes(shape));
 }
@@ -149,12 +160,17 @@ void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper
   if (rank > 1) {
     batch.limit(input, 0);
   } else {
-    batch = {1, true};
+    batch.most = 1;
   }
-  choose_batch(data, batch, options.batch_size, kTextBatch);
-  choose_seq_len(data, time, options.seq_len);
   in_context([&] { return model.path().string(); },
-             [&] { check_windows(lm, data, options, tokenizer); });
+             [&] {
+               (void)lm.window(options.seq_len, kTextLength, "training");
+               choose_seq_len(data, time, lm.shapes(), options.seq_len);
+               choose_batch(data, batch, options.batch_size, kTextBatch, [&](int64_t call) {
+                 return lm.shapes().allow({call, data.seq_len});
+               });
+               check_logits(lm, data, options, tokenizer);
+             });
 
   const auto chat = text::ChatTemplate::find(fs::path(tokenizer.path()).parent_path());
   const auto read = [&](const fs::path& path, bool prompts) -> std::unique_ptr<train::Dataset> {
@@ -234,10 +250,21 @@ TrainingData load_training_data(const CoreMLModelWrapper& model,
   data.train = read_arrays(files.train, model, options);
   data.valid = read_arrays(files.valid, model, options);
   Extent batch;
+  std::vector<std::set<int64_t>> listed;
   for (const FeatureDescription& input : model.inputs()) {
-    if (!input.optional) batch.limit(input, 0);
+    if (input.optional) continue;
+    batch.limit(input, 0);
+    if (input.enumerated.empty()) continue;
+    listed.emplace_back();
+    for (const Shape& shape : input.enumerated) {
+      if (!shape.empty()) listed.back().insert(shape[0]);
+    }
   }
-  choose_batch(data, batch, options.batch_size, kArrayBatch);
+  choose_batch(data, batch, options.batch_size, kArrayBatch, [&](int64_t call) {
+    return std::all_of(listed.begin(), listed.end(),
+                       [&](const auto& extents) { return extents.contains(call); });
+  });
+  data.fixed_calls = data.fixed_calls || !listed.empty();
   if (data.fixed_calls && data.train->size() < data.call_size) {
     fail(ErrorCode::kInvalidArgument, "{}: expected at least {} examples, got {}",
          files.train.string(), data.call_size, data.train->size());

@@ -54,6 +54,12 @@ bool CallShapes::allow(CallShape shape) const {
   });
 }
 
+bool CallShapes::allow_time(int64_t time) const {
+  if (listed_.empty()) return allow({batch_.lower, time});
+  return std::any_of(listed_.begin(), listed_.end(),
+                     [&](const CallShape& listed) { return listed.time == time; });
+}
+
 std::optional<CallShape> CallShapes::padded(CallShape shape) const {
   for (const CallShape& listed : listed_) {
     if (listed.time >= shape.time && listed.batch >= shape.batch) return listed;

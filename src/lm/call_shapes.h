@@ -25,6 +25,7 @@ class CallShapes {
   [[nodiscard]] int64_t max_batch() const { return max_batch_; }
   [[nodiscard]] int64_t max_time() const { return max_time_; }
   [[nodiscard]] bool allow(CallShape shape) const;
+  [[nodiscard]] bool allow_time(int64_t time) const;  // in some number of rows
   // The smallest one that holds so many tokens in so many rows.
   [[nodiscard]] std::optional<CallShape> padded(CallShape shape) const;
   // Most tokens that one row may have, but no more than `count`; 0: none that few.

@@ -24,6 +24,8 @@ TEST(CallShapes, OfAFixedInput) {
   EXPECT_TRUE(shapes.allow({2, 16}));
   EXPECT_FALSE(shapes.allow({1, 16}));
   EXPECT_FALSE(shapes.allow({2, 15}));
+  EXPECT_TRUE(shapes.allow_time(16));
+  EXPECT_FALSE(shapes.allow_time(15));
   EXPECT_EQ(text_of(shapes.padded({1, 3})), "2 x 16");
   EXPECT_EQ(text_of(shapes.padded({1, 17})), "none");
   EXPECT_EQ(text_of(shapes.padded({3, 3})), "none");
@@ -55,6 +57,8 @@ TEST(CallShapes, OfAListOfShapes) {
   const CallShapes shapes(input);
   EXPECT_TRUE(shapes.allow({4, 32}));
   EXPECT_FALSE(shapes.allow({4, 64}));
+  EXPECT_TRUE(shapes.allow_time(64));
+  EXPECT_FALSE(shapes.allow_time(65));
   EXPECT_EQ(text_of(shapes.padded({1, 2})), "1 x 32");
   EXPECT_EQ(text_of(shapes.padded({3, 2})), "4 x 32");
   EXPECT_EQ(text_of(shapes.padded({1, 33})), "1 x 64");
