@@ -98,6 +98,29 @@ TEST_F(Outputs, what_is_no_model_is_refused_before_the_first_step) {
                  {"target.mlpackage/tokenizer.json: expected the content of the file that comes"});
 }
 
+TEST_F(Outputs, a_link_to_nothing_is_refused_before_the_first_step) {
+  fs::create_symlink("nothing.mlpackage", scratch("a.mlpackage"));
+  expect_refused({"train", model("student.mlpackage"), "--data", scratch("train.txt"), "--output",
+                  scratch("a.mlpackage")},
+                 {"expected a folder to replace, got a link to nothing"});
+}
+
+TEST_F(Outputs, a_slash_may_follow_the_name_of_a_folder) {
+  for (const Words& kind : {Words{"a.mlpackage"}, Words{"b", "--adapter-format", "peft"}}) {
+    Words words = {"train",        model("student.mlpackage"),
+                   "--data",       scratch("train.txt"),
+                   "--steps",      "1",
+                   "--lora-rank",  "1",
+                   "--batch-size", "1",
+                   "--output",     scratch(kind[0]) + "/"};
+    words.insert(words.end(), kind.begin() + 1, kind.end());
+    const Answer answer = millwright(words);
+    EXPECT_EQ(answer.code, 0) << answer.out;
+    EXPECT_TRUE(fs::is_directory(scratch(kind[0])));
+  }
+  EXPECT_TRUE(fs::exists(scratch("a.run")));
+}
+
 TEST_F(Outputs, a_package_that_is_trained_in_place_keeps_what_else_is_in_it) {
   const std::string output = package("a.mlpackage");
   write("a.mlpackage/.hidden", "x");

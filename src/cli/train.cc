@@ -203,6 +203,8 @@ std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& 
 
 void run_training_command(TrainingOptions& o, CLI::App& command) {
   if (!o.config.empty()) apply_config(command, o.config);
+  // A shell completes the name of a folder with one.
+  while (o.output.size() > 1 && o.output.ends_with('/')) o.output.pop_back();
   check(o, command);
   watch_interrupts();
   LoadOptions load;

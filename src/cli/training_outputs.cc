@@ -30,7 +30,7 @@ void check_output(const TrainingOptions& o) {
   const fs::path model = o.model, output = o.output;
   if (o.lora_rank && is_peft(o)) train::expect_replaceable_peft(adapter_path(o));
   if (o.lora_rank && is_adapter(o)) return expect_folder_of(output);
-  if (output.has_filename() && package::container_named(output)) {
+  if (package::container_named(output)) {
     expect_folder_of(output);
     return in_context([&] { return "--output"; }, [&] { package::expect_writable(model, output); });
   }

@@ -196,7 +196,10 @@ class Keeper {
 
 void expect_replaceable(const fs::path& target, Container container) {
   const fs::file_status status = fs::status(target);
-  if (!fs::exists(status)) return;
+  if (!fs::exists(status)) {
+    if (container == Container::kMlmodel || !fs::is_symlink(fs::symlink_status(target))) return;
+    fail(ErrorCode::kIo, "expected a folder to replace, got a link to nothing; remove it first");
+  }
   if (container == Container::kMlmodel) {
     if (!fs::is_regular_file(status)) {
       fail(ErrorCode::kIo, "expected a file to replace, got something else");
