@@ -1,12 +1,10 @@
 // Language models in every form that logits come in: the same numbers as one that is read naively.
 #include "api/language_model.h"
 #include "api/sample_text.h"
-#include "base/testing.h"
 #include "built_model.h"
 #include "facade_testing.h"
+#include "language_model_testing.h"
 #include "lm/sampler.h"
-#include "millwright/training.hpp"
-#include "small_language_models.h"
 
 namespace mw {
 namespace {
@@ -14,23 +12,11 @@ namespace {
 using suite::expected_logits;
 using suite::Form;
 using suite::is_last_only;
+using suite::kForms;
+using suite::LanguageModels;
 using suite::SmallModel;
 using suite::some_ids;
 using testing::error_of;
-
-constexpr Form kForms[] = {Form::kPlain,    Form::kNoBatch,  Form::kHead,
-                           Form::kTrailing, Form::kLast,     Form::kLastRow,
-                           Form::kLastFlat, Form::kLastHead, Form::kDictionary};
-
-class LanguageModels : public ::testing::Test {
- protected:
-  CoreMLModelWrapper model_of(const SmallModel& m) const {
-    const auto path = folder_ / "model.mlpackage";
-    suite::write_small_model(path, m);
-    return CoreMLModelWrapper::load(path);
-  }
-  const testing::TempFolder folder_;
-};
 
 // As softmax sees them: differences to the largest.
 void expect_row(const std::vector<float>& got, const std::vector<double>& want, double tolerance) {
@@ -226,7 +212,7 @@ TEST_F(LanguageModels, OfListedLengthsTakeShorterTextsPadded) {
 
 // Rows that stand for nothing beside the text's are no pads of it.
 TEST_F(LanguageModels, OfSeveralRowsGoOnAsThoseOfOne) {
-  const SmallModel m{.form = Form::kLast, .time = 4, .rows = 2};
+  const SmallModel m{.form = Form::kLast, .rows = 2, .time = 4};
   const auto model = model_of(m);
   const LanguageModel lm(model);
   const std::vector<int32_t> ids = some_ids(m, 6);
@@ -284,102 +270,6 @@ TEST_F(LanguageModels, WithoutAMaskUseTheirCacheUpToItsEnd) {
     EXPECT_NE(error.find("update: expected shape [1, 0, 5], got [1, 1, 5]"), std::string::npos)
         << error;
     error_of([&] { (void)lm.window(0, 512, "eval"); }, ErrorCode::kUnsupported);
-  }
-}
-
-TEST_F(LanguageModels, WithACacheAreNotScoredOrTrainedWithoutTheirPast) {
-  for (const int64_t call : {1, 4}) {
-    const SmallModel m{.time = call, .cache = 13};
-    const auto model = model_of(m);
-    const LanguageModel lm(model);
-    for (const char* purpose : {"eval", "training"}) {
-      const std::string error =
-          error_of([&] { (void)lm.window(0, 512, purpose); }, ErrorCode::kUnsupported);
-      EXPECT_NE(error.find(fmt::format("the model takes {} token{} a call and keeps those before "
-                                       "in its states, and {} needs whole windows in one call",
-                                       call, call == 1 ? "" : "s", purpose)),
-                std::string::npos)
-          << error;
-    }
-    if (call == 4) {
-      EXPECT_EQ(lm.window(4, 512, "eval"), 4) << "a window of one call was asked for";
-    }
-  }
-  const SmallModel whole{.longest = 13, .cache = 13};
-  const auto model = model_of(whole);
-  EXPECT_EQ(LanguageModel(model).window(0, 512, "eval"), 13);
-}
-
-TEST_F(LanguageModels, OfTheLastPositionAreNotScored) {
-  for (const Form form : kForms) {
-    const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
-    const auto model = model_of(m);
-    const LanguageModel lm(model);
-    EXPECT_EQ(lm.layout({1, 9}).last_only, is_last_only(form));
-    EXPECT_EQ(lm.classes({1, 9}), 31);
-    if (!is_last_only(form)) {
-      lm.expect_all_positions({1, 9}, "eval");
-      continue;
-    }
-    const std::string error = error_of(
-        [&] {
-          lm.expect_all_positions({1, 9}, "eval");
-        },
-        ErrorCode::kUnsupported);
-    EXPECT_EQ(error,
-              "output 'logits' holds logits for the last token only, and eval needs those of every "
-              "token");
-  }
-}
-
-// A step on ids and the ids that follow them.
-StepResult step_of(const CoreMLModelWrapper& model, const SmallModel& m, const Shape& shape) {
-  const std::vector<int32_t> ids = some_ids(m, count_of(shape) + 1);
-  StudentModel student(model, {.optimizer = Sgd{.learning_rate = 0}});
-  return student.training_step(Batch(Tensor::from<int32_t>({ids.begin(), ids.end() - 1}, shape),
-                                     Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, shape)));
-}
-
-TEST_F(LanguageModels, TrainOnLabelsForEveryPosition) {
-  const SmallModel plain, row{.form = Form::kNoBatch, .time = 7, .rank_one = true};
-  const StepResult want = step_of(model_of(plain), plain, {1, 7});
-  EXPECT_EQ(want.tokens, 7);
-  for (const Shape& shape : {Shape{1, 7}, Shape{7}}) {
-    const StepResult got = step_of(model_of(row), row, shape);
-    EXPECT_EQ(got.tokens, 7);
-    EXPECT_NEAR(got.loss, want.loss, 1e-6);
-    EXPECT_NEAR(got.grad_norm, want.grad_norm, 1e-5 * want.grad_norm);
-  }
-  for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat}) {
-    const SmallModel last{.form = form};
-    const std::string error = error_of(
-        [&] {
-          (void)step_of(model_of(last), last, {1, 7});
-        },
-        ErrorCode::kUnsupported);
-    EXPECT_NE(error.find("output 'logits' holds logits for the last token only, and training needs "
-                         "those of every token"),
-              std::string::npos)
-        << error;
-  }
-}
-
-TEST_F(LanguageModels, WithPositionsBeforeRowsAreReadAndTrainedInTheSameOrder) {
-  for (const int64_t fixed : {0, 7}) {
-    for (const int64_t rows : {2, 7, 9}) {
-      if (fixed == rows) continue;  // the program says nothing of which is which
-      const SmallModel plain{.rows = rows, .time = fixed},
-          turned{.form = Form::kTimeFirst, .rows = rows, .time = fixed};
-      const std::vector<int32_t> ids = some_ids(plain, rows * 7);
-      const Tensor tokens = Tensor::from(ids, {rows, 7});
-      const Tensor want = model_of(plain).forward(tokens), got = model_of(turned).forward(tokens);
-      ASSERT_EQ(to_string(got.shape()), to_string(want.shape())) << rows;
-      EXPECT_TRUE(bit_equal(got, want)) << rows << " rows, fixed " << fixed;
-      const StepResult loss = step_of(model_of(plain), plain, {rows, 7});
-      const StepResult same = step_of(model_of(turned), turned, {rows, 7});
-      EXPECT_NEAR(same.loss, loss.loss, 1e-6) << rows << " rows, fixed " << fixed;
-      EXPECT_NEAR(same.grad_norm, loss.grad_norm, 1e-5 * loss.grad_norm);
-    }
   }
 }
 

@@ -32,14 +32,13 @@ inline bool is_last_only(Form form) { return form >= Form::kLast; }
 struct SmallModel {
   Form form = Form::kPlain;
   int64_t vocabulary = 31, width = 5;
-  int64_t rows = 1;  // more of them: of kPlain and kTimeFirst
+  int64_t rows = 1;  // of ids
   int64_t time = 0;  // of one call; 0: 1 to `longest`
   int64_t longest = 24;
   DType dtype = DType::kF32;  // of the logits
   bool softmax = false;
   std::string end;           // what the logits go through, as ended() has it; "": as `softmax` says
   bool rank_one = false;     // ids [T]
-  int64_t rows = 1;          // of ids, where their length is fixed
   int64_t cache = 0;         // places of a cache of embeddings; 0: no states
   bool by_position = false;  // there is no mask: an input says which place the one token has
   std::vector<int64_t> listed;  // lengths, instead of a range

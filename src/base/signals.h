@@ -1,8 +1,8 @@
 // SignalsHeld: no handler of a signal interrupts this thread, or a thread that it starts.
 //
-// Kernels of a library may move the stack pointer into memory of theirs, as oneDNN's matrix products
-// do on processors without AVX-512. The frame of a handler that the system calls there is written
-// over whatever lies below, which need not be a stack.
+// Kernels of a library may move the stack pointer into memory of theirs, as oneDNN's matrix
+// products do on processors without AVX-512. The frame of a handler that the system calls there is
+// written over whatever lies below, which need not be a stack.
 #pragma once
 
 namespace mw {
