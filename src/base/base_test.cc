@@ -15,6 +15,7 @@
 #include "base/glob.h"
 #include "base/half.h"
 #include "base/mapped_file.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/printable.h"
 #include "base/tensor_file.h"
@@ -119,6 +120,17 @@ TEST(mapped_file, truncation_while_mapped_is_reported_not_fatal) {
   EXPECT_EQ(file->bytes()[2 * 4096], std::byte{0});
   EXPECT_NE(message_of([&] { file->check_intact(); }).find("truncated while it was in use"),
             std::string::npos);
+}
+
+TEST(memory, of_a_control_group_is_what_it_allows_and_the_machine_has) {
+  constexpr int64_t kNoLimit = 9223372036854771712;  // as version 1 of control groups has it
+  EXPECT_EQ(available_in({kNoLimit, 3785543680, 3781640192}, 1000), 1000);
+  EXPECT_EQ(available_in({kNoLimit, 3781640192, 3785543680}, 1000), 1000);
+  EXPECT_EQ(available_in({INT64_MAX, 0, 0}, 1000), 1000);
+  EXPECT_EQ(available_in({500, 300, 100}, 1000), 300);
+  EXPECT_EQ(available_in({500, 100, 300}, 1000), 500);
+  EXPECT_EQ(available_in({500, 600, 50}, 1000), 0);
+  EXPECT_EQ(available_in({1200, 600, 0}, 1000), 600);
 }
 
 TEST(tensor, more_than_the_memory_is_an_error_before_anything_is_allocated) {

@@ -39,14 +39,6 @@ int64_t group_limit() {
                   number_after("/sys/fs/cgroup/memory/memory.limit_in_bytes", "", kUnlimited));
 }
 
-// What the group uses and could not give back: its cached files do not count.
-int64_t group_used() {
-  const int64_t second = number_after("/sys/fs/cgroup/memory.current", "", -1);
-  if (second >= 0) return second - number_after("/sys/fs/cgroup/memory.stat", "file ", 0);
-  return number_after("/sys/fs/cgroup/memory/memory.usage_in_bytes", "", 0) -
-         number_after("/sys/fs/cgroup/memory/memory.stat", "total_cache ", 0);
-}
-
 }  // namespace
 
 int64_t total_memory() {
@@ -55,11 +47,21 @@ int64_t total_memory() {
   return kTotal;
 }
 
+int64_t available_in(const MemoryGroup& group, int64_t machine) {
+  if (group.limit >= machine && group.limit - machine >= group.used) return machine;
+  const int64_t held = std::max<int64_t>(group.used - std::max<int64_t>(group.cached, 0), 0);
+  return std::clamp<int64_t>(group.limit - held, 0, machine);
+}
+
 int64_t available_memory() {
   const int64_t machine = kilobytes("MemAvailable:", kUnlimited / 2) + kilobytes("SwapFree:", 0);
-  const int64_t limit = group_limit();
-  if (limit == kUnlimited) return machine;
-  return std::clamp<int64_t>(limit - group_used(), 0, machine);
+  MemoryGroup group{group_limit(), number_after("/sys/fs/cgroup/memory.current", "", -1),
+                    number_after("/sys/fs/cgroup/memory.stat", "file ", 0)};
+  if (group.used < 0) {
+    group.used = number_after("/sys/fs/cgroup/memory/memory.usage_in_bytes", "", 0);
+    group.cached = number_after("/sys/fs/cgroup/memory/memory.stat", "total_cache ", 0);
+  }
+  return available_in(group, machine);
 }
 
 void expect_memory(int64_t bytes, std::string_view what) {
