@@ -219,12 +219,16 @@ TEST(Training, TheConvolutionalModelFollowsTheCurveAndLearns) {
     for (int64_t i = 0; i < part.count(); ++i) part.set_number(i, from.number_at(begin * each + i));
     return part;
   };
-  for (size_t step = 0; step < losses.size(); ++step) {
-    const int64_t begin = static_cast<int64_t>(step % 46) * 32;
+  // From step 150 or so on, when it leaves a plateau, roundings decide the way: after the 10 epochs
+  // of the reference the accuracy is between 0.87 and 0.95, by processor and threads; after 16 it
+  // is 0.96 and more.
+  constexpr size_t kEpoch = 46, kFollowed = 140;
+  for (size_t step = 0; step < 16 * kEpoch; ++step) {
+    const int64_t begin = static_cast<int64_t>(step % kEpoch) * 32;
     const StepResult r =
         student.training_step(Batch(TensorMap{{"image", rows(images, begin, 32, DType::kF32)},
                                               {"labels", rows(labels, begin, 32, DType::kI32)}}));
-    if (step < 50) {
+    if (step < kFollowed) {
       ASSERT_LE(std::fabs(r.loss - losses[step]), 1e-3 * losses[step]) << "step " << step;
     }
   }
