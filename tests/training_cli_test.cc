@@ -69,6 +69,17 @@ TEST_F(TrainingCli, a_loss_that_is_not_finite_stops_the_run_and_names_the_op) {
   EXPECT_FALSE(fs::exists(scratch("a.mlpackage")));
 }
 
+// No step follows whose loss would tell.
+TEST_F(TrainingCli, weights_that_the_last_step_made_infinite_are_not_written) {
+  for (const Words& more : {Words{}, Words{"--lora-rank", "2"}}) {
+    Words words = {"--steps", "1", "--optimizer", "sgd", "--lr", "1e30", "--weight-decay", "1e30"};
+    words.insert(words.end(), more.begin(), more.end());
+    expect_refusal(train("a", words), {"expected finite numbers to write, got"});
+    EXPECT_FALSE(fs::exists(scratch("a.mlpackage")));
+    fs::remove_all(run_folder("a"));
+  }
+}
+
 TEST_F(TrainingCli, arrays_train_like_texts) {
   Tensor ids(DType::kI32, {10, 16}), labels(DType::kI32, {10, 16});
   for (int64_t i = 0; i < ids.count(); ++i) {

@@ -18,12 +18,20 @@ namespace {
 using ir::Operation;
 using ir::Value;
 
-// What rounding does to the change of a parameter.
+// What rounding does to the change of a parameter. Throws invalid_argument where training has made
+// a number of it infinite or NaN.
 std::string warning_for(const std::string& name, const Tensor& value, const Tensor& stored,
                         const Tensor& original) {
   int64_t overflowed = 0, changed = 0, vanished = 0;
   for (int64_t i = 0; i < value.count(); ++i) {
     const double v = value.number_at(i), s = stored.number_at(i), o = original.number_at(i);
+    if (!std::isfinite(v) && std::isfinite(o)) {
+      fail(ErrorCode::kInvalidArgument,
+           "parameter '{}': expected finite numbers to write, got {} at {}; lower the learning "
+           "rate, "
+           "or go on from an earlier checkpoint",
+           name, v, i);
+    }
     if (std::isfinite(v) && !std::isfinite(s)) ++overflowed;
     if (v != o) {
       ++changed;

@@ -153,6 +153,17 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
   return set;
 }
 
+void expect_finite(const std::string& name, const Tensor& factor) {
+  for (int64_t i = 0; i < factor.count(); ++i) {
+    if (std::isfinite(factor.number_at(i))) continue;
+    fail(
+        ErrorCode::kInvalidArgument,
+        "adapter '{}': expected finite numbers to write, got {} at {}; lower the learning rate, or "
+        "go on from an earlier checkpoint",
+        name, factor.number_at(i), i);
+  }
+}
+
 }  // namespace
 
 AdapterSet begin_adapters(const ir::Function& function, const ir::Catalog& catalog,
@@ -212,6 +223,10 @@ bool is_own_adapter(const std::filesystem::path& path) {
 
 void write_adapters(const std::filesystem::path& path, const AdapterSet& set,
                     const std::filesystem::path& module_names) {
+  for (const ops::Adapter& adapter : set.adapters) {
+    expect_finite(ops::name_of_a(adapter.weight), adapter.a);
+    expect_finite(ops::name_of_b(adapter.weight), adapter.b);
+  }
   if (path.extension().empty()) return write_peft(path, set, module_names);
   if (path.extension() != ".safetensors") {
     fail(
