@@ -30,7 +30,7 @@ export OMP_WAIT_POLICY=passive
 run_ctest() {
   mkdir -p "$REPORTS/$2"
   GTEST_OUTPUT=xml:$REPORTS/$2/ MW_SUMMARY=$REPORTS/$2.summary \
-    ctest --test-dir "$1" --output-on-failure --no-tests=error --timeout 600 -j "$JOBS" -LE '^slow$'
+    ctest --test-dir "$1" --output-on-failure --no-tests=error --timeout 1800 -j "$JOBS" -LE '^slow$'
 }
 
 run_sanitized() {
