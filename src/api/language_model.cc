@@ -181,8 +181,7 @@ bool LanguageModel::time_first(lm::CallShape ids) const {
                                   {ids.batch - 1, ids.time}};
   for (const lm::CallShape& other : others) {
     if (other.batch < 2 || other.time < 2 || !shapes_.allow(other)) continue;
-    const lm::Layout found = layout(other);
-    return found.time >= 0 && found.time < found.batch;
+    return layout(other).time_first();
   }
   return false;
 }
@@ -225,7 +224,7 @@ LanguageModel::LabelForm LanguageModel::label_form(lm::CallShape ids) const {
   LabelForm form{.shape = output_shape(ids)};
   const lm::Layout found = lm::layout_of(form.shape, asked(ids), output_);
   form.shape.erase(form.shape.begin() + found.classes);
-  form.time_first = found.time >= 0 && found.time < found.batch;
+  form.time_first = found.time_first();
   return form;
 }
 

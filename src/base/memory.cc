@@ -55,9 +55,12 @@ int64_t available_in(const MemoryGroup& group, int64_t machine) {
 
 int64_t available_memory() {
   const int64_t machine = kilobytes("MemAvailable:", kUnlimited / 2) + kilobytes("SwapFree:", 0);
-  MemoryGroup group{group_limit(), number_after("/sys/fs/cgroup/memory.current", "", -1),
-                    number_after("/sys/fs/cgroup/memory.stat", "file ", 0)};
-  if (group.used < 0) {
+  MemoryGroup group{group_limit(), 0, 0};
+  if (group.limit == kUnlimited) return machine;
+  group.used = number_after("/sys/fs/cgroup/memory.current", "", -1);
+  if (group.used >= 0) {
+    group.cached = number_after("/sys/fs/cgroup/memory.stat", "file ", 0);
+  } else {
     group.used = number_after("/sys/fs/cgroup/memory/memory.usage_in_bytes", "", 0);
     group.cached = number_after("/sys/fs/cgroup/memory/memory.stat", "total_cache ", 0);
   }

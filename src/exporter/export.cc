@@ -28,8 +28,7 @@ std::string warning_for(const std::string& name, const Tensor& value, const Tens
     if (!std::isfinite(v) && std::isfinite(o)) {
       fail(ErrorCode::kInvalidArgument,
            "parameter '{}': expected finite numbers to write, got {} at {}; lower the learning "
-           "rate, "
-           "or go on from an earlier checkpoint",
+           "rate, or go on from an earlier checkpoint",
            name, v, i);
     }
     if (std::isfinite(v) && !std::isfinite(s)) ++overflowed;

@@ -185,7 +185,7 @@ Layout layout_of(const Shape& shape, const Asked& asked, const std::string& name
         [first = asked.time_first()](const Layout& l) { return (l.time < l.batch) == first; });
   }
   readings.prefer(is_usual);
-  readings.prefer([](const Layout& l) { return l.time < 0 || l.batch < l.time; });
+  readings.prefer([](const Layout& l) { return !l.time_first(); });
   if (readings.found().size() == 1) return readings.found().front();
   if (readings.found().empty()) {
     fail(ErrorCode::kInvalidArgument, "output '{}': expected logits for {}, got {}", name,

@@ -45,6 +45,9 @@ struct Layout {
   int64_t batch = -1, time = -1, classes = -1;
   bool flat = false;       // `batch` holds all positions of the first row, then those of the second
   bool last_only = false;  // of several positions there is the last one only
+
+  // The positions lie before the rows.
+  [[nodiscard]] bool time_first() const { return time >= 0 && time < batch; }
 };
 
 // [batch, time, classes] with ones anywhere, in any order of axes ([1, V, 1, T], [T, V], ...);

@@ -82,17 +82,22 @@ struct Way {
   Optimizer optimizer;
 };
 
-Trainer trainer_of(const Network& network, const Way& way) {
+TrainerOptions options_of(const Way& way, const ir::Catalog& catalog) {
   TrainerOptions options;
   options.settings.loss = Loss::kMeanSquaredError;
   options.settings.optimizer = way.optimizer;
   options.settings.clip_norm = way.clip_norm;
   options.settings.naive = way.naive;
   options.target = "y";
-  options.candidates = network.candidates;
-  options.catalog = &fragile();
+  options.catalog = &catalog;
   options.backend = &ops::cpu_backend();
   options.threads = 1;
+  return options;
+}
+
+Trainer trainer_of(const Network& network, const Way& way) {
+  TrainerOptions options = options_of(way, fragile());
+  options.candidates = network.candidates;
   return {network.function, std::move(options)};
 }
 
@@ -198,16 +203,8 @@ TEST(Step, that_reads_a_lost_page_of_a_file_has_not_happened) {
     ir::Value* weight = built.weight("weight", {2, kWidth});
     built.returns({built.b.op("linear", {{"x", rows}, {"weight", weight}}, "y")});
 
-    TrainerOptions options;
-    options.settings.loss = Loss::kMeanSquaredError;
-    options.settings.optimizer = way.optimizer;
-    options.settings.clip_norm = way.clip_norm;
-    options.settings.naive = way.naive;
-    options.target = "y";
+    TrainerOptions options = options_of(way, ops::catalog());
     options.candidates = {{weight->producer, "weight"}};
-    options.catalog = &ops::catalog();
-    options.backend = &ops::cpu_backend();
-    options.threads = 1;
     options.files = {file};
     Trainer trainer(built.function, options);
     const auto batch = [](int32_t row) {
