@@ -300,7 +300,7 @@ TEST_F(Borders, positions_that_a_checkpoint_cannot_have_are_refused) {
   refused(bent, "expected");
 }
 
-TEST_F(Borders, labels_of_which_none_counts_are_noted) {
+TEST_F(Borders, examples_without_a_label_that_counts_are_left_out_and_noted) {
   const Answer fine = train("a", {"--eval-data", scratch("valid.txt")});
   ASSERT_EQ(fine.code, 0) << fine.out;
   // The first of four examples alone has labels that count.
@@ -321,7 +321,8 @@ TEST_F(Borders, labels_of_which_none_counts_are_noted) {
   };
   const Answer answer = train_on("some.safetensors", {});
   EXPECT_EQ(answer.code, 0) << answer.out;
-  EXPECT_TRUE(has(answer.out, "no label counts")) << answer.out;
+  EXPECT_TRUE(has(answer.out, "3 of 4 examples have no label that counts and are left out"))
+      << answer.out;
   expect_refusal(train_on("none.safetensors", {}), {"counts"});
   expect_refusal(train_on("some.safetensors", {"--eval-data", scratch("none.safetensors")}),
                  {"none.safetensors", "counts"});

@@ -156,8 +156,31 @@ TEST_F(EndsCli, a_loss_that_is_no_number_is_an_error) {
   valid.insert(valid.end(), {"--eval-data", scratch("nan.npz"), "--batch-size", "2"});
   valid.erase(std::find(valid.begin(), valid.end(), "--batch-size"),
               std::find(valid.begin(), valid.end(), "--batch-size") + 2);
-  expect_refusal(millwright(valid), {"not finite"});
+  expect_refusal(millwright(valid),
+                 {"nan.npz: tensor 'x': expected finite numbers, got nan at [0, 3]"});
   EXPECT_FALSE(fs::exists(scratch("sigmoid.mlpackage")));
+}
+
+TEST_F(EndsCli, data_that_are_not_finite_are_named_by_tensor_and_row) {
+  Tensor x = rows(12, {4});
+  x.set_number(9 * 4 + 1, std::numeric_limits<double>::quiet_NaN());
+  Tensor labels = indices({12, 1}, 2).to(DType::kF32).clone();
+  labels.set_number(4, -100);
+  write_npz(scratch("bad.npz"), {{"x", x}, {"labels", labels}});
+  for (const char* accumulate : {"1", "3"}) {
+    Words words = training("sigmoid", scratch("bad.npz"), {"--loss", "binary_cross_entropy"});
+    *(std::find(words.begin(), words.end(), "--steps") + 1) = "12";
+    words.insert(words.end(), {"--accumulate", accumulate, "--overwrite"});
+    expect_refusal(millwright(words), {"step ",
+                                       "bad.npz: tensor 'x': expected finite numbers, got "
+                                       "nan at [9, 1]"});
+    EXPECT_FALSE(fs::exists(scratch("sigmoid.mlpackage")));
+  }
+  write_npz(scratch("empty.npz"),
+            {{"x", Tensor(DType::kF32, {0, 4})}, {"labels", Tensor(DType::kF32, {0, 1})}});
+  expect_refusal(
+      millwright(training("sigmoid", scratch("empty.npz"), {"--loss", "binary_cross_entropy"})),
+      {"empty.npz: tensor 'labels': expected at least one row, got none"});
 }
 
 }  // namespace

@@ -202,7 +202,7 @@ const std::regex& note_forms() {
       "changes (function|functions) .+|"
       "minimises .+|"
       "step [0-9]+/[0-9]+  loss -?[0-9.]+  .+|"
-      "step [0-9]+: no label counts, nothing is learnt from such a step|"
+      ".+: [0-9]+ of [0-9]+ examples have no label that counts and are left out|"
       "looking for the op that failed first|"
       "(note|warning|no report|no text for the report): .+|"
       "prompt [0-9]+ tokens in [0-9.]+ s; [0-9]+ tokens in [0-9.]+ s, [0-9.]+ tokens/s; .+|"

@@ -1,13 +1,13 @@
 // Puts the student's weights into a copy of the function and taps every value of it.
 #include "api/nonfinite.h"
 
-#include <cmath>
 #include <limits>
 #include <map>
 
 #include "api/impl.h"
 #include "api/language_model.h"
 #include "base/error.h"
+#include "base/finite.h"
 #include "exec/naive.h"
 #include "ops/catalog.h"
 #include "passes/precision.h"
@@ -46,11 +46,9 @@ enum class Flaw : uint8_t { kNone, kNegativeInfinity, kOther };
 
 Flaw flaw_of(const Tensor& tensor) {
   Flaw flaw = Flaw::kNone;
-  if (!is_float(tensor.dtype())) return flaw;
-  for (int64_t i = 0; i < tensor.count(); ++i) {
-    const double x = tensor.number_at(i);
-    if (std::isnan(x) || x > std::numeric_limits<double>::max()) return Flaw::kOther;
-    if (std::isinf(x)) flaw = Flaw::kNegativeInfinity;
+  for (auto at = first_not_finite(tensor); at; at = first_not_finite(tensor, *at + 1)) {
+    if (tensor.number_at(*at) != -std::numeric_limits<double>::infinity()) return Flaw::kOther;
+    flaw = Flaw::kNegativeInfinity;
   }
   return flaw;
 }
@@ -98,7 +96,7 @@ std::string first_nonfinite(const CoreMLModelWrapper& model, const StudentModel&
 
 std::string first_nonfinite(const TensorMap& tensors) {
   for (const auto& [name, tensor] : tensors) {
-    if (flaw_of(tensor) != Flaw::kNone) return name;
+    if (first_not_finite(tensor)) return name;
   }
   return "";
 }

@@ -92,6 +92,12 @@ void check_numbers(const StudentOptions& options) {
         } else {
           expect_number("beta1", optimizer.beta1, 0, 1);
           expect_number("beta2", optimizer.beta2, 0, 1);
+          if (!(optimizer.epsilon >= std::numeric_limits<float>::min())) {
+            fail(ErrorCode::kInvalidArgument,
+                 "epsilon: expected a number more than 0, got {}; a gradient of zero is divided by "
+                 "it",
+                 optimizer.epsilon);
+          }
           expect_number("epsilon", optimizer.epsilon, 0, kAny);
         }
       },
@@ -358,7 +364,7 @@ void StudentModel::load_weights(const std::filesystem::path& path) {
   in_context([&] { return path.string(); },
              [&] {
                for (const auto& [name, value] : weights) {
-                 train::Trainer::check_master(impl_->parameter(name), value);
+                 impl_->trainer->check_master(impl_->parameter(name), value);
                }
                for (const auto& [name, value] : weights) set_parameter(name, value);
              });

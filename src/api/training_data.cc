@@ -133,7 +133,7 @@ void choose_seq_len(TrainingData& data, const Extent& time, const lm::CallShapes
 // That a model gives logits for every token of one and for every id.
 void check_logits(const LanguageModel& lm, const TrainingData& data,
                   const TrainingDataOptions& options, const Tokenizer& tokenizer) {
-  if (!options.needs_labels) return;
+  if (options.loss == Loss::kOutput) return;
   const lm::CallShape shape = {data.call_size, data.seq_len};
   lm.expect_all_positions(shape, "training");
   tokenizer.check_fits(lm.classes(shape));
@@ -190,24 +190,12 @@ void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper
   data.test = read(files.test, false);
 }
 
-// Names of classes as indices; at least one label counts.
-Tensor checked_labels(const Tensor& labels, const CoreMLModelWrapper& model,
-                      const std::string& target) {
-  if (labels.dtype() == DType::kString) {
-    return ClassLabels(model.impl().target(target).value).indices_of(labels);
-  }
-  for (int64_t i = 0; i < labels.count(); ++i) {
-    if (labels.number_at(i) != train::kIgnoredLabel) return labels;
-  }
-  fail(ErrorCode::kInvalidArgument, "labels: expected at least one that counts, got only {}",
-       train::kIgnoredLabel);
-}
-
 std::unique_ptr<train::Dataset> read_arrays(const fs::path& path, const CoreMLModelWrapper& model,
-                                            const TrainingDataOptions& options) {
+                                            const TrainingDataOptions& options,
+                                            std::vector<std::string>& notes) {
   if (path.empty()) return nullptr;
   TensorMap tensors = read_tensors(path);
-  if (options.needs_labels && !tensors.contains("labels")) {
+  if (options.loss != Loss::kOutput && !tensors.contains("labels")) {
     fail(ErrorCode::kInvalidArgument, "{}: expected a tensor named labels, got none",
          path.string());
   }
@@ -226,12 +214,24 @@ std::unique_ptr<train::Dataset> read_arrays(const fs::path& path, const CoreMLMo
     fail(ErrorCode::kInvalidArgument, "{}: expected a tensor for input '{}', got none",
          path.string(), input.name);
   }
-  if (const auto labels = tensors.find("labels"); labels != tensors.end()) {
-    labels->second =
-        in_context([&] { return path.string(); },
-                   [&] { return checked_labels(labels->second, model, options.target); });
+  const auto labels = tensors.find("labels");
+  if (labels != tensors.end() && labels->second.dtype() == DType::kString) {
+    in_context([&] { return path.string(); },
+               [&] {
+                 const ClassLabels classes(model.impl().target(options.target).value);
+                 labels->second = classes.indices_of(labels->second);
+               });
   }
-  return train::arrays_of(std::move(tensors), path.string());
+  const bool has_rows = !tensors.empty() && tensors.begin()->second.rank() > 0;
+  const int64_t rows = has_rows ? tensors.begin()->second.dim(0) : 0;
+  const bool may_ignore =
+      options.loss == Loss::kCrossEntropy || options.loss == Loss::kBinaryCrossEntropy;
+  auto dataset = train::arrays_of(std::move(tensors), path.string(), may_ignore);
+  if (dataset->size() < rows) {
+    notes.push_back(fmt::format("{}: {} of {} examples have no label that counts and are left out",
+                                path.string(), rows - dataset->size(), rows));
+  }
+  return dataset;
 }
 
 }  // namespace
@@ -247,8 +247,8 @@ TrainingData load_training_data(const CoreMLModelWrapper& model,
   if (options.seq_len > 0) {
     fail(ErrorCode::kInvalidArgument, "--seq-len: {} holds no text", files.train.string());
   }
-  data.train = read_arrays(files.train, model, options);
-  data.valid = read_arrays(files.valid, model, options);
+  data.train = read_arrays(files.train, model, options, data.notes);
+  data.valid = read_arrays(files.valid, model, options, data.notes);
   Extent batch;
   std::vector<std::set<int64_t>> listed;
   for (const FeatureDescription& input : model.inputs()) {

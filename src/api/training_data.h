@@ -19,7 +19,7 @@ struct TrainingDataOptions {
   std::filesystem::path eval_data;  // empty: valid.* of the folder
   std::string target;
   int64_t batch_size = 0, seq_len = 0;  // 0: chosen for the model
-  bool needs_labels = true;
+  Loss loss = Loss::kCrossEntropy;
   // What is being read, bytes read, bytes in all.
   std::function<void(const std::string&, int64_t, int64_t)> progress;
 };
@@ -27,9 +27,10 @@ struct TrainingDataOptions {
 struct TrainingData {
   std::unique_ptr<train::Dataset> train, valid, test;  // the last two may be null
   int64_t batch_size = 0;
-  int64_t call_size = 0;        // examples that one call takes; batch_size is a multiple of it
-  bool fixed_calls = false;     // one call takes no fewer than that, either
-  int64_t seq_len = 0;          // 0: not a text
+  int64_t call_size = 0;           // examples that one call takes; batch_size is a multiple of it
+  bool fixed_calls = false;        // one call takes no fewer than that, either
+  int64_t seq_len = 0;             // 0: not a text
+  std::vector<std::string> notes;  // what of the files is left out
   std::vector<int32_t> prompt;  // from the beginning of the validation text, else the training text
 };
 

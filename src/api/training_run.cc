@@ -21,7 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kCheckpointsKept = 2;
-constexpr int64_t kMostReplayed = 500;  // steps that looking for an op that failed may cost
 constexpr const char* kMetrics = "metrics.jsonl";
 
 double now() {
@@ -164,7 +163,8 @@ TrainingOutcome TrainingRun::finish() {
     clear_later_checkpoints();
     metrics_ = std::make_unique<train::MetricsFile>(settings_.folder / kMetrics,
                                                     goes_on ? position_.step : -1);
-    outcome_.objective = student_.objective(batch(position_.cursor, 0));
+    for (const std::string& note : data_.notes) observer_.note(note);
+    outcome_.objective = student_.objective(batch(0));
     observer_.note("minimises " + outcome_.objective);
     loop();
   }
@@ -214,23 +214,25 @@ void TrainingRun::loop() {
   if (outcome_.checkpoint.filename() != train::checkpoint_name(position_.step)) write_checkpoint();
 }
 
-Batch TrainingRun::batch(int64_t cursor, int64_t call) {
-  return Batch(
-      data_.train->batch(shuffle_->take(cursor + call * data_.call_size, data_.call_size)));
+std::vector<int64_t> TrainingRun::examples_of(int64_t call) {
+  return shuffle_->take(position_.cursor + call * data_.call_size, data_.call_size);
 }
 
-StepResult TrainingRun::step_at(StudentModel& student, int64_t cursor) {
-  return student.training_step(calls_per_step(), [&](int64_t call) { return batch(cursor, call); });
+Batch TrainingRun::batch(int64_t call) { return Batch(data_.train->batch(examples_of(call))); }
+
+StepResult TrainingRun::try_step() {
+  try {
+    return student_.training_step(calls_per_step(), [&](int64_t call) { return batch(call); });
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kInvalidArgument) explain_failure();
+    throw;
+  }
 }
 
 void TrainingRun::step() {
   const double started = now();
-  const StepResult result = step_at(student_, position_.cursor);
-  check_finite(result);
-  if (result.tokens == 0 && !std::exchange(said_no_labels_, true)) {
-    observer_.note(fmt::format("step {}: no label counts, nothing is learnt from such a step",
-                               position_.step + 1));
-  }
+  const StepResult result = in_context([&] { return fmt::format("step {}", position_.step + 1); },
+                                       [&] { return try_step(); });
   ++position_.step;
   position_.cursor += examples_per_step_;
   position_.tokens += result.tokens;
@@ -258,45 +260,33 @@ void TrainingRun::step() {
                      rate_ * static_cast<double>(settings_.steps - position_.step)});
 }
 
-void TrainingRun::check_finite(const StepResult& result) {
-  if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) return;
-  const int64_t failed = position_.step + 1;
-  std::string what = std::isfinite(result.loss) ? "the gradients are" : "the loss is";
-  write_report(fmt::format("stopped at step {}: {} not finite", failed, what));
-  const std::string found = culprit(std::isfinite(result.loss));
-  if (!found.empty()) what = found;
-  fail(ErrorCode::kInvalidArgument,
-       "step {}: {} not finite; lower --lr or set --clip, and start again{}", failed, what,
-       outcome_.checkpoint.empty() ? ""
-                                   : fmt::format(" (or go on with --resume: {} is from before)",
-                                                 outcome_.checkpoint.string()));
-}
-
-// The update has spoilt the weights already, so the steps since the last checkpoint run once more.
-std::string TrainingRun::culprit(bool loss_is_finite) {
-  train::RunPosition from;
-  StudentModel student = make_student_();
-  if (!outcome_.checkpoint.empty()) {
-    const train::Checkpoint last = train::read_checkpoint(outcome_.checkpoint);
-    student.load_state(last.state);
-    from = last.position;
-  }
-  if (position_.step - from.step > kMostReplayed) return "";
-  observer_.note("looking for the op that failed first");
-  for (; from.step < position_.step; ++from.step, from.cursor += examples_per_step_) {
-    (void)step_at(student, from.cursor);
-  }
+// The step has not happened, so the weights are those that it met.
+void TrainingRun::explain_failure() {
   for (int64_t i = 0; i < calls_per_step(); ++i) {
-    const Batch call = batch(from.cursor, i);
-    if (loss_is_finite) {
-      const std::string parameter = first_nonfinite(student.backward(call));
-      if (!parameter.empty()) return fmt::format("the gradient of '{}' is", parameter);
-    } else {
-      const std::string op = first_nonfinite(model_, student, settings_.target, call.tensors);
-      if (!op.empty()) return fmt::format("{} gives the first number that is", op);
+    const std::vector<int64_t> examples = examples_of(i);
+    const Batch call(data_.train->batch(examples));
+    StepResult result;
+    const TensorMap gradients = student_.backward(call, &result);
+    if (std::isfinite(result.loss) && std::isfinite(result.grad_norm)) continue;
+    if (const auto place = data_.train->not_finite(examples)) {
+      write_report(fmt::format("stopped at step {}: the data are not finite", position_.step + 1));
+      fail(ErrorCode::kInvalidArgument, "{}", *place);
     }
+    const bool loss_is = std::isfinite(result.loss);
+    std::string what = loss_is ? "the gradients are" : "the loss is";
+    write_report(fmt::format("stopped at step {}: {} not finite", position_.step + 1, what));
+    observer_.note("looking for the op that failed first");
+    const std::string found =
+        loss_is ? first_nonfinite(gradients)
+                : first_nonfinite(model_, student_, settings_.target, call.tensors);
+    if (!found.empty() && loss_is) what = fmt::format("the gradient of '{}' is", found);
+    if (!found.empty() && !loss_is) what = fmt::format("{} gives the first number that is", found);
+    fail(ErrorCode::kInvalidArgument, "{} not finite; lower --lr or set --clip, and start again{}",
+         what,
+         outcome_.checkpoint.empty() ? ""
+                                     : fmt::format(" (or go on with --resume: {} is from before)",
+                                                   outcome_.checkpoint.string()));
   }
-  return "";
 }
 
 void TrainingRun::write_checkpoint() {

@@ -98,13 +98,13 @@ class TrainingRun {
   [[nodiscard]] std::map<std::string, std::string> fixed() const;
   void loop();
   void step();
-  // The step of `student` whose examples begin at `cursor`.
-  StepResult step_at(StudentModel& student, int64_t cursor);
-  [[nodiscard]] Batch batch(int64_t cursor, int64_t call);
+  StepResult try_step();
+  // After a step that failed: throws where a number that is not finite is the reason.
+  void explain_failure();
+  // Of a call of the step that comes.
+  [[nodiscard]] std::vector<int64_t> examples_of(int64_t call);
+  [[nodiscard]] Batch batch(int64_t call);
   [[nodiscard]] int64_t calls_per_step() const { return examples_per_step_ / data_.call_size; }
-  void check_finite(const StepResult& result);
-  // What the sentence about a number that is not finite begins with; empty: nothing was found.
-  [[nodiscard]] std::string culprit(bool loss_is_finite);
   [[nodiscard]] bool evaluation_is_due() const;
   // Nothing when it was interrupted.
   std::optional<double> evaluate(const train::Dataset& dataset);
@@ -136,7 +136,6 @@ class TrainingRun {
   train::RunPosition position_;
   TrainingOutcome outcome_;
   int64_t examples_per_step_ = 0;
-  bool said_no_labels_ = false;
   double rate_ = 0;             // seconds of a step, a running mean
   int64_t resumed_step_ = 0;    // where this run began
   double resumed_seconds_ = 0;  // what was trained before that

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "api/training_run.h"
 #include "base/error.h"
@@ -46,6 +47,11 @@ void TrainingRun::take_valid_loss(train::StepRecord& record) {
   const std::optional<double> loss = evaluate(*data_.valid);
   if (!loss) return;
   if (!std::isfinite(*loss)) {
+    std::vector<int64_t> all(static_cast<size_t>(data_.valid->size()));
+    std::iota(all.begin(), all.end(), 0);
+    if (const auto place = data_.valid->not_finite(all)) {
+      fail(ErrorCode::kInvalidArgument, "{}", *place);
+    }
     fail(ErrorCode::kInvalidArgument,
          "step {}: the validation loss is not finite; lower --lr or set --clip, and look at the "
          "validation data",

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -15,7 +16,7 @@ inline void expect_finite(const StepResult& result) {
   fail(ErrorCode::kInvalidArgument,
        "expected a finite {} for these inputs and labels, got {}; `run` shows what the model "
        "gives for them",
-       loss_is ? "norm of the gradients" : "loss", std::isnan(found) ? "nan" : "inf");
+       loss_is ? "norm of the gradients" : "loss", not_finite_text(found));
 }
 
 }  // namespace mw::cli

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cli/numbers.h"
+#include "train/data.h"
 
 namespace mw::cli {
 
@@ -41,8 +42,7 @@ void LossOptions::apply(StudentOptions& options) const {
 }
 
 void expect_labels(const StepResult& result) {
-  if (result.tokens > 0) return;
-  fail(ErrorCode::kInvalidArgument, "labels: expected at least one that counts, got only -100");
+  if (result.tokens == 0) train::fail_uncounted();
 }
 
 }  // namespace mw::cli

@@ -226,7 +226,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
                                .target = o.loss.target,
                                .batch_size = o.batch_size,
                                .seq_len = o.seq_len,
-                               .needs_labels = student.loss != Loss::kOutput,
+                               .loss = student.loss,
                                .progress = [&](const std::string& file, int64_t done, int64_t all) {
                                  watcher.read(file, done, all);
                                }});

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "ir/op_pairs.h"
 #include "ops/catalog.h"
 #include "ops/rewrites/shared_weights.h"
@@ -22,15 +23,16 @@ using ir::Value;
 // a number of it infinite or NaN.
 std::string warning_for(const std::string& name, const Tensor& value, const Tensor& stored,
                         const Tensor& original) {
+  for (auto at = first_not_finite(value); at; at = first_not_finite(value, *at + 1)) {
+    if (!std::isfinite(original.number_at(*at))) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "parameter '{}': expected finite numbers to write, got {}; lower the learning rate, or go "
+         "on from an earlier checkpoint",
+         name, not_finite_text(value, *at));
+  }
   int64_t overflowed = 0, changed = 0, vanished = 0;
   for (int64_t i = 0; i < value.count(); ++i) {
     const double v = value.number_at(i), s = stored.number_at(i), o = original.number_at(i);
-    if (!std::isfinite(v) && std::isfinite(o)) {
-      fail(ErrorCode::kInvalidArgument,
-           "parameter '{}': expected finite numbers to write, got {} at {}; lower the learning "
-           "rate, or go on from an earlier checkpoint",
-           name, v, i);
-    }
     if (std::isfinite(v) && !std::isfinite(s)) ++overflowed;
     if (v != o) {
       ++changed;

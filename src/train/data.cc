@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "train/checksum.h"
 #include "train/splitmix.h"
 
@@ -100,23 +101,36 @@ class Windows : public Dataset {
 
 class Arrays : public Dataset {
  public:
-  Arrays(TensorMap tensors, const std::string& name) : tensors_(std::move(tensors)) {
+  Arrays(TensorMap tensors, const std::string& name, bool skip_uncounted)
+      : tensors_(std::move(tensors)), name_(name) {
+    int64_t rows = -1;
     for (const auto& [key, tensor] : tensors_) {
-      if (tensor.rank() == 0 || tensor.dim(0) == 0 || tensor.dtype() == DType::kString ||
+      if (tensor.rank() > 0 && tensor.dim(0) == 0) {
+        fail(ErrorCode::kInvalidArgument, "{}: tensor '{}': expected at least one row, got none",
+             name, key);
+      }
+      if (tensor.rank() == 0 || tensor.dtype() == DType::kString ||
           bit_width(tensor.dtype()) % 8 != 0) {
         fail(ErrorCode::kInvalidArgument,
              "{}: tensor '{}': expected examples along its first axis, got {} {}", name, key,
              name_of(tensor.dtype()), to_string(tensor.shape()));
       }
-      if (examples_ < 0) examples_ = tensor.dim(0);
-      if (tensor.dim(0) == examples_) continue;
+      if (rows < 0) rows = tensor.dim(0);
+      if (tensor.dim(0) == rows) continue;
       fail(ErrorCode::kInvalidArgument, "{}: tensor '{}': expected {} examples as in '{}', got {}",
-           name, key, examples_, tensors_.begin()->first, tensor.dim(0));
+           name, key, rows, tensors_.begin()->first, tensor.dim(0));
     }
-    if (examples_ < 0) fail(ErrorCode::kInvalidArgument, "{}: expected tensors, got none", name);
+    if (rows < 0) fail(ErrorCode::kInvalidArgument, "{}: expected tensors, got none", name);
+    const auto labels = tensors_.find("labels");
+    for (int64_t row = 0; row < rows; ++row) {
+      const bool counts =
+          !skip_uncounted || labels == tensors_.end() || any_counts(row_of(labels->second, row));
+      if (counts) rows_.push_back(row);
+    }
+    if (rows_.empty()) in_context([&] { return name; }, [] { fail_uncounted(); });
   }
 
-  [[nodiscard]] int64_t size() const override { return examples_; }
+  [[nodiscard]] int64_t size() const override { return static_cast<int64_t>(rows_.size()); }
   [[nodiscard]] bool can_pad() const override { return false; }
   [[nodiscard]] int64_t tokens_per_example() const override { return 0; }
 
@@ -126,17 +140,30 @@ class Arrays : public Dataset {
       Shape shape = tensor.shape();
       shape[0] = static_cast<int64_t>(examples.size());
       Tensor stacked(tensor.dtype(), shape);
-      const auto bytes = static_cast<size_t>(tensor.nbytes() / examples_);
-      for (size_t row = 0; row < examples.size(); ++row) {
-        MW_CHECK(examples[row] >= 0);
-        std::memcpy(
-            static_cast<char*>(stacked.mutable_raw()) + row * bytes,
-            static_cast<const char*>(tensor.raw()) + static_cast<size_t>(examples[row]) * bytes,
-            bytes);
+      auto* to = static_cast<char*>(stacked.mutable_raw());
+      for (const int64_t example : examples) {
+        const Tensor row = row_of(tensor, rows_.at(static_cast<size_t>(example)));
+        to = static_cast<char*>(std::memcpy(to, row.raw(), static_cast<size_t>(row.nbytes())));
+        to += row.nbytes();
       }
       rows[name] = stacked;
     }
     return rows;
+  }
+
+  [[nodiscard]] std::optional<std::string> not_finite(
+      std::span<const int64_t> examples) const override {
+    for (const auto& [name, tensor] : tensors_) {
+      for (const int64_t example : examples) {
+        const int64_t row = rows_.at(static_cast<size_t>(example));
+        const Tensor values = row_of(tensor, row);
+        const auto at = first_not_finite(values);
+        if (!at) continue;
+        return fmt::format("{}: tensor '{}': expected finite numbers, got {}", name_, name,
+                           not_finite_text(tensor, row * values.count() + *at));
+      }
+    }
+    return std::nullopt;
   }
 
   [[nodiscard]] uint64_t fingerprint() const override {
@@ -145,15 +172,37 @@ class Arrays : public Dataset {
       sum.add(name).add(name_of(tensor.dtype())).add(to_string(tensor.shape()));
       sum.add(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
     }
+    if (size() < tensors_.begin()->second.dim(0))
+      sum.add(rows_.data(), rows_.size() * sizeof(int64_t));
     return sum.value();
   }
 
  private:
+  static Tensor row_of(const Tensor& tensor, int64_t row) {
+    Shape shape = tensor.shape();
+    shape[0] = 1;
+    const int64_t bytes = bytes_of(tensor.dtype(), count_of(shape));
+    return {tensor.dtype(), std::move(shape), tensor.owner(),
+            static_cast<const char*>(tensor.raw()) + row * bytes};
+  }
+  static bool any_counts(const Tensor& labels) {
+    for (int64_t i = 0; i < labels.count(); ++i) {
+      if (labels.number_at(i) != kIgnoredLabel) return true;
+    }
+    return false;
+  }
+
   TensorMap tensors_;
-  int64_t examples_ = -1;
+  std::string name_;
+  std::vector<int64_t> rows_;  // by example
 };
 
 }  // namespace
+
+void fail_uncounted() {
+  fail(ErrorCode::kInvalidArgument, "labels: expected at least one that counts, got only {}",
+       kIgnoredLabel);
+}
 
 std::vector<int32_t> TokenStream::prompt(int64_t limit) const {
   auto end = std::min<int64_t>(static_cast<int64_t>(ids.size()), limit);
@@ -168,8 +217,9 @@ std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const s
   return std::make_unique<Windows>(std::move(stream), seq_len, name);
 }
 
-std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name) {
-  return std::make_unique<Arrays>(std::move(tensors), name);
+std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name,
+                                   bool skip_uncounted) {
+  return std::make_unique<Arrays>(std::move(tensors), name, skip_uncounted);
 }
 
 void Shuffle::shuffle(int64_t epoch) {

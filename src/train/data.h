@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@ namespace mw::train {
 
 // A label that counts nothing.
 inline constexpr int32_t kIgnoredLabel = -100;
+// Throws invalid_argument: there is no mean over no labels.
+[[noreturn]] void fail_uncounted();
 
 // Tokens of a text or of many examples, one after the other.
 struct TokenStream {
@@ -36,6 +39,12 @@ class Dataset {
   [[nodiscard]] virtual bool can_pad() const = 0;
   // Tokens that one example holds; 0 when these are no tokens.
   [[nodiscard]] virtual int64_t tokens_per_example() const = 0;
+  // Where one of these examples holds a number that is not finite, in a sentence; nothing: all are.
+  [[nodiscard]] virtual std::optional<std::string> not_finite(
+      std::span<const int64_t> examples) const {
+    (void)examples;
+    return std::nullopt;
+  }
   // Equal for equal data.
   [[nodiscard]] virtual uint64_t fingerprint() const = 0;
 };
@@ -45,8 +54,10 @@ class Dataset {
 // window while they fit. `name` is that of the file, for errors.
 std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name);
 
-// Tensors whose first axis counts the examples.
-std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name);
+// Tensors whose first axis counts the examples. With `skip_uncounted` an example none of whose
+// labels counts is left out.
+std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name,
+                                   bool skip_uncounted = false);
 
 // Positions 0, 1, 2, ... of an endless sequence that goes through all examples again and again,
 // each time in another order. Depends on the seed and the number of examples only.

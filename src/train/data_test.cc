@@ -2,6 +2,7 @@
 #include "train/data.h"
 
 #include <gtest/gtest.h>
+#include <cmath>
 
 #include <algorithm>
 #include <cstdlib>
@@ -98,6 +99,25 @@ TEST(Arrays, stack_examples_by_their_first_axis) {
   EXPECT_TRUE(bit_equal(batch.at("labels"), Tensor::from<int64_t>({9, 7}, {2})));
   EXPECT_THROW((void)arrays_of(
                    {{"x", Tensor(DType::kF32, {3, 2})}, {"y", Tensor(DType::kF32, {2})}}, "arrays"),
+               Error);
+}
+
+TEST(Arrays, leave_out_examples_of_which_no_label_counts) {
+  const TensorMap tensors = {
+      {"x", Tensor::from<float>({1, 2, NAN, 4, 5, -INFINITY}, {3, 2})},
+      {"labels", Tensor::from<int32_t>({-100, -100, -100, 5, 6, 7}, {3, 2})}};
+  EXPECT_EQ(arrays_of(tensors, "arrays")->size(), 3);
+  const auto arrays = arrays_of(tensors, "arrays", true);
+  ASSERT_EQ(arrays->size(), 2);
+  const std::vector<int64_t> second = {1}, both = {1, 0};
+  EXPECT_TRUE(bit_equal(arrays->batch(second).at("labels"), Tensor::from<int32_t>({6, 7}, {1, 2})));
+  EXPECT_EQ(arrays->not_finite(second),
+            "arrays: tensor 'x': expected finite numbers, got -inf at [2, 1]");
+  EXPECT_EQ(arrays->not_finite(both),
+            "arrays: tensor 'x': expected finite numbers, got -inf at [2, 1]");
+  EXPECT_EQ(arrays->not_finite({}), std::nullopt);
+  EXPECT_NE(arrays->fingerprint(), arrays_of(tensors, "arrays")->fingerprint());
+  EXPECT_THROW((void)arrays_of({{"labels", Tensor::from<int32_t>({-100}, {1})}}, "arrays", true),
                Error);
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "base/glob.h"
 #include "base/tensor_file.h"
 #include "train/checksum.h"
@@ -105,10 +106,9 @@ void check_factor(const TensorMap& tensors, const std::string& name, const Shape
          "tensor '{}': expected floats of shape {}, got {} {}; it belongs to another model or rank",
          name, to_string(expected), name_of(tensor.dtype()), to_string(tensor.shape()));
   }
-  for (int64_t i = 0; i < tensor.count(); ++i) {
-    if (std::isfinite(tensor.number_at(i))) continue;
+  if (const auto at = first_not_finite(tensor)) {
     fail(ErrorCode::kInvalidArgument, "tensor '{}': expected finite numbers, got {}", name,
-         tensor.number_at(i));
+         not_finite_text(tensor, *at));
   }
 }
 
@@ -154,13 +154,12 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
 }
 
 void expect_finite(const std::string& name, const Tensor& factor) {
-  for (int64_t i = 0; i < factor.count(); ++i) {
-    if (std::isfinite(factor.number_at(i))) continue;
+  if (const auto at = first_not_finite(factor)) {
     fail(
         ErrorCode::kInvalidArgument,
-        "adapter '{}': expected finite numbers to write, got {} at {}; lower the learning rate, or "
-        "go on from an earlier checkpoint",
-        name, factor.number_at(i), i);
+        "adapter '{}': expected finite numbers to write, got {}; lower the learning rate, or go on "
+        "from an earlier checkpoint",
+        name, not_finite_text(factor, *at));
   }
 }
 

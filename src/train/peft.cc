@@ -9,6 +9,7 @@
 
 #include "base/atomic_write.h"
 #include "base/error.h"
+#include "base/finite.h"
 #include "base/mapped_file.h"
 #include "base/paths.h"
 #include "base/tensor_file.h"
@@ -129,10 +130,9 @@ Tensor fitted(const Tensor& tensor, const Shape& expected, const std::string& na
          "module '{}': expected floats of shape {}, got {} {}; it belongs to another model", name,
          to_string(expected), name_of(tensor.dtype()), to_string(tensor.shape()));
   }
-  for (int64_t i = 0; i < tensor.count(); ++i) {
-    if (std::isfinite(tensor.number_at(i))) continue;
+  if (const auto at = first_not_finite(tensor)) {
     fail(ErrorCode::kInvalidArgument, "module '{}': expected finite numbers, got {}", name,
-         tensor.number_at(i));
+         not_finite_text(tensor, *at));
   }
   return tensor.to(DType::kF32).reshaped(expected);
 }

@@ -2,6 +2,7 @@
 #include "train/program.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "autodiff/gradient.h"
 #include "base/error.h"
@@ -188,6 +189,18 @@ class Composer {
     return decay;
   }
 
+  // Whether loss and gradients are finite and a label counts. Without that nothing is updated, and
+  // the trainer refuses the step.
+  Expr is_sound(const Expr& squares) {
+    const double most = recipe_.dtype == DType::kF64 ? std::numeric_limits<double>::max()
+                                                     : std::numeric_limits<float>::max();
+    const Expr norm_is = as_number(squares <= most, squares);
+    if (!has_model(kind_)) return norm_is > 0.0;
+    const Expr loss = expr(sum_), count = expr(count_);
+    const Expr loss_is = as_number(loss >= -most, loss) * as_number(loss <= most, loss);
+    return norm_is * loss_is * as_number(count > 0.0, count) > 0.0;
+  }
+
   void update(const std::vector<Value*>& values, std::vector<Value*> gradients) {
     const auto& parameters = recipe_.lifted->parameters;
     Value* squares = nullptr;
@@ -200,6 +213,10 @@ class Composer {
       const Expr factor = ops::minimum(recipe_.clip_norm / (norm + 1e-6), 1.0);
       for (Value*& gradient : gradients) gradient = expr(gradient) * factor;
     }
+    const Expr sound = is_sound(expr(squares));
+    const auto write = [&](const Expr& updated, const Expr& before, Value* state) {
+      ops::write_parameter(select(sound, updated, before), state);
+    };
     std::vector<Expr> numbers;
     for (const auto& [name, value] : recipe_.rule->numbers(1)) {
       numbers.push_back(expr(in_dtype(argument(name))));
@@ -217,10 +234,8 @@ class Composer {
       const auto updated =
           recipe_.rule->update({expr(values[i]), expr(gradients[i]),
                                 factor == 1 ? rate : rate * factor, moments, numbers, decay});
-      ops::write_parameter(updated.value, argument(parameters[i].state));
-      for (size_t k = 0; k < states.size(); ++k) {
-        ops::write_parameter(updated.moments[k], states[k]);
-      }
+      write(updated.value, expr(values[i]), argument(parameters[i].state));
+      for (size_t k = 0; k < states.size(); ++k) write(updated.moments[k], moments[k], states[k]);
       if (kind_ == Kind::kApply) {
         ops::write_parameter(ops::filled(b_, gradients[i]->type, 0), sum_state(i));
       }

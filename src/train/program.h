@@ -36,8 +36,9 @@ enum class Kind : uint8_t {
   kGradients,   // -> loss, count, grad_N of parameter N and grad_input_N of input N: of the mean
                 // loss
   kAccumulate,  // -> loss, count; adds gradients of the sum to the states *_sum
-  kApply,       // divides *_sum by `count` (an input), updates, clears them; -> norm
-  kStep,        // -> loss, count, norm; updates
+  // What follows updates nothing where the norm is not finite.
+  kApply,  // divides *_sum by `count` (an input), updates, clears them; -> norm
+  kStep,   // -> loss, count, norm; updates, unless the loss is not finite or no label counts
 };
 
 // Names of inputs and results beside those of the model.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "passes/expand.h"
 #include "passes/precision.h"
 #include "train/data.h"
@@ -17,6 +18,21 @@ std::map<std::string, Shape> shapes_of(const TensorMap& batch) {
   std::map<std::string, Shape> shapes;
   for (const auto& [name, tensor] : batch) shapes[name] = tensor.shape();
   return shapes;
+}
+
+// Throws invalid_argument where a number of a step is not finite, with what an input holds.
+void expect_finite(const char* what, double number, const TensorMap& batch) {
+  if (std::isfinite(number)) return;
+  std::string held;
+  for (const auto& [name, tensor] : batch) {
+    const auto at = first_not_finite(tensor);
+    if (!at) continue;
+    held += fmt::format("{}input '{}' holds {}", held.empty() ? ": " : ", ", name,
+                        not_finite_text(tensor, *at));
+  }
+  fail(ErrorCode::kInvalidArgument, "expected a finite {}, got {}{}; the step has not happened{}",
+       what, not_finite_text(number), held,
+       held.empty() ? ": lower the learning rate or clip the gradients" : "");
 }
 
 passes::Compute compute_of(DType dtype) {
@@ -265,9 +281,12 @@ StepResult Trainer::finish(double loss, double count, double norm) {
 StepResult Trainer::step(const TensorMap& batch) {
   const TensorMap inputs = with_rates(labelled(batch));
   run(Kind::kStep, inputs);
+  const double count = number(Kind::kStep, kCount);
+  expect_finite("loss", number(Kind::kStep, kLossSum), batch);
+  if (count == 0) fail_uncounted();
+  expect_finite("norm of the gradients", number(Kind::kStep, kNorm), batch);
   ++step_;
-  StepResult result = finish(number(Kind::kStep, kLossSum), number(Kind::kStep, kCount),
-                             number(Kind::kStep, kNorm));
+  StepResult result = finish(number(Kind::kStep, kLossSum), count, number(Kind::kStep, kNorm));
   result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
   return result;
 }
@@ -286,12 +305,16 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
   TensorMap inputs = with_rates({});
   try {
     for (int64_t i = 0; i < count; ++i) {
-      run(Kind::kAccumulate, labelled(batch(i)));
+      const TensorMap one = labelled(batch(i));
+      run(Kind::kAccumulate, one);
+      expect_finite("loss", number(Kind::kAccumulate, kLossSum), one);
       loss += number(Kind::kAccumulate, kLossSum);
       labels += number(Kind::kAccumulate, kCount);
     }
+    if (labels == 0) fail_uncounted();
     inputs[kCount] = Tensor::scalar(static_cast<float>(labels));
     run(Kind::kApply, inputs);
+    expect_finite("norm of the gradients", number(Kind::kApply, kNorm), {});
   } catch (...) {
     clear_sums();
     throw;
@@ -342,24 +365,6 @@ TensorMap Trainer::forward(const TensorMap& inputs) {
 }
 
 Tensor& Trainer::cell(const std::string& name) const { return states_.cells().at(name)->value; }
-
-const Tensor& Trainer::master(const Lifted::Parameter& parameter) const {
-  return cell(parameter.state);
-}
-
-void Trainer::check_master(const Lifted::Parameter& parameter, const Tensor& value) {
-  if (value.shape() != parameter.shape || !is_float(value.dtype())) {
-    fail(ErrorCode::kInvalidArgument, "parameter '{}': expected floats of shape {}, got {} {}",
-         parameter.name, to_string(parameter.shape), name_of(value.dtype()),
-         to_string(value.shape()));
-  }
-}
-
-void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
-  check_master(parameter, value);
-  Tensor kept = value.to(options_.dtype);
-  cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);
-}
 
 uint64_t Trainer::weight_bytes_held() const {
   uint64_t bytes = 0;

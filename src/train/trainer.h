@@ -32,6 +32,7 @@ class Trainer {
                    double alpha);
 
   // A step happens or does not: when one throws, masters, moments and the step are what they were.
+  // Throws invalid_argument where loss or gradients are not finite, and where no label counts.
   StepResult step(const TensorMap& batch);
   // batch(0) to batch(count - 1), each asked for when its turn comes.
   StepResult step(int64_t count, const std::function<TensorMap(int64_t)>& batch);
@@ -50,7 +51,7 @@ class Trainer {
   [[nodiscard]] const Tensor& master(const Lifted::Parameter& parameter) const;
   void set_master(const Lifted::Parameter& parameter, const Tensor& value);
   // Throws what set_master would.
-  static void check_master(const Lifted::Parameter& parameter, const Tensor& value);
+  void check_master(const Lifted::Parameter& parameter, const Tensor& value) const;
   // Masters as "NAME", moments as "NAME.MOMENT", the step as "step" (int32).
   [[nodiscard]] TensorMap state() const;
   void load_state(const TensorMap& state);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/finite.h"
 #include "train/trainer.h"
 
 namespace mw::train {
@@ -25,15 +26,48 @@ void check_moment(const std::string& name, const Tensor& value, bool is_square) 
     fail(ErrorCode::kInvalidArgument, "training state: '{}': expected floats, got {}", name,
          name_of(value.dtype()));
   }
-  for (int64_t i = 0; i < value.count(); ++i) {
-    const double number = value.number_at(i);
-    if (std::isfinite(number) && (number >= 0 || !is_square)) continue;
-    fail(ErrorCode::kInvalidArgument, "training state: '{}': expected {}, got {} at {}", name,
-         is_square ? "numbers of at least 0" : "finite numbers", number, i);
+  if (const auto at = first_not_finite(value)) {
+    fail(ErrorCode::kInvalidArgument, "training state: '{}': expected finite numbers, got {}", name,
+         not_finite_text(value, *at));
+  }
+  for (int64_t i = 0; is_square && i < value.count(); ++i) {
+    if (value.number_at(i) >= 0) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "training state: '{}': expected numbers of at least 0, got {} at {}", name,
+         value.number_at(i), i);
   }
 }
 
 }  // namespace
+
+const Tensor& Trainer::master(const Lifted::Parameter& parameter) const {
+  return cell(parameter.state);
+}
+
+void Trainer::check_master(const Lifted::Parameter& parameter, const Tensor& value) const {
+  if (value.shape() != parameter.shape || !is_float(value.dtype())) {
+    fail(ErrorCode::kInvalidArgument, "parameter '{}': expected floats of shape {}, got {} {}",
+         parameter.name, to_string(parameter.shape), name_of(value.dtype()),
+         to_string(value.shape()));
+  }
+  // A model may hold infinities from the beginning (a mask that is trained).
+  const Tensor &kept = value.to(options_.dtype), &before = master(parameter);
+  for (auto at = first_not_finite(kept); at; at = first_not_finite(kept, *at + 1)) {
+    if (kept.number_at(*at) == before.number_at(*at)) continue;
+    const bool overflows = std::isfinite(value.number_at(*at));
+    fail(ErrorCode::kInvalidArgument, "parameter '{}': expected finite numbers, got {}{}",
+         parameter.name, not_finite_text(kept, *at),
+         overflows
+             ? fmt::format(", which {} is in {}", value.number_at(*at), name_of(options_.dtype))
+             : "");
+  }
+}
+
+void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
+  check_master(parameter, value);
+  Tensor kept = value.to(options_.dtype);
+  cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);
+}
 
 TensorMap Trainer::state() const {
   TensorMap all;

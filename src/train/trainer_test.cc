@@ -3,8 +3,10 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "base/error.h"
 #include "base/testing.h"
@@ -179,6 +181,141 @@ TEST(Step, one_of_whose_batches_the_model_refuses_has_not_happened) {
       }
     }
   }
+}
+
+// NaN in an input, and a label so far away that its square overflows.
+TEST(Step, whose_loss_is_not_finite_has_not_happened) {
+  Built built(ir::Opset::kIos18);
+  ir::Value* x = built.input("x", {4, 3});
+  ir::Value* weight = built.weight("weight", {2, 3});
+  built.returns({built.b.op("linear", {{"x", x}, {"weight", weight}}, "y")});
+  const auto spoilt = [](const char* name, double number) {
+    TensorMap batch = batch_of(3);
+    batch.at(name).set_number(4, number);
+    return batch;
+  };
+  struct Row {
+    TensorMap batch;
+    const char* said;
+  };
+  const Row rows[] = {{spoilt("x", std::nan("")),
+                       "expected a finite loss, got nan: input 'x' holds nan at [1, 1]; "
+                       "the step has not happened"},
+                      {spoilt("labels", 1e30),
+                       "expected a finite loss, got inf; the step has not happened: lower "
+                       "the learning rate or clip the gradients"}};
+  for (const Way& way : kWays) {
+    for (const Row& row : rows) {
+      TrainerOptions options = options_of(way, ops::catalog());
+      options.candidates = {{weight->producer, "weight"}};
+      Trainer trainer(built.function, options), twin(built.function, options);
+      (void)trainer.step(batch_of(1));
+      (void)twin.step(batch_of(1));
+      const TensorMap before = trainer.state();
+      const std::string error = error_of([&] { (void)trainer.step(row.batch); });
+      EXPECT_TRUE(testing::has(error, row.said)) << way.name << ": " << error;
+      const std::string among = error_of([&] {
+        (void)trainer.step(3, [&](int64_t i) { return i == 1 ? row.batch : batch_of(1); });
+      });
+      EXPECT_TRUE(testing::has(among, row.said)) << way.name << ": " << among;
+      expect_same(trainer.state(), before, way.name);
+      EXPECT_EQ(trainer.steps_done(), 1) << way.name;
+      (void)trainer.step(2, [](int64_t) { return batch_of(2); });
+      (void)twin.step(2, [](int64_t) { return batch_of(2); });
+      expect_same(trainer.state(), twin.state(), way.name);
+    }
+  }
+}
+
+// y = sqrt(x w): at w = 0 the loss is finite and its gradient is not.
+TEST(Step, whose_gradients_alone_are_not_finite_has_not_happened) {
+  Built built(ir::Opset::kIos18);
+  ir::Value* x = built.input("x", {4, 2});
+  ir::Value* weight = built.b.constant(ir::Constant::tensor(Tensor(DType::kF32, {1, 2})), "weight");
+  built.returns({built.b.op("sqrt", {{"x", built.b.op("mul", {{"x", x}, {"y", weight}})}}, "y")});
+  for (const Way& way : kWays) {
+    TrainerOptions options = options_of(way, ops::catalog());
+    options.candidates = {{weight->producer, "weight"}};
+    Trainer trainer(built.function, options);
+    const TensorMap before = trainer.state();
+    const TensorMap batch = {{"x", random({4, 2}, 5)}, {"labels", random({4, 2}, 6)}};
+    const std::string error = error_of([&] { (void)trainer.step(batch); });
+    EXPECT_TRUE(testing::has(error, "expected a finite norm of the gradients, got ")) << error;
+    const std::string among =
+        error_of([&] { (void)trainer.step(2, [&](int64_t) { return batch; }); });
+    EXPECT_TRUE(testing::has(among, "expected a finite norm of the gradients, got ")) << among;
+    expect_same(trainer.state(), before, way.name);
+  }
+}
+
+TEST(Step, over_labels_of_which_none_counts_has_not_happened) {
+  Built built(ir::Opset::kIos18);
+  ir::Value* x = built.input("x", {4, 3});
+  ir::Value* weight = built.weight("weight", {5, 3});
+  built.returns({built.b.op("linear", {{"x", x}, {"weight", weight}}, "y")});
+  for (const Way& way : kWays) {
+    TrainerOptions options = options_of(way, ops::catalog());
+    options.settings.loss = Loss::kCrossEntropy;
+    options.candidates = {{weight->producer, "weight"}};
+    Trainer trainer(built.function, options), twin(built.function, options);
+    const auto batch = [](int32_t label) {
+      return TensorMap{{"x", random({4, 3}, 5)},
+                       {"labels", Tensor::from<int32_t>({label, -100, -100, -100}, {4})}};
+    };
+    (void)trainer.step(batch(2));
+    (void)twin.step(batch(2));
+    const TensorMap before = trainer.state();
+    for (const int64_t count : {1, 3}) {
+      const std::string error =
+          error_of([&] { (void)trainer.step(count, [&](int64_t) { return batch(-100); }); });
+      EXPECT_TRUE(testing::has(error, "labels: expected at least one that counts, got only -100"))
+          << error;
+      expect_same(trainer.state(), before, way.name);
+    }
+    // Of several batches some may have none.
+    const StepResult some = trainer.step(3, [&](int64_t i) { return batch(i == 1 ? 4 : -100); });
+    EXPECT_EQ(some.tokens, 1);
+    EXPECT_EQ(some.step, 2);
+    const StepResult alone = twin.step(2, [&](int64_t i) { return batch(i == 1 ? 4 : -100); });
+    EXPECT_EQ(some.loss, alone.loss);
+    expect_same(trainer.state(), twin.state(), way.name);
+  }
+}
+
+TEST(TrainerState, that_is_not_finite_is_refused_and_changes_nothing) {
+  const Network network;
+  Trainer trainer = trainer_of(network, kWays[0]);
+  (void)trainer.step(batch_of(1));
+  const TensorMap before = trainer.state();
+  TensorMap state = before;
+  state.at("a") = state.at("a").clone();
+  state.at("a").set_number(0, 7);
+  state.at("c") = state.at("c").clone();
+  state.at("c").set_number(8, -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(error_of([&] { trainer.load_state(state); }),
+            "parameter 'c': expected finite numbers, got -inf at [1, 2]");
+  expect_same(trainer.state(), before, "weights");
+  Tensor large = before.at("c").to(DType::kF64).clone();
+  large.set_number(3, 1e39);
+  EXPECT_EQ(error_of([&] { trainer.set_master(trainer.parameters().at(2), large); }),
+            "parameter 'c': expected finite numbers, got inf at [0, 3], which 1e+39 is in fp32");
+  expect_same(trainer.state(), before, "one that overflows");
+}
+
+// A mask holds what it holds.
+TEST(TrainerState, may_hold_infinities_that_the_model_has) {
+  Built built(ir::Opset::kIos18);
+  ir::Value* x = built.input("x", {4, 2});
+  Tensor mask(DType::kF32, {1, 2});
+  mask.set_number(1, -std::numeric_limits<double>::infinity());
+  ir::Value* weight = built.b.constant(ir::Constant::tensor(mask), "mask");
+  built.returns({built.b.op("add", {{"x", x}, {"y", weight}}, "y")});
+  TrainerOptions options = options_of(kWays[0], ops::catalog());
+  options.candidates = {{weight->producer, "mask"}};
+  Trainer trainer(built.function, options);
+  const TensorMap state = trainer.state();
+  trainer.load_state(state);
+  expect_same(trainer.state(), state, "mask");
 }
 
 // The rows of a table are read where the file is mapped.
