@@ -5,8 +5,10 @@
 
 #include "api/nonfinite.h"
 #include "api/training_data.h"
+#include "api/training_run.h"
 #include "base/tensor_file.h"
 #include "facade_testing.h"
+#include "package/testing.h"
 
 namespace mw {
 namespace {
@@ -83,6 +85,54 @@ TEST(TrainingData, OfArraysNamesWhatDoesNotFit) {
   EXPECT_NE(error({{"image", images}, {"labels", Tensor(DType::kI32, {5})}}).find("6 examples"),
             std::string::npos);
   std::filesystem::remove(file);
+}
+
+// Asks for a stop once it was asked so often; 0: never.
+struct Stopper : TrainingObserver {
+  explicit Stopper(int64_t times) : times_(times) {}
+  void stepped(const TrainingStatus&) override { ++steps; }
+  void evaluated(int64_t, int64_t) override {}
+  void note(const std::string&) override {}
+  bool should_stop() override { return ++asked >= times_ && times_ > 0; }
+  int64_t asked = 0, steps = 0;
+
+ private:
+  int64_t times_;
+};
+
+TEST(TrainingRun, StopsBetweenTheCallsOfAStepWhichIsThenNotTaken) {
+  const package::testing::TempFolder folder;
+  const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
+  const auto run = [&](const std::string& name, Stopper& observer, bool resume) {
+    TrainingSettings settings;
+    settings.output = folder / (name + ".mlpackage");
+    settings.folder = folder / (name + ".run");
+    settings.steps = 2;
+    settings.accumulate = 50;
+    settings.resume = resume;
+    return TrainingRun(
+               model, [&] { return StudentModel(model); },
+               load_training_data(model,
+                                  {.data = example("valid.txt"), .batch_size = 1, .seq_len = 8}),
+               settings, observer)
+        .finish();
+  };
+  Stopper patient(0), hasty(1 + 49 + 1 + 5);
+  (void)run("whole", patient, false);
+  EXPECT_EQ(patient.steps, 2);
+  const TrainingOutcome stopped = run("parts", hasty, false);
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_EQ(stopped.step, 1) << "the second step was begun and not taken";
+  EXPECT_EQ(hasty.asked, 56) << "it was asked for once and went no further";
+  EXPECT_FALSE(std::filesystem::exists(folder / "parts.mlpackage"));
+  Stopper rest(0);
+  EXPECT_FALSE(run("parts", rest, true).interrupted);
+  EXPECT_EQ(rest.steps, 1);
+  const auto weights = [&](const char* name) {
+    return CoreMLModelWrapper::load(folder / (std::string(name) + ".mlpackage"));
+  };
+  const Tensor ids = Tensor::from<int32_t>({1, 2, 3, 4}, {1, 4});
+  EXPECT_TRUE(bit_equal(weights("parts").forward(ids), weights("whole").forward(ids)));
 }
 
 }  // namespace

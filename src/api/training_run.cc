@@ -23,6 +23,9 @@ namespace fs = std::filesystem;
 constexpr size_t kCheckpointsKept = 2;
 constexpr const char* kMetrics = "metrics.jsonl";
 
+// Thrown between the calls of a step, which is not taken then.
+struct StoppedWithin {};
+
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -209,7 +212,10 @@ void TrainingRun::loop() {
     take_valid_loss(record);
     if (record.valid_loss && !is_told) metrics_->append(record);
   }
-  while (has_steps_left() && !observer_.should_stop()) step();
+  try {
+    while (has_steps_left() && !observer_.should_stop()) step();
+  } catch (const StoppedWithin&) {  // NOLINT(bugprone-empty-catch): the step was not taken
+  }
   outcome_.interrupted = has_steps_left();
   if (outcome_.checkpoint.filename() != train::checkpoint_name(position_.step)) write_checkpoint();
 }
@@ -222,7 +228,10 @@ Batch TrainingRun::batch(int64_t call) { return Batch(data_.train->batch(example
 
 StepResult TrainingRun::try_step() {
   try {
-    return student_.training_step(calls_per_step(), [&](int64_t call) { return batch(call); });
+    return student_.training_step(calls_per_step(), [&](int64_t call) {
+      if (call > 0 && observer_.should_stop()) throw StoppedWithin();
+      return batch(call);
+    });
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kInvalidArgument) explain_failure();
     throw;
