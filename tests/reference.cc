@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/tensor_file.h"
 #include "reference_rows.h"
@@ -12,7 +11,6 @@
 namespace mw::testing {
 namespace {
 
-constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
 constexpr uint64_t kUsualSeed = 0;  // of the order of examples
 
 bool is_called_logits(const FloatOutput& output) { return output.name == "logits"; }
@@ -159,20 +157,19 @@ std::optional<Sum> Reference::loss(const std::string& kind, const FloatOutput& t
 }
 
 // Along the first axis of all inputs.
-int64_t Reference::most_examples() const {
-  int64_t most = kUnbounded;
-  for (const FeatureDescription& input : loaded_.inputs()) {
+bool Reference::takes_examples(int64_t count) const {
+  const std::vector<FeatureDescription> inputs = loaded_.inputs();
+  return std::all_of(inputs.begin(), inputs.end(), [&](const FeatureDescription& input) {
     if (!input.enumerated.empty()) {
-      int64_t largest = 1;
-      for (const Shape& shape : input.enumerated) largest = std::max(largest, shape[0]);
-      most = std::min(most, largest);
-    } else if (!input.ranges.empty()) {
-      if (input.ranges[0].second > 0) most = std::min(most, input.ranges[0].second);
-    } else if (!input.shape.empty()) {
-      most = std::min(most, input.shape[0]);
+      return std::any_of(input.enumerated.begin(), input.enumerated.end(),
+                         [&](const Shape& shape) { return shape.empty() || shape[0] == count; });
     }
-  }
-  return most;
+    if (!input.ranges.empty()) {
+      const auto [least, most] = input.ranges[0];
+      return count >= least && (most <= 0 || count <= most);
+    }
+    return input.shape.empty() || input.shape[0] == count;
+  });
 }
 
 std::optional<Sum> Reference::first_step(const std::string& kind, const FloatOutput& target,
@@ -180,8 +177,9 @@ std::optional<Sum> Reference::first_step(const std::string& kind, const FloatOut
   const TensorMap all = read_tensors(file);
   const int64_t examples = all.begin()->second.dim(0);
   const std::vector<int64_t> order = train::Shuffle(examples, kUsualSeed).take(0, batch);
-  int64_t call = std::min(most_examples(), batch);
-  while (batch % call != 0) --call;
+  int64_t call = batch;
+  while (call > 0 && (batch % call != 0 || !takes_examples(call))) --call;
+  if (call == 0) return std::nullopt;
   Sum sum;
   for (int64_t at = 0; at < batch; at += call) {
     const std::vector<int64_t> chosen(order.begin() + at, order.begin() + at + call);

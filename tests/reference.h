@@ -60,7 +60,7 @@ class Reference {
   };
   [[nodiscard]] std::optional<Sum> loss_of(const std::string& kind, const FloatOutput& target,
                                            TensorMap batch) const;
-  [[nodiscard]] int64_t most_examples() const;
+  [[nodiscard]] bool takes_examples(int64_t count) const;  // in one call
   [[nodiscard]] Call most() const;
   [[nodiscard]] Call padded(Call call) const;
   // Logarithms of probabilities by position, for rows of equal length.
