@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,9 +61,9 @@ class MLModel:
         self.compute_units = compute_units
         self._core = _core.load(
             os.fspath(path),
-            function_name or "",
-            compute,
-            threads,
+            _text("function_name", function_name or ""),
+            _text("compute", compute),
+            _whole("threads", threads, 0, 2**31 - 1),
             os.fspath(tokenizer or ""),
             os.fspath(adapter or ""),
         )
@@ -96,7 +97,7 @@ class MLModel:
         every value inside the model whose name matches comes out as well.
         """
         if isinstance(data, Mapping):
-            return self._predict_one(data, state, list(taps))
+            return self._predict_one(data, state, _names("taps", taps))
         if isinstance(data, (list, tuple)):
             return [self.predict(one, state, taps=taps) for one in data]
         raise TypeError(f"predict: expected a dict or a list of dicts, got {type(data).__name__}")
@@ -108,8 +109,7 @@ class MLModel:
                     f"input '{name}': expected an array, got a PIL image; pass its pixels as an"
                     " array of the input's shape, channels before height and width"
                 )
-        arrays = {name: _array(f"input '{name}'", value) for name, value in data.items()}
-        return self._plain_all(self._core.predict(arrays, state, taps))
+        return self._plain_all(self._core.predict(_arrays("input", data), state, taps))
 
     def _plain_all(self, results):
         return {
@@ -221,8 +221,49 @@ def _invalid(message: str) -> _core.Error:
     return error
 
 
+def _whole(what: str, number: SupportsIndex, low: int, high: int) -> int:
+    """The number as an int; what would have to be rounded, or lies outside, is refused."""
+    try:
+        whole = operator.index(number)
+    except TypeError:
+        raise _invalid(f"{what}: expected a whole number, got {number!r}") from None
+    if not low <= whole <= high:
+        raise _invalid(f"{what}: expected a whole number from {low} to {high}, got {whole}")
+    return whole
+
+
+def _text(what: str, value: str) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{what}: expected a string, got {type(value).__name__}")
+
+
+def _names(what: str, names: Iterable[str]) -> list[str]:
+    """A lone string is a sequence of its letters, which nobody means."""
+    if isinstance(names, str):
+        raise TypeError(f"{what}: expected a list of strings, got the string {names!r}")
+    return [_text(what, name) for name in names]
+
+
+def _arrays(kind: str, data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    for name in data:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind}: expected strings as keys of the dict, got {name!r}")
+    return {name: _array(f"{kind} '{name}'", value) for name, value in data.items()}
+
+
+def _expect_unmasked(what: str, value: ArrayLike) -> None:
+    """Nothing here reads a mask, so what it hides would count."""
+    if np.ma.is_masked(value):
+        raise _invalid(
+            f"{what}: expected an array without a mask, got one with"
+            f" {np.ma.count_masked(value)} masked values; fill them first"
+        )
+
+
 def _array(what: str, value: ArrayLike) -> NDArray[Any]:
     """The value as an aligned array in C order and the byte order of this machine."""
+    _expect_unmasked(what, value)
     if hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray):
         value = np.from_dlpack(value)
     array = np.asarray(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millwright import _core
-from millwright._model import MLModel, _array, _invalid
+from millwright._model import (
+    MLModel,
+    _array,
+    _arrays,
+    _expect_unmasked,
+    _invalid,
+    _names,
+    _text,
+    _whole,
+)
 
 
 @dataclass(frozen=True)
@@ -161,14 +170,14 @@ class StudentModel:
             },
             _names("trainable", trainable),
             [(g.glob, float(g.learning_rate_factor), g.weight_decay) for g in groups],
-            loss,
-            target,
+            _text("loss", loss),
+            _text("target", target),
             float(label_smoothing),
             float(clip_norm),
             _names("wrt_inputs", wrt_inputs),
             _adapters(lora),
-            _bytes("memory", memory),
-            class_axis,
+            _whole("memory", memory, 0, 2**64 - 1),
+            None if class_axis is None else _whole("class_axis", class_axis, -(2**31), 2**31 - 1),
             [float(w) for w in np.atleast_1d(np.asarray(pos_weight, dtype=np.float64))],
         )
         self._classes = self._core.class_labels()
@@ -202,7 +211,7 @@ class StudentModel:
         """
         if not isinstance(teacher, MLModel):
             teacher = MLModel(teacher, **self._options)
-        self._core.set_teacher(teacher._core, float(temperature), float(alpha), target)
+        self._core.set_teacher(teacher._core, float(temperature), float(alpha), _text("target", target))
 
     def training_step(
         self, batch: ArrayLike | Batch | list[Batch], labels: ArrayLike | None = None
@@ -236,7 +245,7 @@ class StudentModel:
 
     def predict(self, data: Mapping[str, ArrayLike]) -> dict[str, Any]:
         """All outputs with the weights as they are; as MLModel.predict."""
-        return self.model._plain_all(self._core.predict(_arrays(data)))
+        return self.model._plain_all(self._core.predict(_arrays("input", data)))
 
     def step_bytes(self) -> int:
         """What the largest step so far takes, counted as for `memory`; 0 before the first."""
@@ -248,11 +257,11 @@ class StudentModel:
 
     def get_parameter(self, name: str) -> NDArray[np.float32]:
         """A copy of a trained parameter."""
-        return self._core.get_parameter(name)
+        return self._core.get_parameter(_text("parameter", name))
 
     def set_parameter(self, name: str, value: ArrayLike) -> None:
         """Replaces a trained parameter by floats of the same shape."""
-        self._core.set_parameter(name, _array(f"parameter '{name}'", value))
+        self._core.set_parameter(_text("parameter", name), _array(f"parameter '{name}'", value))
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Copies of all that training changes: weights, the optimiser's moments, the step."""
@@ -260,9 +269,7 @@ class StudentModel:
 
     def load_state_dict(self, state: Mapping[str, ArrayLike]) -> None:
         """Goes on from what state_dict() gave, of a student with the same options."""
-        self._core.load_state(
-            {name: _array(f"training state '{name}'", value) for name, value in state.items()}
-        )
+        self._core.load_state(_arrays("training state", state))
 
     def save_weights(self, path: str | os.PathLike[str]) -> None:
         """The trained parameters by name, in float32, as a .safetensors file."""
@@ -335,28 +342,17 @@ def _adapters(lora: Lora | None) -> tuple[int, float, list[str], int] | None:
         return None
     if not isinstance(lora, Lora):
         raise TypeError(f"lora: expected a Lora, got {type(lora).__name__}")
-    return int(lora.rank), float(lora.alpha), _names("targets", lora.targets), int(lora.seed)
-
-
-def _names(what: str, names: Iterable[str]) -> list[str]:
-    """A lone string is a sequence of its letters, which nobody means."""
-    if isinstance(names, str):
-        raise TypeError(f"{what}: expected a list of strings, got the string {names!r}")
-    return [str(name) for name in names]
-
-
-def _bytes(what: str, count: int) -> int:
-    if count < 0:
-        raise _invalid(f"{what}: expected 0 or more bytes, got {count}")
-    return int(count)
-
-
-def _arrays(data: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-    return {name: _array(f"input '{name}'", value) for name, value in data.items()}
+    return (
+        _whole("lora: rank", lora.rank, -(2**63), 2**63 - 1),
+        float(lora.alpha),
+        _names("targets", lora.targets),
+        _whole("lora: seed", lora.seed, 0, 2**64 - 1),
+    )
 
 
 def _indices(labels: ArrayLike, classes: Sequence[str | int]) -> ArrayLike:
     """Names of classes as their indices; anything else as it is."""
+    _expect_unmasked("labels", labels)
     names = np.asarray(labels)
     if names.dtype.kind != "U" and not (
         names.dtype.kind == "O" and all(isinstance(name, str) for name in names.flat)
@@ -386,14 +382,14 @@ def _batch(
     if labels is not None:
         if isinstance(batch, Mapping):
             raise TypeError("labels: expected in the dict of inputs, under the name 'labels'")
-        return _arrays({"input_ids": batch, "labels": _indices(labels, classes)})
+        return _arrays("input", {"input_ids": batch, "labels": _indices(labels, classes)})
     if isinstance(batch, Mapping):
         named = dict(batch)
         if "labels" in named:
             named["labels"] = _indices(named["labels"], classes)
-        return _arrays(named)
+        return _arrays("input", named)
     if isinstance(batch, tuple) and len(batch) == 2:
-        return _arrays({"input_ids": batch[0], "labels": _indices(batch[1], classes)})
+        return _arrays("input", {"input_ids": batch[0], "labels": _indices(batch[1], classes)})
     raise TypeError(
         "a batch: expected a dict of arrays, or input_ids and labels, got"
         f" {type(batch).__name__} without labels"

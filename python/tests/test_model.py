@@ -163,7 +163,7 @@ def test_loading_errors_have_codes(example):
         mw.MLModel(example / "student.mlpackage", function_name="other")
     with pytest.raises(mw.Error, match="compute: expected fp32"):
         mw.MLModel(example / "student.mlpackage", compute="int8")
-    with pytest.raises(mw.Error, match="threads: expected 0"):
+    with pytest.raises(mw.Error, match="threads: expected a whole number from 0"):
         mw.MLModel(example / "student.mlpackage", threads=-1)
     with pytest.raises(TypeError, match="a dict or a list of dicts, got int"):
         mw.MLModel(example / "student.mlpackage").predict(3)

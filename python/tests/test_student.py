@@ -369,7 +369,7 @@ def test_bad_batches_are_errors_that_say_so(student, batch, message):
         ({"optimizer": mw.Adam(betas=(0.9, 1.0))}, r"beta2: expected a number in \[0, 1\), got 1"),
         ({"label_smoothing": 1}, "label_smoothing: expected"),
         ({"clip_norm": -1}, "clip_norm: expected"),
-        ({"memory": -1}, "memory: expected 0 or more bytes, got -1"),
+        ({"memory": -1}, "memory: expected a whole number from 0 to .*, got -1"),
         ({"groups": [mw.ParameterGroup("*", -1)]}, "learning_rate_factor: expected"),
         ({"loss": "hinge"}, "loss: expected cross_entropy, binary_cross_entropy, mse or output"),
         ({"target": "other"}, "target 'other': expected one of the outputs logits"),
