@@ -213,6 +213,7 @@ TEST_F(LanguageModelCli, logits_that_are_no_numbers_are_no_score_and_no_text) {
   const Answer answer = generate(file);
   EXPECT_EQ(answer.code, 1);
   EXPECT_TRUE(has(answer.out, "logits: expected a number for token 3, got nan")) << answer.out;
+  EXPECT_TRUE(has(answer.out, "The quick\nmillwright: ")) << "what was said ends its line first";
 }
 
 TEST_F(LanguageModelCli, what_is_no_file_is_no_text_to_score) {

@@ -304,5 +304,30 @@ TEST_F(LanguageModels, SayTheSameWhateverTheirOutputIsCalled) {
   }
 }
 
+TEST_F(LanguageModels, WithInputsSpeltInAnotherWayAreToldHowToRenameThem) {
+  const auto error = [&](const std::vector<std::string>& names) {
+    testing::BuiltModel built;
+    ir::Value* ids = nullptr;
+    for (const std::string& name : names) {
+      const bool is_mask = name.find("ask") != std::string::npos;
+      ir::Value* input = built.input(name, is_mask ? Shape{1, 1, 4, 4} : Shape{1, 4},
+                                     is_mask ? DType::kF16 : DType::kI32);
+      if (ids == nullptr) ids = input;
+    }
+    built.output(built.b().op("cast", {{"x", ids}, {"dtype", std::string("fp32")}}), "logits");
+    const auto path = folder_ / "named.mlpackage";
+    built.write(path);
+    const auto model = CoreMLModelWrapper::load(path);
+    return error_of([&] { const LanguageModel lm(model); }, ErrorCode::kInvalidArgument);
+  };
+  EXPECT_EQ(error({"inputIds", "causalMask"}),
+            "input 'inputIds' (int32 [1, 4]) cannot be made from token ids; `millwright convert "
+            "MODEL OUTPUT --rename inputIds=input_ids causalMask=causal_mask` gives it the name "
+            "that says so");
+  EXPECT_EQ(error({"input_ids", "current"}),
+            "input 'current' (int32 [1, 4]) cannot be made from token ids; give all inputs by name "
+            "with predict()");
+}
+
 }  // namespace
 }  // namespace mw

@@ -6,6 +6,7 @@
 
 #include "api/impl.h"
 #include "base/error.h"
+#include "base/plain_name.h"
 #include "ops/catalog.h"
 #include "passes/specialise.h"
 
@@ -86,6 +87,39 @@ Tensor padded_ids(const Tensor& ids, lm::CallShape to) {
   return padded;
 }
 
+// The name that says what an input is for, where it is spelt in another way; else "".
+std::string usual_name(const FeatureDescription& input) {
+  struct Spelling {
+    const char *plain, *usual;
+    int64_t least_rank, most_rank;
+  };
+  constexpr Spelling kSpellings[] = {{"inputids", "input_ids", 1, 2},
+                                     {"tokenids", "input_ids", 1, 2},
+                                     {"tokens", "input_ids", 1, 2},
+                                     {"causalmask", "causal_mask", 4, 4},
+                                     {"attentionmask", "attention_mask", 2, 2}};
+  const std::string plain = plain_name(input.name);
+  for (const Spelling& spelling : kSpellings) {
+    const int64_t rank = rank_of(input);
+    const bool fits = rank >= spelling.least_rank && rank <= spelling.most_rank;
+    if (plain == spelling.plain && fits && input.name != spelling.usual) return spelling.usual;
+  }
+  return "";
+}
+
+// What to do about an input that has no role.
+std::string remedy_for(const FeatureDescription& input,
+                       const std::vector<FeatureDescription>& all) {
+  if (usual_name(input).empty()) return "give all inputs by name with predict()";
+  std::string renames;
+  for (const FeatureDescription& other : all) {
+    const std::string usual = usual_name(other);
+    if (!usual.empty()) renames += fmt::format(" {}={}", other.name, usual);
+  }
+  return fmt::format("`millwright convert MODEL OUTPUT --rename{}` gives it the name that says so",
+                     renames);
+}
+
 }  // namespace
 
 LanguageModel::LanguageModel(const CoreMLModelWrapper& model, const std::string& target)
@@ -121,10 +155,8 @@ void LanguageModel::find_inputs() {
     } else if (contains(input.name, "position") && rank <= 2) {
       role.kind = Role::Kind::kPositions;
     } else {
-      fail(ErrorCode::kInvalidArgument,
-           "input '{}' ({} {}) cannot be made from token ids; give all inputs by name with "
-           "predict()",
-           input.name, name_of(input.dtype), to_string(input.shape));
+      fail(ErrorCode::kInvalidArgument, "input '{}' ({} {}) cannot be made from token ids; {}",
+           input.name, name_of(input.dtype), to_string(input.shape), remedy_for(input, inputs));
     }
     roles_.push_back(role);
   }

@@ -54,24 +54,32 @@ void run(const Options& o) {
   for (const int32_t id : prompt) print(decoder.push(id));
   int64_t count = 0;
   std::string why = "reached --max-tokens";
-  while (count < o.max_tokens) {
-    const int32_t id = sampler.next(logits);
-    if (!o.ignore_end && tokenizer.is_end_of_text(id)) {
-      why = "end of text";
-      break;
+  const auto go_on = [&] {
+    while (count < o.max_tokens) {
+      const int32_t id = sampler.next(logits);
+      if (!o.ignore_end && tokenizer.is_end_of_text(id)) {
+        why = "end of text";
+        break;
+      }
+      print(decoder.push(id));
+      ++count;
+      if (is_interrupted()) {
+        why = "interrupted";
+        break;
+      }
+      if (count == o.max_tokens) break;
+      if (const std::string obstacle = stream.obstacle(); !obstacle.empty()) {
+        why = obstacle;
+        break;
+      }
+      logits = stream.extend({id});
     }
-    print(decoder.push(id));
-    ++count;
-    if (is_interrupted()) {
-      why = "interrupted";
-      break;
-    }
-    if (count == o.max_tokens) break;
-    if (const std::string obstacle = stream.obstacle(); !obstacle.empty()) {
-      why = obstacle;
-      break;
-    }
-    logits = stream.extend({id});
+  };
+  try {
+    go_on();
+  } catch (const Error&) {
+    print(decoder.flush() + "\n");  // what was said so far is a whole line
+    throw;
   }
   print(decoder.flush() + "\n");
   const double seconds = now_seconds() - prefilled;

@@ -2,10 +2,10 @@
 #include "lm/target.h"
 
 #include <algorithm>
-#include <cctype>
 #include <vector>
 
 #include "base/error.h"
+#include "base/plain_name.h"
 
 namespace mw::lm {
 namespace {
@@ -55,13 +55,7 @@ const ir::Value* only(const std::vector<const ir::Value*>& values, const Fits& f
 
 }  // namespace
 
-bool is_logits_name(const std::string& name) {
-  std::string plain;
-  for (const char c : name) {
-    if (c != '_') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  return plain == "logits";
-}
+bool is_logits_name(const std::string& name) { return plain_name(name) == "logits"; }
 
 Target find_target(const package::FunctionDescription& description, const ir::Function& function,
                    const std::string& wanted, const std::function<int64_t()>& vocabulary) {

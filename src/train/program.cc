@@ -7,6 +7,7 @@
 #include "autodiff/gradient.h"
 #include "base/error.h"
 #include "base/glob.h"
+#include "base/plain_name.h"
 #include "base/printable.h"
 #include "ops/loss/loss.h"
 #include "ops/reduce/classify.h"
@@ -90,8 +91,17 @@ class Composer {
     for (const auto& argument : recipe_.teacher->body.arguments) {
       const auto found = shapes.find(argument->name);
       if (found == shapes.end()) {
+        std::string remedy;
+        for (const auto& [name, shape] : shapes) {
+          if (plain_name(name) != plain_name(argument->name)) continue;
+          remedy = fmt::format(
+              "; `millwright convert` of it with `--rename {}={}` gives it the "
+              "student's name",
+              argument->name, name);
+        }
         fail(ErrorCode::kInvalidArgument,
-             "teacher: expected inputs that the student has, too, got '{}'", argument->name);
+             "teacher: expected inputs that the student has, too, got '{}'{}", argument->name,
+             remedy);
       }
       of_teacher[argument->name] = found->second;
     }
