@@ -1,5 +1,6 @@
 // Which language models are scored and trained, and on which labels.
 #include "api/language_model.h"
+#include "built_model.h"
 #include "facade_testing.h"
 #include "language_model_testing.h"
 #include "millwright/training.hpp"
@@ -109,6 +110,68 @@ TEST_F(LanguageModels, WithPositionsBeforeRowsAreReadAndTrainedInTheSameOrder) {
       EXPECT_NEAR(same.grad_norm, loss.grad_norm, 1e-5 * loss.grad_norm);
     }
   }
+}
+
+TEST_F(LanguageModels, LearnFromATeacherWhosePositionsAndRowsLieInAnotherOrder) {
+  constexpr Form kOrders[] = {Form::kPlain, Form::kTimeFirst};
+  for (const int64_t rows : {2, 7}) {
+    const std::vector<int32_t> ids = some_ids({}, rows * 7 + 1);
+    const Batch batch(Tensor::from<int32_t>({ids.begin(), ids.end() - 1}, {rows, 7}),
+                      Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, {rows, 7}));
+    const double alone = step_of(model_of({.rows = rows}), {.rows = rows}, {rows, 7}).loss;
+    for (const Form ours : kOrders) {
+      for (const Form theirs : kOrders) {
+        const auto path = folder_ / "teacher.mlpackage";
+        suite::write_small_model(path, {.form = theirs, .rows = rows, .softmax = rows == 2});
+        const auto teacher = CoreMLModelWrapper::load(path);
+        StudentModel student(model_of({.form = ours, .rows = rows}),
+                             {.optimizer = Sgd{.learning_rate = 0}});
+        student.set_teacher(teacher, {.temperature = 2, .alpha = 0.25F});
+        // It says what the student says.
+        EXPECT_NEAR(student.training_step(batch).loss, 0.75 * alone, 1e-5) << rows << " rows";
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, SayWhyATeachersLogitsDoNotGoWithTheirs) {
+  const auto why = [&](const SmallModel& theirs) {
+    const auto path = folder_ / "teacher.mlpackage";
+    suite::write_small_model(path, theirs);
+    const auto teacher = CoreMLModelWrapper::load(path);
+    const auto model = model_of({});
+    StudentModel student(model, {.optimizer = Sgd{.learning_rate = 0}});
+    student.set_teacher(teacher, {.temperature = 2, .alpha = 0.25F});
+    const Tensor ids = Tensor::from<int32_t>({1, 2, 3}, {1, 3});
+    return error_of([&] { (void)student.training_step(Batch(ids, ids)); },
+                    ErrorCode::kInvalidArgument);
+  };
+  EXPECT_NE(why({.vocabulary = 30})
+                .find("teacher: expected logits of shape [1, 3, 31] as the student's, got [1, 3, "
+                      "30]; both need the same vocabulary"),
+            std::string::npos);
+  EXPECT_NE(
+      why({.form = Form::kLast}).find("got [1, 1, 31]; both need as many numbers for each class"),
+      std::string::npos);
+}
+
+TEST_F(LanguageModels, SayHowATeachersInputsGetTheStudentsNames) {
+  testing::BuiltModel built;
+  ir::Value* ids = built.input("inputIds", {1, 3}, DType::kI32);
+  ir::Value* rows = built.weight("rows", std::vector<float>(31 * 31), {31, 31});
+  built.output(built.b().op("gather", {{"x", rows}, {"indices", ids}, {"axis", 0}}), "logits");
+  const auto teacher = CoreMLModelWrapper::load(built.write(folder_ / "teacher.mlpackage"));
+  const auto model = model_of({});
+  StudentModel student(model, {});
+  student.set_teacher(teacher, {.temperature = 2, .alpha = 0.25F});
+  const Tensor tokens = Tensor::from<int32_t>({1, 2, 3}, {1, 3});
+  const std::string error = error_of([&] { (void)student.training_step(Batch(tokens, tokens)); },
+                                     ErrorCode::kInvalidArgument);
+  EXPECT_NE(error.find("teacher: expected inputs that the student has, too, got 'inputIds'; "
+                       "`millwright convert` of it with `--rename inputIds=input_ids` gives it the "
+                       "student's name"),
+            std::string::npos)
+      << error;
 }
 
 }  // namespace

@@ -196,6 +196,11 @@ TensorMap LanguageModel::inputs_for(const Tensor& given, int64_t past, int64_t p
   return inputs;
 }
 
+const std::string& LanguageModel::ids_input() const {
+  const auto is_ids = [](const Role& role) { return role.kind == Role::Kind::kIds; };
+  return std::find_if(roles_.begin(), roles_.end(), is_ids)->name;
+}
+
 lm::Asked LanguageModel::asked(lm::CallShape ids) const {
   return {ids.batch,
           ids.time,

@@ -42,6 +42,7 @@ class LanguageModel {
   [[nodiscard]] LabelForm label_form(lm::CallShape ids) const;
 
   [[nodiscard]] const std::string& output() const { return output_; }
+  [[nodiscard]] const std::string& ids_input() const;  // the name of the input that takes the ids
   // What one call takes.
   [[nodiscard]] const lm::CallShapes& shapes() const { return shapes_; }
   [[nodiscard]] bool has_cache() const { return has_cache_; }

@@ -11,6 +11,7 @@
 #include "api/student_adapters.h"
 #include "api/student_files.h"
 #include "api/student_selection.h"
+#include "api/teacher.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
 #include "ops/catalog.h"
@@ -20,35 +21,6 @@
 
 namespace mw {
 namespace {
-
-// Models need not have tokenizers; where both have one, every id must be the same token.
-void check_vocabularies(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher) {
-  const auto tokenizer_of = [](const CoreMLModelWrapper& model) -> const Tokenizer* {
-    try {
-      return &model.tokenizer();
-    } catch (const Error&) {
-      return nullptr;
-    }
-  };
-  const Tokenizer* ours = tokenizer_of(student);
-  const Tokenizer* theirs = tokenizer_of(teacher);
-  if (ours == nullptr || theirs == nullptr || ours->path() == theirs->path()) return;
-  if (ours->vocab_size() != theirs->vocab_size()) {
-    fail(ErrorCode::kInvalidArgument,
-         "teacher: expected the student's vocabulary of {} tokens, got {}; distil from a teacher "
-         "with the same tokenizer",
-         ours->vocab_size(), theirs->vocab_size());
-  }
-  for (int64_t i = 0; i < std::max(ours->id_limit(), theirs->id_limit()); ++i) {
-    const auto id = static_cast<int32_t>(i);
-    const auto our_token = ours->id_to_token(id), their_token = theirs->id_to_token(id);
-    if (our_token == their_token) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "teacher: token {}: expected the student's '{}', got '{}'; distil from a teacher with the "
-         "same tokenizer",
-         id, our_token.value_or(""), their_token.value_or(""));
-  }
-}
 
 void check_differentiable_inputs(const ir::Function& function,
                                  const std::vector<std::string>& names) {
@@ -292,8 +264,13 @@ void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillO
   }
   check_vocabularies(impl_->model, teacher);
   impl_->classes->expect_same(ClassLabels(teacher.impl().target(options.target).value));
-  impl_->trainer->set_teacher(*teacher.impl().function, teacher.impl().target(options.target).name,
-                              options.temperature, options.alpha);
+  impl_->trainer->set_teacher(
+      *teacher.impl().function, teacher.impl().target(options.target).name, options.temperature,
+      options.alpha,
+      [student = impl_->model, target = impl_->options.target, teacher,
+       teacher_target = options.target](const auto& shapes) {
+        return layout_of_teacher({student, target}, {teacher, teacher_target}, shapes);
+      });
 }
 
 StepResult StudentModel::training_step(const Batch& batch) {

@@ -194,6 +194,22 @@ int64_t weighted_axis(const LossSettings& settings, const Target& target) {
        target.name, to_string(shape), count);
 }
 
+[[noreturn]] void reject_teacher(const Target& teacher, const Shape& student) {
+  const auto sorted = [](Shape shape) {
+    shape = without_ones(std::move(shape));
+    std::sort(shape.begin(), shape.end());
+    return shape;
+  };
+  const Shape& shape = teacher.shape();
+  const bool has_classes = std::find(shape.begin(), shape.end(), student.back()) != shape.end();
+  const char* why = "both need the same vocabulary";
+  if (has_classes) why = "both need as many numbers for each class";
+  if (sorted(shape) == sorted(student)) why = "the axes lie in another order";
+  fail(ErrorCode::kInvalidArgument,
+       "teacher: expected logits of shape {} as the student's, got {}; {}", to_string(student),
+       to_string(shape), why);
+}
+
 Value* axis_last(Builder& b, Value* x, int64_t axis) {
   const int64_t rank = x->type.rank();
   if (axis == rank - 1) return x;
@@ -267,28 +283,32 @@ Value* logits_of(Builder& b, const Target& target, int64_t class_axis) {
 }
 
 Value* teacher_logits_of(Builder& b, const Target& teacher, const Shape& student,
-                         const std::optional<int64_t>& class_axis) {
-  const Shape labels(student.begin(), student.end() - 1);
-  const auto reject = [&] {
-    fail(ErrorCode::kInvalidArgument,
-         "teacher: expected logits of shape {} as the student's, got {}; both need the same "
-         "vocabulary",
-         to_string(student), to_string(teacher.shape()));
-  };
-  if (teacher.shape().empty()) reject();
+                         const std::optional<int64_t>& class_axis,
+                         const std::optional<TeacherLayout>& layout) {
+  const int64_t classes = student.back();
+  if (teacher.shape().empty()) reject_teacher(teacher, student);
   check_cross_entropy(teacher);
+  const std::optional<int64_t> said = layout ? layout->class_axis : class_axis;
+  const bool fits = said && *said >= 0 && *said < teacher.value->type.rank() &&
+                    extent(teacher.shape(), *said) == classes;
+  std::optional<Shape> labels;
+  if (!layout || !fits) labels = Shape(student.begin(), student.end() - 1);
   int64_t axis = -1;
   try {
     LossSettings settings;
-    const bool fits = class_axis && *class_axis < teacher.value->type.rank() &&
-                      extent(teacher.shape(), *class_axis) == student.back();
-    if (fits && !is_softmax(teacher.end)) settings.class_axis = class_axis;
+    if (fits && !is_softmax(teacher.end)) settings.class_axis = said;
     axis = class_axis_of(settings, teacher, teacher.value->type, labels);
   } catch (const Error&) {
-    reject();
+    reject_teacher(teacher, student);
   }
-  if (extent(teacher.shape(), axis) != student.back()) reject();
-  return ops::reshape(Expr(b, logits_of(b, teacher, axis)), student);
+  const bool as_many = count_of(teacher.shape()) == count_of(student);
+  if (!as_many || extent(teacher.shape(), axis) != classes) reject_teacher(teacher, student);
+  Expr logits(b, logits_of(b, teacher, axis));
+  if (layout && !layout->turned.empty()) {
+    const Shape& from = layout->turned;
+    logits = ops::transpose(ops::reshape(logits, {from[0], from[1], classes}), {1, 0, 2});
+  }
+  return ops::reshape(logits, student);
 }
 
 ops::LossValue loss_of(Builder& b, const LossSettings& settings, const Target& target,

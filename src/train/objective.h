@@ -42,9 +42,17 @@ Objective objective_of(const LossSettings& settings, const Target& target, const
 
 // The logits that cross entropy is of, with the classes on the last axis.
 ir::Value* logits_of(ir::Builder& b, const Target& target, int64_t class_axis);
+// How a teacher's logits lie beside the student's, where more is known than the shapes tell.
+struct TeacherLayout {
+  int64_t class_axis = -1;
+  // The teacher's [positions, rows] or [rows, positions] where the student's are the other way
+  // round; empty: they lie in the same order.
+  Shape turned;
+};
 // The logits of a teacher in the shape of the student's: [.., classes].
 ir::Value* teacher_logits_of(ir::Builder& b, const Target& teacher, const Shape& student,
-                             const std::optional<int64_t>& class_axis);
+                             const std::optional<int64_t>& class_axis,
+                             const std::optional<TeacherLayout>& layout);
 // `settings.class_axis` and the labels are those of an Objective.
 ops::LossValue loss_of(ir::Builder& b, const LossSettings& settings, const Target& target,
                        ir::Value* labels, DType dtype);

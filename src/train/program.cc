@@ -79,7 +79,9 @@ class Composer {
     const int64_t axis = *recipe_.loss.class_axis;
     Value* student = in_dtype(logits_of(b_, *target_, axis));
     const Target theirs = target_of(recipe_.teacher_target, inlined(shapes), *recipe_.catalog);
-    Value* teacher = in_dtype(teacher_logits_of(b_, theirs, student->type.shape(), axis));
+    std::optional<TeacherLayout> layout;
+    if (recipe_.teacher_layout != nullptr) layout = recipe_.teacher_layout(shapes);
+    Value* teacher = in_dtype(teacher_logits_of(b_, theirs, student->type.shape(), axis, layout));
     const auto divergence = ops::distillation_of(b_, student, teacher, labels, recipe_.temperature);
     const double weight = recipe_.alpha * recipe_.temperature * recipe_.temperature;
     return expr(alone) * (1 - recipe_.alpha) + expr(divergence.sum) * weight;

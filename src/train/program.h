@@ -1,8 +1,10 @@
 // Programs of training: forward pass, loss, backward pass and update composed into one function.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct Recipe {
   LossSettings loss;                      // the class axis as objective_for() found it
   const ir::Function* teacher = nullptr;  // in the same dtype; null: none
   std::string teacher_target;
+  // By the shapes of a batch; null: the shapes of the logits tell.
+  std::function<std::optional<TeacherLayout>(const std::map<std::string, Shape>&)> teacher_layout;
   double temperature = 1, alpha = 0;
   const UpdateRule* rule = nullptr;
   std::vector<ParameterGroup> groups;

@@ -82,7 +82,8 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
 }
 
 void Trainer::set_teacher(const ir::Function& teacher, const std::string& target,
-                          double temperature, double alpha) {
+                          double temperature, double alpha,
+                          decltype(Recipe::teacher_layout) layout) {
   if (!engines_.empty()) {
     fail(ErrorCode::kInvalidArgument, "teacher: expected before the first step");
   }
@@ -92,6 +93,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
   teacher_ = passes::set_precision(teacher, *options_.catalog, compute_of(options_.dtype));
   recipe_.teacher = teacher_.get();
   recipe_.teacher_target = target;
+  recipe_.teacher_layout = std::move(layout);
   recipe_.temperature = temperature;
   recipe_.alpha = alpha;
 }

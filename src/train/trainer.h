@@ -27,9 +27,9 @@ class Trainer {
   // `source`: the function as the file has it. Not kept.
   Trainer(const ir::Function& source, TrainerOptions options);
 
-  // `teacher`: as the file has it; copied.
+  // `teacher`: as the file has it; copied. `layout`: as in Recipe.
   void set_teacher(const ir::Function& teacher, const std::string& target, double temperature,
-                   double alpha);
+                   double alpha, decltype(Recipe::teacher_layout) layout = nullptr);
 
   // A step happens or does not: when one throws, masters, moments and the step are what they were.
   // Throws invalid_argument where loss or gradients are not finite, and where no label counts.
