@@ -153,6 +153,10 @@ TEST_F(LanguageModels, SayWhyATeachersLogitsDoNotGoWithTheirs) {
   EXPECT_NE(
       why({.form = Form::kLast}).find("got [1, 1, 31]; both need as many numbers for each class"),
       std::string::npos);
+  EXPECT_NE(why({.end = "softmax of positions"})
+                .find("teacher: expected the softmax of output 'logits' [1, 3, 31] over axis 2, "
+                      "that of the classes, got one over axis 1"),
+            std::string::npos);
 }
 
 TEST_F(LanguageModels, SayHowATeachersInputsGetTheStudentsNames) {
@@ -172,6 +176,23 @@ TEST_F(LanguageModels, SayHowATeachersInputsGetTheStudentsNames) {
                        "student's name"),
             std::string::npos)
       << error;
+}
+
+TEST_F(LanguageModels, WithASoftmaxOfThePositionsHaveClassesWhereTheLayerHasThem) {
+  for (const int64_t fixed : {0, 7}) {
+    const SmallModel m{.vocabulary = 7, .time = fixed, .end = "softmax of positions"};
+    const auto model = model_of(m);
+    EXPECT_EQ(LanguageModel(model).layout({1, 7}).classes, 2) << "fixed " << fixed;
+    const std::string error = error_of(
+        [&] {
+          (void)step_of(model, m, {1, 7});
+        },
+        ErrorCode::kInvalidArgument);
+    EXPECT_NE(error.find("labels of shape [1, 7] go with axis 1, over which its softmax is, and "
+                         "with axis 2; class_axis 1 says that the softmax is of the classes"),
+              std::string::npos)
+        << error;
+  }
 }
 
 }  // namespace

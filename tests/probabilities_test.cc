@@ -131,6 +131,27 @@ TEST_F(Probabilities, of_a_softmax_in_other_words_are_no_logits) {
   }
 }
 
+// [2, 3, 3]: a softmax over the second axis while the layer has its features on the third.
+TEST_F(Probabilities, over_another_axis_than_the_features_ask_for_the_axis) {
+  BuiltModel built;
+  Value* x = built.input("x", {2, 3, 4});
+  Value* z = built.b().op("linear", {{"x", x}, {"weight", built.weight("w", kWeight, {3, 4})}});
+  built.output(built.b().op("softmax", {{"x", z}, {"axis", 1}}), "p");
+  const auto made = load(built);
+  Tensor numbers(DType::kF32, {2, 3, 4});
+  for (int64_t i = 0; i < numbers.count(); ++i) numbers.set_number(i, i % 5 - 2);
+  const Batch batch(
+      {{"x", numbers}, {"labels", Tensor::from<int32_t>({2, 0, 1, 1, 0, 2}, {2, 3})}});
+  const std::string error = testing::error_of([&] { (void)StudentModel(made, {}).evaluate(batch); },
+                                              ErrorCode::kInvalidArgument);
+  EXPECT_NE(error.find("class_axis: expected the axis of output 'p' [2, 3, 3] that counts the "
+                       "classes: labels of shape [2, 3] go with axis 1, over which its softmax is, "
+                       "and with axis 2; class_axis 1 says that the softmax is of the classes"),
+            std::string::npos)
+      << error;
+  EXPECT_TRUE(std::isfinite(StudentModel(made, {.class_axis = 1}).evaluate(batch).loss));
+}
+
 // A map of probabilities at the size of its picture.
 TEST_F(Probabilities, that_are_resized_are_no_logits) {
   BuiltModel built;

@@ -145,6 +145,7 @@ inline Value* ended(Builder& b, const std::string& end, Value* logits) {
   };
   const auto softmax = [&] { return b.op("softmax", {{"x", logits}, {"axis", -1}}); };
   if (end == "softmax") return softmax();
+  if (end == "softmax of positions") return b.op("softmax", {{"x", logits}, {"axis", 1}});
   if (end == "log softmax") return on("log", softmax());
   if (end == "sigmoid") return on("sigmoid", logits);
   if (end == "log sigmoid") return on("log", on("sigmoid", logits));

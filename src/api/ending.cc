@@ -32,6 +32,10 @@ lm::Numbers numbers_of(const ops::End& end) {
 lm::Ending ending_of(const std::string& name, ir::Value* output) {
   const train::Target target = train::target_of(name, output, ops::catalog());
   if (!target.value->type.is_static()) return {};
+  // Beside a softmax of something else the classes lie where the layer has its features.
+  if (target.end.features && output->type.is_tensor()) {
+    return {lm::Numbers::kUnknown, *target.end.features};
+  }
   const int64_t axis = target.end.axis.value_or(-1);
   if (output->type.is_tensor()) return {numbers_of(target.end), axis};
   // The dictionary has one axis, which counts all there is.

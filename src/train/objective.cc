@@ -133,6 +133,31 @@ int64_t only_of(std::vector<int64_t> axes, const Target& target, const Shape& la
        target.name, to_string(target.shape()), fmt::join(axes, ", "), to_string(labels));
 }
 
+// A softmax may be of something else, the positions say, and labels go with either axis all the
+// same: with that of the layer's features, or one whose extent does not vary as the softmax's does.
+void expect_only_softmax_axis(const Target& target, const ir::Type& declared, const Shape& labels) {
+  const Shape& shape = target.shape();
+  const int64_t axis = *target.end.axis;
+  std::optional<int64_t> other = target.end.features;
+  const bool tells =
+      declared.is_tensor() && declared.has_rank() && declared.shape().size() == shape.size();
+  if (!other && tells && extent(declared.shape(), axis) == ir::kUnknownDim) {
+    for (int64_t fixed = 1; fixed < static_cast<int64_t>(shape.size()); ++fixed) {
+      const bool varies = extent(declared.shape(), fixed) == ir::kUnknownDim;
+      if (!varies && extent(shape, fixed) > 1) other = fixed;
+    }
+  }
+  if (!other || !alike(without(shape, axis), labels) || !alike(without(shape, *other), labels)) {
+    return;
+  }
+  fail(
+      ErrorCode::kInvalidArgument,
+      "class_axis: expected the axis of output '{}' {} that counts the classes: labels of shape {} "
+      "go with axis {}, over which its softmax is, and with axis {}; class_axis {} says that the "
+      "softmax is of the classes, else name the output before it as the target",
+      target.name, to_string(shape), to_string(labels), axis, *other, axis);
+}
+
 int64_t class_axis_of(const LossSettings& settings, const Target& target, const ir::Type& declared,
                       const std::optional<Shape>& labels) {
   const Shape& shape = target.shape();
@@ -151,6 +176,7 @@ int64_t class_axis_of(const LossSettings& settings, const Target& target, const 
           "output '{}' {}: expected the classes of its softmax on one axis, got them cut apart; {}",
           target.name, to_string(shape), kTakeTheLossItself);
     }
+    if (labels) expect_only_softmax_axis(target, declared, *labels);
   } else if (target.end.axis) {
     axis = target.end.axis;
   } else {
@@ -300,6 +326,12 @@ Value* teacher_logits_of(Builder& b, const Target& teacher, const Shape& student
     axis = class_axis_of(settings, teacher, teacher.value->type, labels);
   } catch (const Error&) {
     reject_teacher(teacher, student);
+  }
+  if (layout && fits && axis != *said) {
+    fail(ErrorCode::kInvalidArgument,
+         "teacher: expected the softmax of output '{}' {} over axis {}, that of the classes, got "
+         "one over axis {}",
+         teacher.name, to_string(teacher.shape()), *said, axis);
   }
   const bool as_many = count_of(teacher.shape()) == count_of(student);
   if (!as_many || extent(teacher.shape(), axis) != classes) reject_teacher(teacher, student);

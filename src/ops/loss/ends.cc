@@ -71,12 +71,19 @@ class Analysis {
   }
 
  private:
-  static End finished(End end, const Activation& found) {
+  End finished(End end, const Activation& found) const {
     end.kind = found.kind;
     end.source = found.source;
     end.pair = found.pair;
     end.source_axis = found.axis;
     end.axis = axis_after(end.moves, found.axis);
+    const bool is_softmax = found.kind == Kind::kSoftmax || found.kind == Kind::kLogSoftmax;
+    if (is_softmax && !found.pair && found.source->type.is_static()) {
+      const auto features = features_of(found.source);
+      const bool several =
+          features && found.source->type.shape()[static_cast<size_t>(*features)] > 1;
+      if (several && features != found.axis) end.features = axis_after(end.moves, features);
+    }
     return end;
   }
 

@@ -42,6 +42,9 @@ struct End {
   // Nothing where that is not known, or where a reshape has cut it apart.
   std::optional<int64_t> axis;
   std::optional<int64_t> source_axis;  // the same, of `source`
+  // Of the output of a softmax: where the features of the layer before it lie, if that is another
+  // axis of several numbers.
+  std::optional<int64_t> features;
 };
 
 std::string_view name_of(End::Kind kind);  // "log softmax"; of no known activation: ""
