@@ -283,6 +283,8 @@ TEST(EndOf, TellsActivationsFromWhatALayerGivesAndFromTheUnknown) {
        }},
       {"two layers", Kind::kPlain, false,
        [](const Made& m) { return m.two("mul", m.z(), m.on("tanh", m.z())); }},
+      {"a layer of a softmax", Kind::kPlain, false,
+       [](const Made& m) { return m.two("matmul", m.on("softmax", m.z()), m.w); }},
       {"an input", Kind::kPlain, false, [](const Made& m) { return m.x; }},
       {"a share of something", Kind::kPlain, false,
        [](const Made& m) {

@@ -107,10 +107,13 @@ std::filesystem::path write_table_model(const std::filesystem::path& path, bool 
   testing::BuiltModel built;
   ir::Builder& b = built.b();
   ir::Value* ids = built.input("input_ids", {1, -1}, DType::kI32);
-  ir::Value* table = built.weight("table", {0.5F, 0.5F, 0.125F, 0.875F}, {2, 2});
+  // A layer of numbers from 0 to 1 might be of probabilities; these are none.
+  const float sign = has_layer ? -1 : 1;
+  ir::Value* table =
+      built.weight("table", {sign * 0.5F, sign * 0.5F, sign * 0.125F, sign * 0.875F}, {2, 2});
   ir::Value* rows = b.op("gather", {{"x", table}, {"indices", ids}, {"axis", 0}});
   if (has_layer) {
-    ir::Value* weight = built.weight("weight", {1, 0, 0, 1}, {2, 2});
+    ir::Value* weight = built.weight("weight", {-1, 0, 0, -1}, {2, 2});
     rows = b.op("linear", {{"x", rows}, {"weight", weight}});
   }
   built.output(rows, "logits");

@@ -131,6 +131,102 @@ TEST_F(Probabilities, of_a_softmax_in_other_words_are_no_logits) {
   }
 }
 
+// No walk over the ops tells that these sum up to 1; the first batch does.
+std::vector<Form> unknown_shares() {
+  const auto share = [](Builder& b, Value* part, Value* sum) {
+    return two(b, "real_div", part, sum);
+  };
+  const auto constant = [](Builder& b, const std::vector<float>& values, const Shape& shape) {
+    return b.constant(ir::Constant::tensor(Tensor::from(values, shape)));
+  };
+  return {
+      {"sum by a product",
+       [=](Builder& b, Value* z) {
+         Value* e = on(b, "exp", z);
+         return share(b, e, two(b, "matmul", e, constant(b, std::vector<float>(9, 1), {3, 3})));
+       }},
+      {"mean times the count",
+       [=](Builder& b, Value* z) {
+         Value* e = on(b, "exp", z);
+         return share(b, e, with(b, "mul", reduced(b, "reduce_mean", e), 3));
+       }},
+      {"squares by the norm",
+       [=](Builder& b, Value* z) {
+         Value* root = on(b, "exp", with(b, "mul", z, 0.5F));
+         Value* unit = share(b, root, reduced(b, "reduce_l2_norm", root));
+         return two(b, "mul", unit, unit);
+       }},
+      {"last of the running sums",
+       [=](Builder& b, Value* z) {
+         Value* e = on(b, "exp", z);
+         Value* sums = b.op("cumsum", {{"x", e}, {"axis", 1}});
+         return share(
+             b, e,
+             b.op("slice_by_size", {{"x", sums}, {"begin", Axes{0, 2}}, {"size", Axes{2, 1}}}));
+       }},
+      {"scattered",
+       [=](Builder& b, Value* z) {
+         return b.op("scatter", {{"data", constant(b, std::vector<float>(6, 0), {2, 3})},
+                                 {"indices", ir::Constant::int32s({2, 0, 1})},
+                                 {"updates", on(b, "softmax", z)},
+                                 {"axis", 1},
+                                 {"mode", "update"}});
+       }},
+      {"permuted by a product",
+       [=](Builder& b, Value* z) {
+         return two(b, "matmul", on(b, "softmax", z),
+                    constant(b, {0, 1, 0, 0, 0, 1, 1, 0, 0}, {3, 3}));
+       }},
+      {"by a large constant",
+       [=](Builder& b, Value* z) {
+         Value* ones = constant(b, std::vector<float>(6000, 1), {1000, 2, 3});
+         Value* many = two(b, "mul", on(b, "softmax", z), ones);
+         return b.op("reduce_mean", {{"x", many}, {"axes", Axes{0}}, {"keep_dims", false}});
+       }},
+  };
+}
+
+TEST_F(Probabilities, that_only_their_numbers_tell_are_refused_before_the_first_step) {
+  for (const Form& form : unknown_shares()) {
+    EXPECT_NE(refusal(form, Loss::kCrossEntropy)
+                  .find("output 'p': expected logits or a softmax for cross entropy, got "
+                        "probabilities made in a way that is not known"),
+              std::string::npos)
+        << form.name;
+  }
+}
+
+TEST_F(Probabilities, of_a_teacher_are_refused_where_only_their_numbers_tell) {
+  const auto student = model([](BuiltModel&, Value*, Value* z) { return z; });
+  for (const Form& form : unknown_shares()) {
+    const auto teacher = model([&](BuiltModel& m, Value*, Value* z) { return form.end(m.b(), z); });
+    StudentModel learner(student, {});
+    learner.set_teacher(teacher, {.temperature = 2, .alpha = 0.5F});
+    const Batch batch({{"x", kX}, {"labels", Tensor::from<int32_t>({2, 0}, {2})}});
+    EXPECT_NE(
+        testing::error_of([&] { (void)learner.training_step(batch); }, ErrorCode::kInvalidArgument)
+            .find("teacher: output 'p': expected logits or a softmax"),
+        std::string::npos)
+        << form.name;
+  }
+}
+
+TEST_F(Probabilities, are_not_seen_in_logits_of_an_unknown_end) {
+  // Two rows that sum up to 1 by chance, for one batch and no other.
+  const auto made = model([](BuiltModel& m, Value* x, Value* z) {
+    Value* picked =
+        m.b().op("slice_by_size", {{"x", x}, {"begin", Axes{0, 0}}, {"size", Axes{2, 3}}});
+    return two(m.b(), "add", picked, with(m.b(), "mul", two(m.b(), "sub", z, z), 0.5F));
+  });
+  const Tensor x = Tensor::from<float>({0.5F, 0.25F, 0.25F, 9, 0.125F, 0.125F, 0.75F, 9}, {2, 4});
+  const Tensor labels = Tensor::from<int32_t>({2, 0}, {2});
+  const StepResult result = StudentModel(made, {}).evaluate(Batch({{"x", x}, {"labels", labels}}));
+  const auto row = [](double a, double b, double c, double of) {
+    return std::log(std::exp(a) + std::exp(b) + std::exp(c)) - of;
+  };
+  EXPECT_NEAR(result.loss, (row(0.5, 0.25, 0.25, 0.25) + row(0.125, 0.125, 0.75, 0.125)) / 2, 1e-6);
+}
+
 // [2, 3, 3]: a softmax over the second axis while the layer has its features on the third.
 TEST_F(Probabilities, over_another_axis_than_the_features_ask_for_the_axis) {
   BuiltModel built;

@@ -5,12 +5,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/probabilities.h"
 
 namespace mw::lm {
 namespace {
-
-// How far probabilities may be from summing up to 1: those in fp16 lose what is below 6e-8.
-constexpr double kSumTolerance = 1e-2;
 
 int64_t extent(const Shape& shape, int64_t axis) { return shape[static_cast<size_t>(axis)]; }
 
@@ -102,20 +100,6 @@ std::string positions_text(const Asked& asked) {
                      rows.empty() ? "" : "," + rows);
 }
 
-bool hold_probabilities(const Tensor& values) {
-  const int64_t classes = values.dim(2);
-  const float* data = values.data<float>();
-  for (int64_t begin = 0; begin < values.count(); begin += classes) {
-    double sum = 0;
-    for (int64_t i = begin; i < begin + classes; ++i) {
-      if (!(data[i] >= 0 && data[i] <= 1)) return false;
-      sum += data[i];
-    }
-    if (std::fabs(sum - 1) > kSumTolerance) return false;
-  }
-  return classes > 1;
-}
-
 // The probabilities of a classifier in the order of its classes, which must be 0, 1, ...
 Tensor in_order_of_ids(const ir::TensorList& dictionary, const std::string& name) {
   MW_CHECK(dictionary.size() == 2 && dictionary[0].count() == dictionary[1].count());
@@ -205,7 +189,7 @@ Logits::Logits(Tensor values, bool last_only, Numbers numbers, std::string name)
       name_(std::move(name)) {
   MW_CHECK(values_.rank() == 3 && values_.dtype() == DType::kF32);
   if (numbers_ != Numbers::kUnknown) return;
-  numbers_ = hold_probabilities(values_) ? Numbers::kProbabilities : Numbers::kLogits;
+  numbers_ = hold_probabilities(values_, 2) ? Numbers::kProbabilities : Numbers::kLogits;
 }
 
 std::vector<float> Logits::row(int64_t batch, int64_t position) const {

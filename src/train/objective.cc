@@ -297,6 +297,7 @@ Objective objective_of(const LossSettings& settings, const Target& target, const
       objective.class_axis = class_axis_of(settings, target, declared, labels);
       objective.classes = extent(target.shape(), *objective.class_axis);
       objective.labels = without(target.shape(), *objective.class_axis);
+      objective.ends_unknown = target.end.kind == Kind::kPlain && !target.end.of_layer;
       objective.text = fmt::format("cross entropy of {}, over axis {}, {} classes", what(target),
                                    *objective.class_axis, objective.classes);
       break;

@@ -33,6 +33,8 @@ struct Objective {
   std::optional<int64_t> class_axis;  // of the target
   int64_t classes = 0;                // that labels choose from; 0: they are no indices
   Shape labels;                       // as the programs of training take them; of equal count
+  // Whether the target's end does not tell logits from probabilities: its numbers have to.
+  bool ends_unknown = false;
 };
 // Throws invalid_argument where loss, target and labels do not go together, or go together in more
 // than one way. `declared` is the type of the target before the model was specialised. Without

@@ -91,6 +91,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
     fail(ErrorCode::kInvalidArgument, "teacher: expected cross entropy as the loss beside it");
   }
   teacher_ = passes::set_precision(teacher, *options_.catalog, compute_of(options_.dtype));
+  ends_are_known_ = false;
   recipe_.teacher = teacher_.get();
   recipe_.teacher_target = target;
   recipe_.teacher_layout = std::move(layout);
@@ -118,10 +119,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
         Recipe recipe = recipe_;
         if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
         auto function = compose(recipe, *signature, kind, shapes);
-        if (is_naive()) return function;
-        passes::expand_ops(*function, *options_.catalog, [&](const ir::Operation& op) {
-          return options_.backend != nullptr && options_.backend->find(op.type) != nullptr;
-        });
+        expand_for_backend(*function);
         return function;
       };
   exec::SessionOptions session;
@@ -132,6 +130,13 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   engine.session = std::make_unique<exec::Session>(*engine.signature, specialiser,
                                                    *options_.catalog, options_.backend, session);
   return engine;
+}
+
+void Trainer::expand_for_backend(ir::Function& function) const {
+  if (is_naive()) return;
+  passes::expand_ops(function, *options_.catalog, [&](const ir::Operation& op) {
+    return options_.backend != nullptr && options_.backend->find(op.type) != nullptr;
+  });
 }
 
 void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
@@ -266,6 +271,7 @@ TensorMap Trainer::labelled(const TensorMap& batch) {
     fail(ErrorCode::kInvalidArgument, "labels: expected values in [0, {}) or {}, got {}",
          objective.classes, kIgnoredLabel, label);
   }
+  expect_logits(batch, objective);
   TensorMap inputs = batch;
   inputs[kLabels] = labels->second.reshaped(objective.labels);
   return inputs;

@@ -72,6 +72,11 @@ class Trainer {
   [[nodiscard]] bool is_naive() const;
   // The batch with its labels as the programs take them. Throws where they do not fit the target.
   TensorMap labelled(const TensorMap& batch);
+  // Throws where the target or the teacher's output turns out to hold probabilities.
+  void expect_logits(const TensorMap& batch, const Objective& objective);
+  void expect_teacher_logits(const TensorMap& inputs, int64_t classes);
+  // Ops that the backend has no kernel for become what they are defined as.
+  void expand_for_backend(ir::Function& function) const;
   const Objective& objective_at(const std::map<std::string, Shape>& shapes);
   void clear_model_states();
   void clear_sums();
@@ -94,6 +99,7 @@ class Trainer {
   std::map<Kind, Engine> engines_;
   std::map<std::map<std::string, Shape>, Objective> objectives_;  // of the student alone
   int64_t step_ = 0;
+  bool ends_are_known_ = false;  // as expect_logits() has it
 };
 
 }  // namespace mw::train

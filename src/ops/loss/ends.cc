@@ -276,10 +276,17 @@ class Analysis {
   bool is_of_layer(const Value* value) const {
     while (value != nullptr && value->producer != nullptr) {
       const Operation& op = *value->producer;
-      if (features_of_layer(op)) return true;
+      if (features_of_layer(op)) return !mixes_probabilities(op);
       value = moves_elements(op) || picks_elements(op) ? op.input("x") : only_operand(op);
     }
     return false;
+  }
+
+  // What a layer makes of numbers from 0 to 1 may be such numbers again, in another order say.
+  bool mixes_probabilities(const Operation& layer) const {
+    Value* given = layer.input("x");
+    if (layer.type == "matmul" && is_weight(given)) given = layer.input("y");
+    return given != nullptr && range_of(given).within(-kSlack, 1 + kSlack);
   }
 
   // Of an elementwise op, what is no weight; null where that is not one operand.
