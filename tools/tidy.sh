@@ -6,23 +6,25 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [[ $(version_of clang-tidy-16) == 16.* ]] ||
   die "clang-tidy-16: not found; run tools/setup.sh --check-long"
 [[ -f build/compile_commands.json ]] || die "build/compile_commands.json: missing; run make build"
-if [[ $# -eq 0 ]]; then
-  mapfile -t files < <(python3 - <<'PYTHON'
-import json, pathlib
+# clang cannot read headers that g++ precompiled: the commands are taken without them.
+mkdir -p build/tidy
+mapfile -t files < <(python3 - "$@" <<'PYTHON'
+import json, pathlib, re, sys
 source = pathlib.Path("src").resolve()
-paths = {pathlib.Path(entry["file"]) for entry in json.load(open("build/compile_commands.json"))}
+entries = json.load(open("build/compile_commands.json"))
+for entry in entries:
+    entry["command"] = re.sub(r" -Winvalid-pch| -include \S+/cmake_pch\.hxx", "", entry["command"])
+json.dump(entries, open("build/tidy/compile_commands.json", "w"))
+paths = {pathlib.Path(entry["file"]) for entry in entries}
 ours = [path for path in paths if source in path.parents and not path.stem.endswith(("_test", "_cases"))]
-print("\n".join(map(str, sorted(ours))))
+print("\n".join(sys.argv[1:] or map(str, sorted(ours))))
 PYTHON
-  )
-  [[ -n ${files[0]:-} ]] || die "build/compile_commands.json names no file of src/"
-else
-  files=("$@")
-fi
+)
+[[ -n ${files[0]:-} ]] || die "build/compile_commands.json names no file of src/"
 say "clang-tidy over ${#files[@]} files"
 # g++ knows warning options that clang does not, and clang 16 cannot capture structured bindings
 # under OpenMP.
-options=(-p build --quiet)
+options=(-p build/tidy --quiet)
 for option in -Wno-unknown-warning-option -fno-openmp -Wno-unknown-pragmas; do
   options+=(--extra-arg="$option")
 done

@@ -38,8 +38,9 @@ bool ClassLabels::are_numbers() const { return classes_ && classes_->dtype() != 
 
 std::vector<std::string> ClassLabels::names() const {
   std::vector<std::string> names;
-  for (int64_t i = 0; classes_ && i < classes_->count(); ++i)
+  for (int64_t i = 0; classes_ && i < classes_->count(); ++i) {
     names.push_back(text_at(*classes_, i));
+  }
   return names;
 }
 
