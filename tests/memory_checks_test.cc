@@ -145,8 +145,7 @@ class MemoryChecks : public ::testing::Test {
     std::sort(packages.begin(), packages.end());
     for (const fs::path& package : packages) {
       fs::path tokenizer = package.parent_path() / "tokenizer.json";
-      if (!fs::exists(tokenizer))
-        tokenizer = suite::shared() / "models/shakespeare-tokenizer.json";
+      if (!fs::exists(tokenizer)) tokenizer = suite::shared() / "models/shakespeare-tokenizer.json";
       try_subject(speaking(package, tokenizer));
     }
   }
