@@ -90,6 +90,22 @@ Tensor rows_of(const Tensor& tensor, const std::vector<int64_t>& rows) {
   return taken;
 }
 
+// Rows of a file; those none of whose labels counts are left out.
+std::vector<int64_t> examples_that_count(const std::string& kind, const TensorMap& all) {
+  const bool ignores = kind != "mse" && kind != "output";
+  const auto labels = all.find("labels");
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < all.begin()->second.dim(0); ++row) {
+    bool counts = !ignores || labels == all.end();
+    const int64_t each = counts ? 0 : labels->second.count() / labels->second.dim(0);
+    for (int64_t i = row * each; i < (row + 1) * each; ++i) {
+      counts = counts || labels->second.number_at(i) != train::kIgnoredLabel;
+    }
+    if (counts) rows.push_back(row);
+  }
+  return rows;
+}
+
 }  // namespace
 
 void Sum::add(const Sum& other) {
@@ -175,8 +191,11 @@ bool Reference::takes_examples(int64_t count) const {
 std::optional<Sum> Reference::first_step(const std::string& kind, const FloatOutput& target,
                                          const std::filesystem::path& file, int64_t batch) const {
   const TensorMap all = read_tensors(file);
-  const int64_t examples = all.begin()->second.dim(0);
-  const std::vector<int64_t> order = train::Shuffle(examples, kUsualSeed).take(0, batch);
+  const std::vector<int64_t> examples = examples_that_count(kind, all);
+  if (examples.empty()) return std::nullopt;
+  std::vector<int64_t> order =
+      train::Shuffle(static_cast<int64_t>(examples.size()), kUsualSeed).take(0, batch);
+  for (int64_t& place : order) place = examples[static_cast<size_t>(place)];
   int64_t call = batch;
   while (call > 0 && (batch % call != 0 || !takes_examples(call))) --call;
   if (call == 0) return std::nullopt;
