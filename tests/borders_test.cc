@@ -275,6 +275,14 @@ TEST_F(Borders, positions_that_a_checkpoint_cannot_have_are_refused) {
   bent.position.tokens = 1 << 20;
   refused(bent, "its tokens: expected at most");
   bent = good;
+  bent.position.step = 7;
+  refused(bent, "its step: expected one number, got 7 in its position and 8 in its state");
+  for (const auto& [name, value] : good.position.fixed) {
+    bent = good;
+    bent.position.fixed.erase(name);
+    refused(bent, "expected a checkpoint that tells its " + name + ", got none");
+  }
+  bent = good;
   bent.position.best_step = 9;
   refused(bent, "its best_step: expected at most");
   bent = good;

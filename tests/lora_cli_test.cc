@@ -1,4 +1,5 @@
 // LoRA from the command line: what `train --lora-rank` writes, and what takes an adapter.
+#include "base/tensor_file.h"
 #include "training_cli_testing.h"
 
 namespace mw::testing {
@@ -57,6 +58,21 @@ TEST_F(LoraCli, an_adapter_goes_on_from_a_checkpoint_bit_for_bit) {
   expect_same_training("a", "b");
   EXPECT_EQ(read_file(scratch("a-adapter.safetensors")),
             read_file(scratch("b-adapter.safetensors")));
+}
+
+TEST_F(LoraCli, an_adapter_that_no_weight_can_take_up_is_refused) {
+  ASSERT_EQ(train("a", {"--lora-rank", "4", "--steps", "1"}).code, 0);
+  const std::string path = scratch("a-adapter.safetensors");
+  TensorMap factors = read_tensors(path);
+  for (auto& [name, factor] : factors) {
+    factor = factor.clone();
+    factor.set_number(0, 1e30);
+  }
+  write_safetensors(path, factors, safetensors_metadata(path));
+  const Answer answer = millwright(
+      {"convert", model("student.mlpackage"), scratch("b.mlpackage"), "--adapter", path});
+  expect_refusal(answer, {"parameter '", "': expected numbers that fp"});
+  EXPECT_FALSE(fs::exists(scratch("b.mlpackage")));
 }
 
 TEST_F(LoraCli, says_what_is_wrong_with_an_adapter) {

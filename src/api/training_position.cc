@@ -5,15 +5,6 @@
 #include "base/error.h"
 
 namespace mw {
-namespace {
-
-void expect(const char* what, int64_t expected, int64_t got) {
-  if (got == expected) return;
-  fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its {}: expected {}, got {}", what,
-       expected, got);
-}
-
-}  // namespace
 
 int64_t examples_of_step(int64_t batch_size, int64_t accumulate, int64_t steps) {
   int64_t examples = 0, all = 0;
@@ -30,7 +21,14 @@ void check_position(const train::Checkpoint& checkpoint, const TrainingData& dat
                     int64_t examples_per_step) {
   const train::RunPosition& position = checkpoint.position;
   if (const auto step = checkpoint.state.find("step"); step != checkpoint.state.end()) {
-    expect("step", step->second.count() == 1 ? step->second.integer_at(0) : -1, position.step);
+    const int64_t in_state = step->second.count() == 1 ? step->second.integer_at(0) : -1;
+    if (in_state != position.step) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "damaged checkpoint: its step: expected one number, got {} in its position and {} in its "
+          "state",
+          position.step, in_state);
+    }
   }
   if (data.train == nullptr) return;
   int64_t cursor = 0;
@@ -38,7 +36,10 @@ void check_position(const train::Checkpoint& checkpoint, const TrainingData& dat
     fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its step: expected at most {}, got {}",
          INT64_MAX / examples_per_step, position.step);
   }
-  expect("cursor", cursor, position.cursor);
+  if (cursor != position.cursor) {
+    fail(ErrorCode::kInvalidArgument, "damaged checkpoint: its cursor: expected {}, got {}", cursor,
+         position.cursor);
+  }
   int64_t tokens = 0;
   const int64_t per_example = data.train->tokens_per_example();
   if (per_example == 0 || __builtin_mul_overflow(cursor, per_example, &tokens)) return;

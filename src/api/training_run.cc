@@ -82,7 +82,13 @@ std::map<std::string, std::string> TrainingRun::fixed() const {
 void TrainingRun::check_fixed(const train::RunPosition& position, const fs::path& path) const {
   for (const auto& [name, value] : fixed()) {
     const auto found = position.fixed.find(name);
-    if (found == position.fixed.end() || found->second == value) continue;
+    if (found == position.fixed.end()) {
+      fail(
+          ErrorCode::kInvalidArgument,
+          "{}: expected a checkpoint that tells its {}, got none; it is of another run, or damaged",
+          path.string(), name);
+    }
+    if (found->second == value) continue;
     if (name == "--data") {
       fail(ErrorCode::kInvalidArgument, "{}: expected the data of this checkpoint, got other data",
            path.string());
@@ -333,8 +339,7 @@ void TrainingRun::write_report_now(const std::string& subtitle) {
   report.facts.emplace_back(data_.seq_len > 0 ? "tokens/s" : "labels/s",
                             fmt::format("{:.0f}", per_second));
   if (outcome_.step_bytes > 0) {
-    report.facts.emplace_back("memory of a step",
-                              memory_text(static_cast<int64_t>(outcome_.step_bytes)));
+    report.facts.emplace_back("memory of a step", memory_text(outcome_.step_bytes));
   }
   if (outcome_.test_loss) report.facts.emplace_back("test loss", loss_text(outcome_.test_loss));
   report.loss_name = settings_.loss_name;

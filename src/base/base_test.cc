@@ -12,7 +12,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/finite.h"
 #include "base/glob.h"
 #include "base/half.h"
 #include "base/mapped_file.h"
@@ -40,30 +39,18 @@ std::string message_of(const std::function<void()>& body) {
   return "no error";
 }
 
-TEST(first_not_finite, tells_the_place_in_every_float_type) {
-  const double bad[] = {std::numeric_limits<double>::quiet_NaN(),
-                        std::numeric_limits<double>::infinity(),
-                        -std::numeric_limits<double>::infinity()};
-  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32, DType::kF64}) {
-    Tensor tensor(dtype, {3, 67});
-    for (int64_t i = 0; i < tensor.count(); ++i) tensor.set_number(i, i % 2 == 0 ? 1e4 : -1e-4);
-    EXPECT_EQ(first_not_finite(tensor), std::nullopt);
-    for (const double number : bad) {
-      for (const int64_t at : {0, 1, 63, 64, 130, 200}) {
-        Tensor bent = tensor.clone();
-        bent.set_number(at, number);
-        bent.set_number(200, number);
-        EXPECT_EQ(first_not_finite(bent), at);
-        EXPECT_EQ(first_not_finite(bent, at + 1), at == 200 ? std::nullopt : std::optional(200L));
-      }
-    }
-    Tensor bent = tensor.clone();
-    bent.set_number(68, bad[2]);
-    EXPECT_EQ(not_finite_text(bent, 68), "-inf at [1, 1]");
-  }
-  EXPECT_EQ(first_not_finite(Tensor(DType::kI32, {4})), std::nullopt);
-  EXPECT_EQ(first_not_finite(Tensor(DType::kF32, {0, 4})), std::nullopt);
-  EXPECT_EQ(not_finite_text(Tensor::scalar(-std::numeric_limits<float>::quiet_NaN()), 0), "nan");
+TEST(memory_text, has_a_unit_that_shows_the_number) {
+  const std::pair<uint64_t, const char*> rows[] = {{0, "0 B"},
+                                                   {999, "999 B"},
+                                                   {1000, "1.0 kB"},
+                                                   {1500, "1.5 kB"},
+                                                   {999'949, "999.9 kB"},
+                                                   {999'950, "1.0 MB"},
+                                                   {4'500'000, "4.5 MB"},
+                                                   {999'950'000, "1.00 GB"},
+                                                   {1'234'000'000, "1.23 GB"},
+                                                   {2'500'000'000'000, "2.5 TB"}};
+  for (const auto& [bytes, text] : rows) EXPECT_EQ(memory_text(bytes), text);
 }
 
 TEST(half, every_fp16_value_survives_a_round_trip) {

@@ -74,11 +74,16 @@ void expect_memory(int64_t bytes, std::string_view what) {
        memory_text(available));
 }
 
-std::string memory_text(int64_t bytes) {
-  const auto value = static_cast<double>(bytes);
-  if (value < 1e9) return fmt::format("{:.1f} MB", value / 1e6);
-  if (value < 1e12) return fmt::format("{:.1f} GB", value / 1e9);
-  return fmt::format("{:.1f} TB", value / 1e12);
+std::string memory_text(uint64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  auto value = static_cast<double>(bytes) / 1e3;
+  // What would be rounded to a thousand is one of the next unit.
+  for (const char* unit : {"kB", "MB"}) {
+    if (value < 999.95) return fmt::format("{:.1f} {}", value, unit);
+    value /= 1e3;
+  }
+  if (value < 999.995) return fmt::format("{:.2f} GB", value);
+  return fmt::format("{:.1f} TB", value / 1e3);
 }
 
 }  // namespace mw

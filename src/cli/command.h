@@ -43,9 +43,7 @@ struct ModelOptions {
 };
 
 void print_json(const nlohmann::json& value);
-// "1.2 MB", "869,504"
-std::string human_bytes(uint64_t bytes);
-std::string with_commas(int64_t value);
+std::string with_commas(int64_t value);  // "869,504"
 
 // A line on stderr that is redrawn in place; silent unless stderr is a terminal and a second has
 // passed.

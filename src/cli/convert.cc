@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/outputs.h"
@@ -173,8 +174,8 @@ void convert(const Options& o) {
                        {"functions", model.functions.size()},
                        {"weight_bytes", model.weight_bytes()}});
   }
-  answer("wrote {}  {}, {} of them weights\n", printable(out.string()), human_bytes(bytes),
-         human_bytes(model.weight_bytes()));
+  answer("wrote {}  {}, {} of them weights\n", printable(out.string()), memory_text(bytes),
+         memory_text(model.weight_bytes()));
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "cli/command.h"
 #include "cli/describe.h"
@@ -58,12 +59,12 @@ std::string simd_targets() {
   return text;
 }
 
-std::string memory_text() {
+std::string memory_of_machine() {
   const auto total =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t available =
       std::strtoull(line_value("/proc/meminfo", "MemAvailable").c_str(), nullptr, 10) * 1024;
-  return fmt::format("{}, {} available", human_bytes(total), human_bytes(available));
+  return fmt::format("{}, {} available", memory_text(total), memory_text(available));
 }
 
 std::string compiler_text() {
@@ -99,7 +100,7 @@ Rows machine_rows() {
   return {{"processor", line_value("/proc/cpuinfo", "model name")},
           {"SIMD", simd_targets()},
           {"cores", std::to_string(cores_allowed())},
-          {"memory", memory_text()}};
+          {"memory", memory_of_machine()}};
 }
 
 Rows build_rows() {

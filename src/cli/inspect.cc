@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/describe.h"
@@ -229,7 +230,7 @@ void print_groups(const Infos& infos) {
                  fmt::format("{:>5} {}", with_commas(static_cast<int64_t>(amount.tensors)),
                              amount.tensors == 1 ? "tensor" : "tensors"),
                  numbers ? fmt::format("{:>12}", with_commas(amount.numbers))
-                         : fmt::format("{:>9}", human_bytes(amount.bytes))});
+                         : fmt::format("{:>9}", memory_text(amount.bytes))});
     }
     answer("{}", table.str());
   };
@@ -254,7 +255,7 @@ void print_weights(const Infos& infos) {
     }
     table.row({info.name,
                type.is_tensor() && type.has_rank() ? to_string(type.shape()) : type.str(),
-               info.storage, fmt::format("{:>9}", human_bytes(info.bytes)), verdict_of(info),
+               info.storage, fmt::format("{:>9}", memory_text(info.bytes)), verdict_of(info),
                reason_of(info)});
   }
   answer("\n  weights\n{}", table.str());
@@ -276,7 +277,7 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
                  const Findings& findings, const Options& o) {
   answer("{}  ML Program, {}, specification {}, {} of weights\n",
          printable(model.path.filename().empty() ? o.model : model.path.filename().string()),
-         package::name_of(model.container), model.spec_version, human_bytes(model.weight_bytes()));
+         package::name_of(model.container), model.spec_version, memory_text(model.weight_bytes()));
   print_findings(findings);
   for (const auto& facts : functions) {
     const bool is_default = functions.size() > 1 && facts.function->name == model.default_function;

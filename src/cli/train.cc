@@ -9,6 +9,7 @@
 
 #include "api/training_run.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
@@ -49,7 +50,7 @@ class Watcher : public TrainingObserver {
     if (status.valid_loss) facts += fmt::format("  valid {:.4f}", *status.valid_loss);
     facts += fmt::format("  {:.0f} {}  {} left  {}", status.per_second, unit_,
                          duration_text(status.seconds_left),
-                         human_bytes(static_cast<uint64_t>(record.memory)));
+                         memory_text(static_cast<uint64_t>(record.memory)));
     draw(record.step, status.steps, facts);
     if (last) clear();
   }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/memory.h"
 #include "base/printable.h"
 #include "cli/command.h"
 #include "cli/print.h"
@@ -87,7 +88,7 @@ void print_outcome(const TrainingOutcome& outcome, const WrittenFiles& files) {
     row("time", fmt::format("{:.1f} s, {:.0f} labels/s", outcome.seconds,
                             static_cast<double>(outcome.tokens) / outcome.seconds));
   }
-  if (outcome.step_bytes > 0) row("step memory", human_bytes(outcome.step_bytes));
+  if (outcome.step_bytes > 0) row("step memory", memory_text(outcome.step_bytes));
   if (!outcome.checkpoint.empty()) row("checkpoint", outcome.checkpoint.string());
   if (!outcome.report.empty()) row("report", outcome.report.string());
   row("wrote", files.output.string());

@@ -44,7 +44,8 @@ Arena::Arena(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes
   const size_t align = bytes_ >= kHugePage ? kHugePage : 64;
   void* memory = ::operator new (bytes_, std::align_val_t{align}, std::nothrow);
   if (memory == nullptr) {
-    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for intermediate results", bytes_);
+    fail(ErrorCode::kOutOfMemory, "cannot allocate {} for intermediate results",
+         memory_text(bytes_));
   }
   if (align == kHugePage) madvise(memory, bytes_, MADV_HUGEPAGE);
   data_ = static_cast<std::byte*>(memory);

@@ -50,6 +50,18 @@ std::string warning_for(const std::string& name, const Tensor& value, const Tens
   return "";
 }
 
+// Throws invalid_argument where a weight and its adapter together are out of range.
+void expect_held(const ops::FusedWeight& fused) {
+  for (auto at = first_not_finite(fused.stored); at; at = first_not_finite(fused.stored, *at + 1)) {
+    if (!std::isfinite(fused.original.number_at(*at))) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "parameter '{}': expected numbers that {} holds with the adapter added, got {} as {}; the "
+         "adapter is of another model, or too large",
+         fused.name, name_of(fused.stored.dtype()), fused.exact.number_at(*at),
+         not_finite_text(fused.stored, *at));
+  }
+}
+
 // The constants that hold one trained weight: one object for all places without a blob of their
 // own, so that a file holds it once.
 class Stored {
@@ -172,6 +184,7 @@ std::vector<std::string> fuse(package::Model& model, const std::string& function
   std::vector<std::string> warnings;
   ops::fuse_adapters(*adapted, others, ops::catalog(), adapters.adapters,
                      [&](const ops::FusedWeight& fused) {
+                       expect_held(fused);
                        const std::string warning =
                            warning_for(fused.name, fused.exact, fused.stored, fused.original);
                        if (!warning.empty()) warnings.push_back(warning);

@@ -85,13 +85,17 @@ double number_in(const std::map<std::string, std::string>& metadata, const char*
 }
 
 int64_t rank_in(const std::map<std::string, std::string>& metadata) {
-  const double rank = number_in(metadata, "rank");
-  if (rank != std::floor(rank)) {
-    fail(ErrorCode::kInvalidArgument, "lora: rank: expected a whole number, got {}", rank);
+  const auto found = metadata.find("rank");
+  const std::string text = found == metadata.end() ? "" : found->second;
+  int64_t rank = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), rank);
+  if (error == std::errc() && end == text.data() + text.size()) {
+    check_rank(rank);
+    return rank;
   }
-  const auto whole = rank >= 0 && rank <= kMostRank ? static_cast<int64_t>(rank) : -1;
-  check_rank(whole);
-  return whole;
+  fail(ErrorCode::kInvalidArgument,
+       "metadata 'rank': expected a whole number from 1 to {} in digits, got {}", kMostRank,
+       found == metadata.end() ? "none" : "'" + text + "'");
 }
 
 void check_factor(const TensorMap& tensors, const std::string& name, const Shape& expected) {

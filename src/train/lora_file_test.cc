@@ -159,8 +159,14 @@ TEST_F(AdapterFile, with_anything_else_wrong_is_refused_in_a_sentence) {
   changed["alpha"] = "many";
   told(refusal(good, changed), "metadata 'alpha': expected a number, got 'many'");
   changed = metadata;
-  changed["rank"] = "1e300";
-  told(refusal(good, changed), "rank: expected a number from 1 to");
+  changed["rank"] = "99999";
+  told(refusal(good, changed), "rank: expected a number from 1 to 65536, got 99999");
+  for (const char* rank : {"1e1", "4.0", "0x4", " 4", "4 ", "+4", "", "99999999999999999999"}) {
+    changed["rank"] = rank;
+    told(refusal(good, changed),
+         fmt::format("metadata 'rank': expected a whole number from 1 to 65536 in digits, got '{}'",
+                     rank));
+  }
   changed["rank"] = "3";
   told(refusal(good, changed), "tensor 'layer_0_w.lora_A': expected floats of shape [3, 8], got");
   changed = metadata;
@@ -174,7 +180,8 @@ TEST_F(AdapterFile, with_anything_else_wrong_is_refused_in_a_sentence) {
   tensors = good;
   tensors["layer_1_w.lora_B"] = tensors["layer_1_w.lora_B"].clone();
   tensors["layer_1_w.lora_B"].set_number(3, INFINITY);
-  told(refusal(tensors, metadata), "tensor 'layer_1_w.lora_B': expected finite numbers, got inf");
+  told(refusal(tensors, metadata),
+       "tensor 'layer_1_w.lora_B': expected finite numbers, got inf at [0, 3]");
 }
 
 }  // namespace

@@ -71,8 +71,6 @@ autodiff::RecomputeHints hints_of(const plan::Backend& backend, const plan::Plan
   return hints;
 }
 
-std::string text_of(uint64_t bytes) { return memory_text(static_cast<int64_t>(bytes)); }
-
 }  // namespace
 
 std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
@@ -99,7 +97,7 @@ std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> functi
        "memory: expected at least {} for a step with this batch ({} of them for weights and the "
        "optimiser's states), got {}; a smaller batch takes less, and so does a batch in parts "
        "(--accumulate)",
-       text_of(fixed + least), text_of(fixed), text_of(limit.bytes));
+       memory_text(fixed + least), memory_text(fixed), memory_text(limit.bytes));
 }
 
 }  // namespace mw::train
