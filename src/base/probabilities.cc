@@ -12,7 +12,7 @@ constexpr double kSumTolerance = 1e-2;
 }  // namespace
 
 bool hold_probabilities(const Tensor& values, int64_t axis) {
-  const int64_t classes = values.dim(static_cast<size_t>(axis));
+  const int64_t classes = values.dim(axis);
   int64_t inner = 1;
   for (size_t i = static_cast<size_t>(axis) + 1; i < values.shape().size(); ++i) {
     inner *= values.shape()[i];
