@@ -183,5 +183,33 @@ TEST_F(EndsCli, data_that_are_not_finite_are_named_by_tensor_and_row) {
       {"empty.npz: tensor 'labels': expected at least one row, got none"});
 }
 
+// The larger suite, where it is installed: files as people have them, with the losses that PyTorch
+// gives.
+TEST_F(EndsCli, the_losses_of_files_as_people_have_them) {
+  const char* root = std::getenv("MW_SHARED");
+  if (root == nullptr || !fs::exists(fs::path(root) / "cases")) GTEST_SKIP() << "no cases";
+  const fs::path cases = fs::path(root) / "cases";
+  const auto loss_of = [&](const fs::path& model) {
+    const Answer answer = millwright({"grad", model, "--inputs", model.parent_path() / "data.npz",
+                                      "--output", scratch("g.npz"), "--json"});
+    EXPECT_EQ(answer.code, 0) << answer.out;
+    return nlohmann::json::parse(answer.out)["loss"].get<double>();
+  };
+  for (const char* name : {"softmax-output-cross-entropy", "classifier-train-internal-error"}) {
+    const auto expected = nlohmann::json::parse(read_file(cases / name / "expected.json"));
+    EXPECT_NEAR(loss_of(cases / name / "model.mlpackage"), expected["loss"].get<double>(), 1e-7)
+        << name;
+  }
+  const fs::path folder = cases / "logits-not-last-axis";
+  const auto expected = nlohmann::json::parse(read_file(folder / "expected.json"));
+  EXPECT_NEAR(loss_of(folder / "seg.mlpackage"),
+              expected["seg_cross_entropy_over_axis_1"].get<double>(), 1e-6);
+  expect_refusal(
+      millwright({"train", cases / "binary-sigmoid-loss-zero/model.mlpackage", "--data",
+                  cases / "binary-sigmoid-loss-zero/data.npz", "--output", scratch("b.mlpackage")}),
+      {"binary_cross_entropy", "which is a sigmoid"});
+  EXPECT_FALSE(fs::exists(scratch("b.mlpackage")));
+}
+
 }  // namespace
 }  // namespace mw::testing

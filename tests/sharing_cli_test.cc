@@ -1,5 +1,6 @@
 // What the commands say and write of weights that functions share, of adapters from elsewhere, of
 // what a run trains, and of runs that end before their steps do.
+#include "base/npy_file.h"
 #include "base/tensor_file.h"
 #include "training_cli_testing.h"
 
@@ -143,6 +144,17 @@ TEST_F(SharingCli, a_run_begins_with_what_it_trains_and_why_not_the_rest) {
   const Answer lora = train("b", {"--steps", "1", "--lora-rank", "2"});
   EXPECT_TRUE(has(lora.out, "trains adapters of ")) << lora.out;
   EXPECT_TRUE(has(lora.out, "(frozen; LoRA adapts it)")) << lora.out;
+  const Tensor zeros(DType::kF32, {2, 8});
+  write_npz(scratch("zeros.npz"), {{"x", zeros}, {"labels", zeros}});
+  const Answer compressed =
+      millwright({"train", fs::path(std::getenv("MW_TEST_DATA")) / "packages/palette.mlpackage",
+                  "--data", scratch("zeros.npz"), "--loss", "mse", "--trainable", "y_bias_0",
+                  "--steps", "1", "--output", scratch("c.mlpackage")});
+  EXPECT_TRUE(has(compressed.out, "trains 1 of 2 parameters: 8 of 72 numbers")) << compressed.out;
+  EXPECT_TRUE(has(compressed.out,
+                  "64 of the model's numbers are compressed and stay as they are; --lora-rank "
+                  "trains adapters beside them"))
+      << compressed.out;
 }
 
 // Validation at steps 0, 1, 2, ... gets worse with the learning rate given.

@@ -31,17 +31,23 @@ from millwright._model import MLModel
 _opened: weakref.WeakKeyDictionary[object, MLModel] = weakref.WeakKeyDictionary()
 
 
+def _load_with_millwright(model) -> MLModel:
+    name = getattr(model, "function_name", None)
+    package = getattr(model, "package_path", None) or getattr(model, "path", None)
+    if package is not None and os.path.exists(package):
+        return MLModel(package, function_name=name)
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "model.mlmodel")
+        model.save(file)
+        return MLModel(file, function_name=name)
+
+
 def _open(model) -> MLModel:
     if model not in _opened:
-        name = getattr(model, "function_name", None)
-        package = getattr(model, "package_path", None) or getattr(model, "path", None)
-        if package is not None and os.path.exists(package):
-            _opened[model] = MLModel(package, function_name=name)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                file = os.path.join(folder, "model.mlmodel")
-                model.save(file)
-                _opened[model] = MLModel(file, function_name=name)
+        try:
+            _opened[model] = _load_with_millwright(model)
+        except Error as error:
+            raise _as_theirs(error) from None
     return _opened[model]
 
 

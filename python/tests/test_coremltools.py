@@ -91,6 +91,17 @@ async def look():
     assert [op.type for op in failing] == ["log"], failing
 
 asyncio.run(look())
+
+old = ct.models.neural_network.NeuralNetworkBuilder(
+    [("x", ct.models.datatypes.Array(3))], [("y", ct.models.datatypes.Array(3))])
+old.add_activation("a", "RELU", "x", "y")
+for call in (lambda m: m.predict({"x": ones}), lambda m: m.make_state()):
+    try:
+        call(ct.models.MLModel(old.spec, compute_units=ct.ComputeUnit.CPU_ONLY))
+        raise SystemExit("no error")
+    except RuntimeError as error:
+        assert isinstance(error, millwright.Error), error
+        assert "a model of kind 'neuralNetwork'" in str(error), error
 '''
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -76,3 +76,14 @@ def test_masked_values(path):
         model.forward(masked)
     # A mask that hides nothing changes nothing.
     np.testing.assert_array_equal(model.forward(np.ma.masked_array(IDS)), model.forward(IDS))
+
+
+def test_an_image_of_pillow_is_refused_for_its_pixels(data):
+    class Image:
+        __module__ = "PIL.Image"
+
+    model = mw.MLModel(data / "packages" / "image.mlpackage")
+    (name,) = model.input_description
+    said = f"input '{name}': expected an array, got a PIL image; pass its pixels as an array"
+    with pytest.raises(mw.Error, match=said):
+        model.predict({name: Image()})
