@@ -337,6 +337,9 @@ TEST_F(Borders, examples_without_a_label_that_counts_are_left_out_and_noted) {
 }
 
 TEST_F(Borders, little_memory_is_told_and_never_a_fault_of_ours) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the address sanitizer needs more addresses than the limit leaves";
+#endif
   int refused = 0;
   for (const int megabytes : {100, 112, 116, 120, 124, 128, 140, 160, 200, 300, 500, 700}) {
     const Answer answer = shell(
@@ -351,6 +354,9 @@ TEST_F(Borders, little_memory_is_told_and_never_a_fault_of_ours) {
 }
 
 TEST_F(Borders, threads_that_the_system_does_not_start_are_one_sentence) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the address sanitizer needs more addresses than the limit leaves";
+#endif
   expect_sentence("ulimit -v 1500000; $MW eval $S --data $D/valid.txt --threads 1024",
                   "threads: the system starts");
 }
