@@ -19,12 +19,18 @@ namespace {
 using ir::Operation;
 using ir::Value;
 
+// Where `value` is infinite or NaN and the original is not; a model may hold infinities itself.
+std::optional<int64_t> first_spoilt(const Tensor& value, const Tensor& original) {
+  auto at = first_not_finite(value);
+  while (at && !std::isfinite(original.number_at(*at))) at = first_not_finite(value, *at + 1);
+  return at;
+}
+
 // What rounding does to the change of a parameter. Throws invalid_argument where training has made
 // a number of it infinite or NaN.
 std::string warning_for(const std::string& name, const Tensor& value, const Tensor& stored,
                         const Tensor& original) {
-  for (auto at = first_not_finite(value); at; at = first_not_finite(value, *at + 1)) {
-    if (!std::isfinite(original.number_at(*at))) continue;
+  if (const auto at = first_spoilt(value, original)) {
     fail(ErrorCode::kInvalidArgument,
          "parameter '{}': expected finite numbers to write, got {}; lower the learning rate, or go "
          "on from an earlier checkpoint",
@@ -52,8 +58,7 @@ std::string warning_for(const std::string& name, const Tensor& value, const Tens
 
 // Throws invalid_argument where a weight and its adapter together are out of range.
 void expect_held(const ops::FusedWeight& fused) {
-  for (auto at = first_not_finite(fused.stored); at; at = first_not_finite(fused.stored, *at + 1)) {
-    if (!std::isfinite(fused.original.number_at(*at))) continue;
+  if (const auto at = first_spoilt(fused.stored, fused.original)) {
     fail(ErrorCode::kInvalidArgument,
          "parameter '{}': expected numbers that {} holds with the adapter added, got {} as {}; the "
          "adapter is of another model, or too large",
