@@ -36,7 +36,7 @@ class CApi : public ::testing::Test {
   const mw_tensor input_ = {"input_ids", MW_INT32, 2, shape_, ids_};
 };
 
-TEST_F(CApi, NamesInputsAndOutputs) {
+TEST_F(CApi, names_inputs_and_outputs) {
   ASSERT_EQ(mw_model_input_count(model_), 1U);
   ASSERT_EQ(mw_model_output_count(model_), 1U);
   EXPECT_STREQ(mw_model_input_name(model_, 0), "input_ids");
@@ -45,7 +45,7 @@ TEST_F(CApi, NamesInputsAndOutputs) {
   EXPECT_EQ(mw_model_output_name(model_, 1), nullptr);
 }
 
-TEST_F(CApi, Predicts) {
+TEST_F(CApi, predicts) {
   mw_outputs* outputs = nullptr;
   ASSERT_EQ(predict(input_, &outputs), MW_OK) << mw_last_error();
   ASSERT_EQ(mw_outputs_count(outputs), 1U);
@@ -62,7 +62,7 @@ TEST_F(CApi, Predicts) {
   mw_outputs_free(outputs);
 }
 
-TEST_F(CApi, AStateCanBeMadeForAnyModel) {
+TEST_F(CApi, a_state_can_be_made_for_any_model) {
   mw_state* state = nullptr;
   ASSERT_EQ(mw_model_make_state(model_, &state), MW_OK);
   mw_state_reset(state);
@@ -72,7 +72,7 @@ TEST_F(CApi, AStateCanBeMadeForAnyModel) {
   mw_state_free(state);
 }
 
-TEST_F(CApi, RefusesInputsThatDoNotFit) {
+TEST_F(CApi, refuses_inputs_that_do_not_fit) {
   mw_outputs* outputs = nullptr;
   EXPECT_EQ(mw_model_predict(model_, nullptr, nullptr, 0, &outputs), MW_INVALID_ARGUMENT);
   EXPECT_TRUE(says("input 'input_ids'")) << mw_last_error();
@@ -108,7 +108,7 @@ TEST_F(CApi, RefusesInputsThatDoNotFit) {
   EXPECT_EQ(outputs, nullptr);
 }
 
-TEST_F(CApi, RefusesNullHandles) {
+TEST_F(CApi, refuses_null_handles) {
   mw_outputs* outputs = nullptr;
   mw_state* state = nullptr;
   EXPECT_EQ(mw_model_predict(nullptr, nullptr, &input_, 1, &outputs), MW_INVALID_ARGUMENT);
@@ -126,7 +126,7 @@ TEST_F(CApi, RefusesNullHandles) {
   EXPECT_EQ(mw_outputs_find(nullptr, "x"), nullptr);
 }
 
-TEST(CApiLoad, RefusesFilesAndOptionsThatDoNotFit) {
+TEST(CApiLoad, refuses_files_and_options_that_do_not_fit) {
   mw_model* model = nullptr;
   EXPECT_EQ(mw_model_load("no/such.mlpackage", nullptr, &model), MW_IO);
   EXPECT_TRUE(says("no/such.mlpackage")) << mw_last_error();
@@ -143,13 +143,13 @@ TEST(CApiLoad, RefusesFilesAndOptionsThatDoNotFit) {
   EXPECT_EQ(model, nullptr);
 }
 
-TEST(CApiLoad, TheLastErrorBelongsToTheThread) {
+TEST(CApiLoad, the_last_error_belongs_to_the_thread) {
   mw_model* model = nullptr;
   EXPECT_EQ(mw_model_load("no/such.mlpackage", nullptr, &model), MW_IO);
   std::thread([] { EXPECT_STREQ(mw_last_error(), ""); }).join();
   EXPECT_TRUE(says("no/such.mlpackage"));
 }
 
-TEST(CApiLoad, TellsItsVersion) { EXPECT_GE(std::strlen(mw_version()), 5U); }
+TEST(CApiLoad, tells_its_version) { EXPECT_GE(std::strlen(mw_version()), 5U); }
 
 }  // namespace

@@ -36,7 +36,7 @@ class CLoss : public ::testing::Test {
   mw_student_options options_{};
 };
 
-TEST_F(CLoss, ListsTheClassesOfAClassifier) {
+TEST_F(CLoss, lists_the_classes_of_a_classifier) {
   load("classifier");
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   ASSERT_EQ(mw_student_class_count(student_), 3U);
@@ -58,7 +58,7 @@ TEST_F(CLoss, ListsTheClassesOfAClassifier) {
   EXPECT_LT(last.loss, first.loss);
 }
 
-TEST_F(CLoss, TakesTheWeightOfPositiveLabels) {
+TEST_F(CLoss, takes_the_weight_of_positive_labels) {
   load("sigmoid");
   options_.pos_weight_count = 1;
   EXPECT_EQ(create(), MW_INVALID_ARGUMENT);
@@ -81,7 +81,7 @@ TEST_F(CLoss, TakesTheWeightOfPositiveLabels) {
   EXPECT_NEAR(twice.loss, 2 * once.loss, 1e-6);
 }
 
-TEST_F(CLoss, TakesTheClassAxis) {
+TEST_F(CLoss, takes_the_class_axis) {
   load("pixels");
   EXPECT_EQ(options_.class_axis, MW_CLASS_AXIS_FROM_LABELS);
   const int64_t image[4] = {1, 2, 3, 3}, pixels[3] = {1, 3, 3};

@@ -76,7 +76,7 @@ class CStudent : public ::testing::Test {
   const mw_batch batch_ = {tensors_, 2};
 };
 
-TEST_F(CStudent, TrainsAdapters) {
+TEST_F(CStudent, trains_adapters) {
   const std::string path =
       (std::filesystem::temp_directory_path() / ("mw_c_lora_" + std::to_string(getpid())))
           .string() +
@@ -115,7 +115,7 @@ TEST_F(CStudent, TrainsAdapters) {
   std::filesystem::remove(path);
 }
 
-TEST_F(CStudent, LearnsABatch) {
+TEST_F(CStudent, learns_a_batch) {
   options_.learning_rate = 3e-3F;
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_step_result first = step();
@@ -132,14 +132,14 @@ TEST_F(CStudent, LearnsABatch) {
   EXPECT_LT(evaluated.loss, last.loss);
 }
 
-TEST_F(CStudent, TheModelMayBeFreedFirst) {
+TEST_F(CStudent, the_model_may_be_freed_first) {
   ASSERT_EQ(mw_student_create(model_, nullptr, &student_), MW_OK) << mw_last_error();
   mw_model_free(model_);
   model_ = nullptr;
   EXPECT_TRUE(std::isfinite(step().loss));
 }
 
-TEST_F(CStudent, SeveralBatchesAreOneStep) {
+TEST_F(CStudent, several_batches_are_one_step) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_batch both[2] = {batch_, batch_};
   mw_step_result result{};
@@ -148,7 +148,7 @@ TEST_F(CStudent, SeveralBatchesAreOneStep) {
   EXPECT_EQ(result.tokens, 32);
 }
 
-TEST_F(CStudent, AStepKeepsToItsMemory) {
+TEST_F(CStudent, a_step_keeps_to_its_memory) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   EXPECT_EQ(mw_student_step_bytes(student_), 0U);
   const mw_step_result whole = step();
@@ -165,7 +165,7 @@ TEST_F(CStudent, AStepKeepsToItsMemory) {
   EXPECT_TRUE(says("memory: expected at least")) << mw_last_error();
 }
 
-TEST_F(CStudent, GradientsComeByParameterName) {
+TEST_F(CStudent, gradients_come_by_parameter_name) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   mw_outputs* gradients = nullptr;
   mw_step_result result{};
@@ -189,7 +189,7 @@ TEST_F(CStudent, GradientsComeByParameterName) {
   mw_outputs_free(gradients);
 }
 
-TEST_F(CStudent, SetsAndGetsParameters) {
+TEST_F(CStudent, sets_and_gets_parameters) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_parameter* parameter = trained();
   ASSERT_NE(parameter, nullptr);
@@ -211,7 +211,7 @@ TEST_F(CStudent, SetsAndGetsParameters) {
   EXPECT_TRUE(says("parameter 'other'")) << mw_last_error();
 }
 
-TEST_F(CStudent, GoesOnFromAState) {
+TEST_F(CStudent, goes_on_from_a_state) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   step();
   mw_outputs* state = nullptr;
@@ -232,7 +232,7 @@ TEST_F(CStudent, GoesOnFromAState) {
   mw_student_free(other);
 }
 
-TEST_F(CStudent, GoesBackToWeightsInAFile) {
+TEST_F(CStudent, goes_back_to_weights_in_a_file) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_parameter* parameter = trained();
   ASSERT_NE(parameter, nullptr);
@@ -250,7 +250,7 @@ TEST_F(CStudent, GoesBackToWeightsInAFile) {
   EXPECT_TRUE(says("ends in .safetensors")) << mw_last_error();
 }
 
-TEST_F(CStudent, SavesWhatItPredictsWith) {
+TEST_F(CStudent, saves_what_it_predicts_with) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   step();
   const auto path = std::filesystem::temp_directory_path() /
@@ -275,7 +275,7 @@ TEST_F(CStudent, SavesWhatItPredictsWith) {
   EXPECT_EQ(mw_student_save(student_, "/dev/null/x.mlpackage"), MW_IO);
 }
 
-TEST_F(CStudent, ATeacherChangesTheLoss) {
+TEST_F(CStudent, a_teacher_changes_the_loss) {
   mw_model* teacher = nullptr;
   ASSERT_EQ(mw_model_load(example("model.mlpackage").c_str(), nullptr, &teacher), MW_OK);
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
@@ -293,7 +293,7 @@ TEST_F(CStudent, ATeacherChangesTheLoss) {
   EXPECT_GT(std::fabs(step().loss - alone.loss), 1e-3F);
 }
 
-TEST_F(CStudent, OptionsReachTheStudent) {
+TEST_F(CStudent, options_reach_the_student) {
   const char* const nothing[] = {"nothing*"};
   options_.trainable = nothing;
   options_.trainable_count = 1;
@@ -315,7 +315,7 @@ TEST_F(CStudent, OptionsReachTheStudent) {
   EXPECT_EQ(value_of(parameter->name), before);
 }
 
-TEST_F(CStudent, RefusesOptionsThatDoNotFit) {
+TEST_F(CStudent, refuses_options_that_do_not_fit) {
   mw_student_options bad{};
   EXPECT_EQ(mw_student_create(model_, &bad, &student_), MW_INVALID_ARGUMENT);
   EXPECT_TRUE(says("mw_student_options_init")) << mw_last_error();
@@ -343,7 +343,7 @@ TEST_F(CStudent, RefusesOptionsThatDoNotFit) {
   EXPECT_EQ(student_, nullptr);
 }
 
-TEST_F(CStudent, RefusesBatchesThatDoNotFit) {
+TEST_F(CStudent, refuses_batches_that_do_not_fit) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_batch without_labels = {tensors_, 1};
   EXPECT_EQ(mw_student_step(student_, &without_labels, 1, nullptr), MW_INVALID_ARGUMENT);
@@ -359,7 +359,7 @@ TEST_F(CStudent, RefusesBatchesThatDoNotFit) {
   EXPECT_EQ(step().step, 1);
 }
 
-TEST_F(CStudent, RefusesNullHandles) {
+TEST_F(CStudent, refuses_null_handles) {
   mw_outputs* outputs = nullptr;
   EXPECT_EQ(mw_student_create(nullptr, nullptr, &student_), MW_INVALID_ARGUMENT);
   EXPECT_EQ(mw_student_create(model_, nullptr, nullptr), MW_INVALID_ARGUMENT);

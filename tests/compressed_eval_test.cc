@@ -70,7 +70,7 @@ nlohmann::json evaluate(const fs::path& model, const fs::path& tokenizer) {
   return nlohmann::json::parse(out, nullptr, false);
 }
 
-TEST(CompressedModels, HaveTheLossOfTheirDecompressedWeights) {
+TEST(CompressedModels, have_the_loss_of_their_decompressed_weights) {
   if (suite::shared().empty()) GTEST_SKIP() << "MW_SHARED is not set";
   const fs::path models = suite::shared() / "models";
   const auto reference =

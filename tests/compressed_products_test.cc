@@ -25,7 +25,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 }
 
 // Few rows and many; 1152 and 2304 outputs are more than one panel holds, the last one narrower.
-TEST(CompressedProducts, GiveWhatTheReferenceGives) {
+TEST(CompressedProducts, give_what_the_reference_gives) {
   constexpr int64_t kInputs = 96, kScale = 12;
   const package::testing::TempFolder folder;
   for (const suite::Layer layer : {suite::Layer::kLinear, suite::Layer::kMatmul}) {

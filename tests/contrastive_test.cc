@@ -149,9 +149,11 @@ void expect_gradients(bool exact_scales, double tolerance) {
               tensors, worst_tensor);
 }
 
-TEST(Contrastive, GradientsOfTheSentenceEncoderAreThoseOfPyTorch) { expect_gradients(true, 1e-4); }
+TEST(Contrastive, gradients_of_the_sentence_encoder_are_those_of_py_torch) {
+  expect_gradients(true, 1e-4);
+}
 
-TEST(Contrastive, GradientsOfTheSentenceEncoderAsItsFileHasItsScalesAreNear) {
+TEST(Contrastive, gradients_of_the_sentence_encoder_as_its_file_has_its_scales_are_near) {
   expect_gradients(false, 3e-4);
 }
 

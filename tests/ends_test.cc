@@ -262,7 +262,7 @@ struct EndRow {
   std::function<Value*(const Made&)> make;
 };
 
-TEST(EndOf, TellsActivationsFromWhatALayerGivesAndFromTheUnknown) {
+TEST(EndOf, tells_activations_from_what_a_layer_gives_and_from_the_unknown) {
   const EndRow rows[] = {
       {"a layer", Kind::kPlain, true, [](const Made& m) { return m.z(); }},
       {"a layer, scaled and capped", Kind::kPlain, true,

@@ -27,7 +27,7 @@ Row top_of(const float* row, int64_t count) {
   return {best, row[best] - second};
 }
 
-TEST(SharedModels, ShakespeareGivesTheReferenceLogits) {
+TEST(SharedModels, shakespeare_gives_the_reference_logits) {
   MW_SHARED_MODEL(path, "shakespeare-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "shakespeare-reference.safetensors");
   const TensorMap reference = read_tensors(reference_path);
@@ -36,7 +36,7 @@ TEST(SharedModels, ShakespeareGivesTheReferenceLogits) {
             2e-4);
 }
 
-TEST(SharedModels, ShakespeareWritesTheReferenceText) {
+TEST(SharedModels, shakespeare_writes_the_reference_text) {
   MW_SHARED_MODEL(path, "shakespeare-fp32.mlpackage");
   MW_SHARED_MODEL(trajectories, "shakespeare-trajectories.json");
   MW_SHARED_MODEL(tokenizer, "shakespeare-tokenizer.json");
@@ -56,7 +56,7 @@ TEST(SharedModels, ShakespeareWritesTheReferenceText) {
   EXPECT_EQ(model.tokenizer().decode(ids), greedy["text"].get<std::string>());
 }
 
-TEST(SharedModels, TheKeyValueCacheGivesTheSameTokens) {
+TEST(SharedModels, the_key_value_cache_gives_the_same_tokens) {
   MW_SHARED_MODEL(path, "shakespeare-stateful-ios18.mlpackage");
   MW_SHARED_MODEL(plain_path, "shakespeare-fp32.mlpackage");
   MW_SHARED_MODEL(trajectories, "shakespeare-trajectories.json");
@@ -82,7 +82,7 @@ TEST(SharedModels, TheKeyValueCacheGivesTheSameTokens) {
   EXPECT_GE(compared, 55);
 }
 
-TEST(SharedModels, StatesAreReadWrittenAndReset) {
+TEST(SharedModels, states_are_read_written_and_reset) {
   MW_SHARED_MODEL(path, "shakespeare-stateful-ios18.mlpackage");
   const auto model = CoreMLModelWrapper::load(path);
   State state = model.make_state(), other = model.make_state();
@@ -101,7 +101,7 @@ TEST(SharedModels, StatesAreReadWrittenAndReset) {
   error_of([&] { (void)model.predict(inputs); }, ErrorCode::kInvalidArgument);
 }
 
-TEST(SharedModels, AFixedLengthIsPaddedAndCutBack) {
+TEST(SharedModels, a_fixed_length_is_padded_and_cut_back) {
   MW_SHARED_MODEL(path, "shakespeare-fp16-ios18.mlpackage");
   MW_SHARED_MODEL(plain_path, "shakespeare-fp16.mlpackage");
   const std::vector<int32_t> ids = {3, 141, 59, 26, 535};
@@ -110,7 +110,7 @@ TEST(SharedModels, AFixedLengthIsPaddedAndCutBack) {
   EXPECT_LT(largest_difference(cut, plain), 2e-2);
 }
 
-TEST(SharedModels, EveryFunctionOfAPackageRuns) {
+TEST(SharedModels, every_function_of_a_package_runs) {
   MW_SHARED_MODEL(path, "shakespeare-multifunction-ios18.mlpackage");
   const auto base = CoreMLModelWrapper::load(path);
   EXPECT_EQ(base.function(), "base");
@@ -130,7 +130,7 @@ TEST(SharedModels, EveryFunctionOfAPackageRuns) {
   EXPECT_TRUE(bit_equal(logits[2], base.forward(ids)));
 }
 
-TEST(SharedModels, CompressedWeightsStayCloseToThePlainModel) {
+TEST(SharedModels, compressed_weights_stay_close_to_the_plain_model) {
   MW_SHARED_MODEL(plain_path, "shakespeare-fp32.mlpackage");
   const std::vector<int32_t> ids = {3, 141, 59, 26, 535, 8, 97};
   const Tensor plain = CoreMLModelWrapper::load(plain_path).forward(ids);
@@ -150,7 +150,7 @@ TEST(SharedModels, CompressedWeightsStayCloseToThePlainModel) {
   }
 }
 
-TEST(SharedModels, MiniLmEncodesSentencesAsTheReference) {
+TEST(SharedModels, mini_lm_encodes_sentences_as_the_reference) {
   MW_SHARED_MODEL(path, "minilm/minilm-fp16-flex.mlpackage");
   MW_SHARED_MODEL(tensors, "minilm/minilm-reference.safetensors");
   MW_SHARED_MODEL(facts_path, "minilm/minilm-reference.json");
@@ -176,7 +176,7 @@ TEST(SharedModels, MiniLmEncodesSentencesAsTheReference) {
   }
 }
 
-TEST(SharedModels, TheConvolutionalClassifierGivesTheReferenceLogits) {
+TEST(SharedModels, the_convolutional_classifier_gives_the_reference_logits) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   MW_SHARED_MODEL(tensors, "digits-cnn-reference.safetensors");
   const TensorMap reference = read_tensors(tensors);
@@ -185,7 +185,7 @@ TEST(SharedModels, TheConvolutionalClassifierGivesTheReferenceLogits) {
   EXPECT_LT(largest_difference(outputs.at("logits"), reference.at("logits")), 1e-4);
 }
 
-TEST(SharedModels, TheRecurrentClassifierGivesTheReferenceLogits) {
+TEST(SharedModels, the_recurrent_classifier_gives_the_reference_logits) {
   MW_SHARED_MODEL(path, "lstm-fp32.mlpackage");
   MW_SHARED_MODEL(tensors, "lstm-reference.safetensors");
   const TensorMap reference = read_tensors(tensors);

@@ -24,7 +24,7 @@ void expect_error(const std::function<void()>& body, ErrorCode code, const std::
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-TEST(Facade, DescribesInputsAndOutputs) {
+TEST(Facade, describes_inputs_and_outputs) {
   const auto inputs = model().inputs();
   ASSERT_EQ(inputs.size(), 1U);
   EXPECT_EQ(inputs[0].name, "input_ids");
@@ -38,7 +38,7 @@ TEST(Facade, DescribesInputsAndOutputs) {
   EXPECT_EQ(model().functions(), std::vector<std::string>{model().function()});
 }
 
-TEST(Facade, ForwardGivesLogitsForEveryToken) {
+TEST(Facade, forward_gives_logits_for_every_token) {
   const Tensor logits = model().forward(model().tokenizer().encode("To be, or not"));
   EXPECT_EQ(logits.dtype(), DType::kF32);
   ASSERT_EQ(logits.rank(), 3);
@@ -47,18 +47,18 @@ TEST(Facade, ForwardGivesLogitsForEveryToken) {
   for (const float x : logits.values<float>()) ASSERT_TRUE(std::isfinite(x));
 }
 
-TEST(Facade, PredictAndForwardAgree) {
+TEST(Facade, predict_and_forward_agree) {
   const Tensor ids = some_ids(2, 9);
   EXPECT_TRUE(bit_equal(model().predict({{"input_ids", ids}}).at("logits"), model().forward(ids)));
 }
 
-TEST(Facade, AWiderIntegerIsTakenWhenTheValuesFit) {
+TEST(Facade, a_wider_integer_is_taken_when_the_values_fit) {
   const Tensor ids = some_ids(1, 5);
   const TensorMap wide = model().predict({{"input_ids", ids.to(DType::kI64)}});
   EXPECT_TRUE(bit_equal(wide.at("logits"), model().forward(ids)));
 }
 
-TEST(Facade, WholeFloatsAreTakenForIntegers) {
+TEST(Facade, whole_floats_are_taken_for_integers) {
   const Tensor ids = some_ids(2, 5), expected = model().forward(ids);
   for (const DType dtype : {DType::kF16, DType::kF32, DType::kF64}) {
     EXPECT_TRUE(bit_equal(model().predict({{"input_ids", ids.to(dtype)}}).at("logits"), expected))
@@ -67,14 +67,14 @@ TEST(Facade, WholeFloatsAreTakenForIntegers) {
   EXPECT_TRUE(bit_equal(model().forward(ids.to(DType::kF32)), expected));
 }
 
-TEST(Facade, EarlierPositionsDoNotDependOnLaterOnes) {
+TEST(Facade, earlier_positions_do_not_depend_on_later_ones) {
   const Tensor all = model().forward(some_ids(1, 12)), part = model().forward(some_ids(1, 5));
   for (int64_t i = 0; i < part.count(); ++i) {
     ASSERT_NEAR(all.number_at(i), part.number_at(i), 1e-4) << i;
   }
 }
 
-TEST(Facade, ThePlanAgreesWithTheReferenceImplementations) {
+TEST(Facade, the_plan_agrees_with_the_reference_implementations) {
   const auto naive = CoreMLModelWrapper::load(example("model.mlpackage"), {.naive = true});
   const auto exact =
       CoreMLModelWrapper::load(example("model.mlpackage"), {.compute = Compute::kFp64});
@@ -83,20 +83,20 @@ TEST(Facade, ThePlanAgreesWithTheReferenceImplementations) {
   EXPECT_LT(largest_difference(logits, exact.forward(ids)), 1e-4);
 }
 
-TEST(Facade, TapsComeOutBesideTheOutputs) {
+TEST(Facade, taps_come_out_beside_the_outputs) {
   const TensorMap plain = model().predict({{"input_ids", some_ids(1, 4)}});
   const TensorMap tapped = model().predict({{"input_ids", some_ids(1, 4)}}, nullptr, {"*"});
   EXPECT_GT(tapped.size(), plain.size() + 10);
   EXPECT_LT(largest_difference(tapped.at("logits"), plain.at("logits")), 1e-4);
 }
 
-TEST(Facade, TheTokenizerBesideTheModelIsFound) {
+TEST(Facade, the_tokenizer_beside_the_model_is_found) {
   const Tokenizer& tokenizer = model().tokenizer();
   EXPECT_EQ(tokenizer.vocab_size(), 1024);
   EXPECT_EQ(tokenizer.decode(tokenizer.encode("ROMEO:\nBut soft!")), "ROMEO:\nBut soft!");
 }
 
-TEST(Facade, FourThreadsGetTheResultsOfOne) {
+TEST(Facade, four_threads_get_the_results_of_one) {
   constexpr int kThreads = 4, kRounds = 6;
   std::vector<Tensor> expected;
   for (int64_t time = 1; time <= kRounds; ++time)
@@ -118,14 +118,14 @@ TEST(Facade, FourThreadsGetTheResultsOfOne) {
   for (const double difference : worst) EXPECT_LT(difference, 1e-5);
 }
 
-TEST(Facade, CopiesShareTheModelAndOutliveIt) {
+TEST(Facade, copies_share_the_model_and_outlive_it) {
   std::optional<CoreMLModelWrapper> first = CoreMLModelWrapper::load(example("student.mlpackage"));
   const CoreMLModelWrapper second = *first;
   first.reset();
   EXPECT_EQ(second.forward({1, 2, 3}).dim(1), 3);
 }
 
-TEST(FacadeErrors, NameWhatIsWrongWithAnInput) {
+TEST(FacadeErrors, name_what_is_wrong_with_an_input) {
   const auto predict = [](const TensorMap& inputs) {
     return [inputs] { (void)model().predict(inputs); };
   };
@@ -140,7 +140,7 @@ TEST(FacadeErrors, NameWhatIsWrongWithAnInput) {
                kCode, "input 'input_ids': expected int32, got the value 1099511627776 at [0, 1]");
 }
 
-TEST(FacadeErrors, NameTheFirstNumberThatIsNoInteger) {
+TEST(FacadeErrors, name_the_first_number_that_is_no_integer) {
   constexpr auto kCode = ErrorCode::kInvalidArgument;
   const auto expect = [](const Tensor& ids, const std::string& got) {
     expect_error(
@@ -163,7 +163,7 @@ TEST(FacadeErrors, NameTheFirstNumberThatIsNoInteger) {
                "got the value 4294967296 at [0]");
 }
 
-TEST(FacadeErrors, ForwardNamesTheLimits) {
+TEST(FacadeErrors, forward_names_the_limits) {
   constexpr auto kCode = ErrorCode::kInvalidArgument;
   expect_error([] { (void)model().forward(std::vector<int32_t>{}); }, kCode, "at least one token");
   expect_error([] { (void)model().forward(some_ids(1, 200)); }, kCode,
@@ -171,7 +171,7 @@ TEST(FacadeErrors, ForwardNamesTheLimits) {
   expect_error([] { (void)model().forward(some_ids(65, 2)); }, kCode, "at most 64, got 65");
 }
 
-TEST(FacadeErrors, LoadingNamesTheFileOrTheFunction) {
+TEST(FacadeErrors, loading_names_the_file_or_the_function) {
   expect_error([] { (void)CoreMLModelWrapper::load("no/such.mlpackage"); }, ErrorCode::kIo,
                "no/such.mlpackage");
   expect_error(
@@ -179,7 +179,7 @@ TEST(FacadeErrors, LoadingNamesTheFileOrTheFunction) {
       ErrorCode::kInvalidArgument, "function 'other': expected one of ");
 }
 
-TEST(FacadeErrors, AMissingTokenizerSaysWhereItWasLookedFor) {
+TEST(FacadeErrors, a_missing_tokenizer_says_where_it_was_looked_for) {
   const auto alone =
       CoreMLModelWrapper::load(example("model.mlpackage"), {.tokenizer = "no/such/folder"});
   expect_error([&] { (void)alone.tokenizer(); }, ErrorCode::kIo, "no/such/folder");

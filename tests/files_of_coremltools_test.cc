@@ -34,7 +34,7 @@ class TrainedCopy {
   std::filesystem::path path_;
 };
 
-TEST(FilesOfCoremltools, AMaskOfTwoNumbersHasTheExtentsOfItsCondition) {
+TEST(FilesOfCoremltools, a_mask_of_two_numbers_has_the_extents_of_its_condition) {
   const auto path = fixture("where_scalars.mlpackage");
   const auto planned = CoreMLModelWrapper::load(path);
   const auto naive = CoreMLModelWrapper::load(path, {.naive = true});
@@ -51,7 +51,7 @@ TEST(FilesOfCoremltools, AMaskOfTwoNumbersHasTheExtentsOfItsCondition) {
 }
 
 // The first row sees itself alone, whatever stands behind it.
-TEST(FilesOfCoremltools, AMaskOfTwoNumbersTrainsAndIsWrittenBack) {
+TEST(FilesOfCoremltools, a_mask_of_two_numbers_trains_and_is_written_back) {
   const auto model = CoreMLModelWrapper::load(fixture("where_scalars.mlpackage"));
   StudentModel student(model, {.optimizer = Sgd{}, .loss = Loss::kMeanSquaredError, .target = "y"});
   const Batch batch(TensorMap{{"x", some_floats({5, 4})}, {"labels", Tensor(DType::kF32, {5, 3})}});
@@ -68,7 +68,7 @@ TEST(FilesOfCoremltools, AMaskOfTwoNumbersTrainsAndIsWrittenBack) {
   }
 }
 
-TEST(FilesOfCoremltools, AValueThatIsReturnedTwiceIsOneResultAndTwoDescriptions) {
+TEST(FilesOfCoremltools, a_value_that_is_returned_twice_is_one_result_and_two_descriptions) {
   const auto path = fixture("returned_twice.mlpackage");
   for (const bool naive : {false, true}) {
     const auto model = CoreMLModelWrapper::load(path, {.naive = naive});
@@ -88,7 +88,7 @@ TEST(FilesOfCoremltools, AValueThatIsReturnedTwiceIsOneResultAndTwoDescriptions)
   }
 }
 
-TEST(FilesOfCoremltools, AValueThatIsReturnedTwiceTrains) {
+TEST(FilesOfCoremltools, a_value_that_is_returned_twice_trains) {
   const auto model = CoreMLModelWrapper::load(fixture("returned_twice.mlpackage"));
   StudentModel student(model, {.optimizer = Sgd{}, .loss = Loss::kMeanSquaredError, .target = "y"});
   const Batch batch(TensorMap{{"x", some_floats({2, 4})}, {"labels", Tensor(DType::kF32, {2, 3})}});

@@ -365,7 +365,7 @@ TEST_F(LanguageModelCli, a_text_that_cannot_be_sampled_is_a_note) {
   EXPECT_EQ(told, 2);  // before and after
 }
 
-TEST(Samples, TakeASmallPartOfARun) {
+TEST(Samples, take_a_small_part_of_a_run) {
   constexpr int64_t kTokens = 2048;
   for (const int64_t steps : {0, 1, 8, 40, 41, 100, 1000, 100000}) {
     const int64_t budget = TrainingRun::sample_budget(steps, kTokens);

@@ -39,7 +39,7 @@ std::string text_of(const SmallModel& m) {
                      m.time, m.vocabulary, name_of(m.dtype), m.softmax ? ", softmax" : "", m.cache);
 }
 
-TEST_F(LanguageModels, GiveTheSameLogitsInEveryForm) {
+TEST_F(LanguageModels, give_the_same_logits_in_every_form) {
   for (const Form form : kForms) {
     for (const DType dtype : {DType::kF32, DType::kF16}) {
       for (const bool softmax : {false, true}) {
@@ -66,7 +66,7 @@ TEST_F(LanguageModels, GiveTheSameLogitsInEveryForm) {
   }
 }
 
-TEST_F(LanguageModels, SayTheSameHoweverTheirOutputEnds) {
+TEST_F(LanguageModels, say_the_same_however_their_output_ends) {
   for (const char* end : {"softmax", "log softmax", "quotient", "product", "unknown"}) {
     for (const Form form : kForms) {
       for (const DType dtype : {DType::kF32, DType::kF16}) {
@@ -86,7 +86,7 @@ TEST_F(LanguageModels, SayTheSameHoweverTheirOutputEnds) {
   }
 }
 
-TEST_F(LanguageModels, ThatEndInASigmoidAreNotSampledFrom) {
+TEST_F(LanguageModels, that_end_in_a_sigmoid_are_not_sampled_from) {
   for (const char* end : {"sigmoid", "log sigmoid"}) {
     for (const Form form : kForms) {
       const SmallModel m{.form = form, .end = end};
@@ -120,7 +120,7 @@ std::filesystem::path write_table_model(const std::filesystem::path& path, bool 
   return built.write(path);
 }
 
-TEST_F(LanguageModels, AreLookedAtOnlyWhereTheProgramDoesNotSay) {
+TEST_F(LanguageModels, are_looked_at_only_where_the_program_does_not_say) {
   for (const bool has_layer : {true, false}) {
     const auto model =
         CoreMLModelWrapper::load(write_table_model(folder_ / "table.mlpackage", has_layer));
@@ -129,7 +129,7 @@ TEST_F(LanguageModels, AreLookedAtOnlyWhereTheProgramDoesNotSay) {
   }
 }
 
-TEST_F(LanguageModels, ForwardGivesWhatIsThereAndNoMore) {
+TEST_F(LanguageModels, forward_gives_what_is_there_and_no_more) {
   for (const Form form : kForms) {
     const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
     const auto model = model_of(m);
@@ -138,7 +138,7 @@ TEST_F(LanguageModels, ForwardGivesWhatIsThereAndNoMore) {
   }
 }
 
-TEST_F(LanguageModels, AStreamContinuesInEveryForm) {
+TEST_F(LanguageModels, a_stream_continues_in_every_form) {
   for (const Form form : kForms) {
     const SmallModel m{.form = form, .longest = 10, .softmax = form == Form::kDictionary};
     SCOPED_TRACE(text_of(m));
@@ -161,7 +161,7 @@ TEST_F(LanguageModels, AStreamContinuesInEveryForm) {
   }
 }
 
-TEST_F(LanguageModels, OfFixedLengthAreReadAtTheRightPosition) {
+TEST_F(LanguageModels, of_fixed_length_are_read_at_the_right_position) {
   for (const Form form : kForms) {
     const SmallModel m{.form = form, .time = 8, .softmax = form == Form::kDictionary};
     SCOPED_TRACE(text_of(m));
@@ -188,7 +188,7 @@ TEST_F(LanguageModels, OfFixedLengthAreReadAtTheRightPosition) {
   }
 }
 
-TEST_F(LanguageModels, OfListedLengthsTakeShorterTextsPadded) {
+TEST_F(LanguageModels, of_listed_lengths_take_shorter_texts_padded) {
   SmallModel m{.listed = {8, 4, 16}};
   auto model = model_of(m);
   const std::vector<int32_t> ids = some_ids(m, 20);
@@ -214,7 +214,7 @@ TEST_F(LanguageModels, OfListedLengthsTakeShorterTextsPadded) {
 }
 
 // Rows that stand for nothing beside the text's are no pads of it.
-TEST_F(LanguageModels, OfSeveralRowsGoOnAsThoseOfOne) {
+TEST_F(LanguageModels, of_several_rows_go_on_as_those_of_one) {
   const SmallModel m{.form = Form::kLast, .rows = 2, .time = 4};
   const auto model = model_of(m);
   const LanguageModel lm(model);
@@ -228,7 +228,7 @@ TEST_F(LanguageModels, OfSeveralRowsGoOnAsThoseOfOne) {
   }
 }
 
-TEST_F(LanguageModels, WithACacheContinueWhateverTheyTakePerCall) {
+TEST_F(LanguageModels, with_a_cache_continue_whatever_they_take_per_call) {
   for (const int64_t call : {1, 2, 4, 0}) {
     for (const Form form : {Form::kPlain, Form::kNoBatch, Form::kHead, Form::kLast}) {
       const SmallModel m{.form = form, .time = call, .longest = 6, .cache = 13};
@@ -257,7 +257,7 @@ TEST_F(LanguageModels, WithACacheContinueWhateverTheyTakePerCall) {
   }
 }
 
-TEST_F(LanguageModels, WithoutAMaskUseTheirCacheUpToItsEnd) {
+TEST_F(LanguageModels, without_a_mask_use_their_cache_up_to_its_end) {
   for (const bool naive : {false, true}) {
     const SmallModel m{.time = 1, .cache = 13, .by_position = true};
     (void)model_of(m);
@@ -276,7 +276,7 @@ TEST_F(LanguageModels, WithoutAMaskUseTheirCacheUpToItsEnd) {
   }
 }
 
-TEST_F(LanguageModels, AreSampledWithinABudget) {
+TEST_F(LanguageModels, are_sampled_within_a_budget) {
   for (const int64_t cache : {0, 24}) {
     const SmallModel m{.vocabulary = 300, .cache = cache};
     const auto path = folder_ / "model.mlpackage";
@@ -298,7 +298,7 @@ TEST_F(LanguageModels, AreSampledWithinABudget) {
   }
 }
 
-TEST_F(LanguageModels, SayTheSameWhateverTheirOutputIsCalled) {
+TEST_F(LanguageModels, say_the_same_whatever_their_output_is_called) {
   for (const char* name : {"var_412", "Logits", "scores"}) {
     const SmallModel m{.form = Form::kHead, .output = name};
     const auto model = model_of(m);
@@ -307,7 +307,7 @@ TEST_F(LanguageModels, SayTheSameWhateverTheirOutputIsCalled) {
   }
 }
 
-TEST_F(LanguageModels, WithInputsSpeltInAnotherWayAreToldHowToRenameThem) {
+TEST_F(LanguageModels, with_inputs_spelt_in_another_way_are_told_how_to_rename_them) {
   const auto error = [&](const std::vector<std::string>& names) {
     testing::BuiltModel built;
     ir::Value* ids = nullptr;

@@ -16,7 +16,7 @@ using suite::SmallModel;
 using suite::some_ids;
 using testing::error_of;
 
-TEST_F(LanguageModels, WithACacheAreNotScoredOrTrainedWithoutTheirPast) {
+TEST_F(LanguageModels, with_a_cache_are_not_scored_or_trained_without_their_past) {
   for (const int64_t call : {1, 4}) {
     const SmallModel m{.time = call, .cache = 13};
     const auto model = model_of(m);
@@ -39,7 +39,7 @@ TEST_F(LanguageModels, WithACacheAreNotScoredOrTrainedWithoutTheirPast) {
   EXPECT_EQ(LanguageModel(model).window(0, 512, "eval"), 13);
 }
 
-TEST_F(LanguageModels, OfTheLastPositionAreNotScored) {
+TEST_F(LanguageModels, of_the_last_position_are_not_scored) {
   for (const Form form : kForms) {
     const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
     const auto model = model_of(m);
@@ -69,7 +69,7 @@ StepResult step_of(const CoreMLModelWrapper& model, const SmallModel& m, const S
                                      Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, shape)));
 }
 
-TEST_F(LanguageModels, TrainOnLabelsForEveryPosition) {
+TEST_F(LanguageModels, train_on_labels_for_every_position) {
   const SmallModel plain, row{.form = Form::kNoBatch, .time = 7, .rank_one = true};
   const StepResult want = step_of(model_of(plain), plain, {1, 7});
   EXPECT_EQ(want.tokens, 7);
@@ -93,7 +93,7 @@ TEST_F(LanguageModels, TrainOnLabelsForEveryPosition) {
   }
 }
 
-TEST_F(LanguageModels, WithPositionsBeforeRowsAreReadAndTrainedInTheSameOrder) {
+TEST_F(LanguageModels, with_positions_before_rows_are_read_and_trained_in_the_same_order) {
   for (const int64_t fixed : {0, 7}) {
     for (const int64_t rows : {2, 7, 9}) {
       if (fixed == rows) continue;  // the program says nothing of which is which
@@ -112,7 +112,7 @@ TEST_F(LanguageModels, WithPositionsBeforeRowsAreReadAndTrainedInTheSameOrder) {
   }
 }
 
-TEST_F(LanguageModels, LearnFromATeacherWhosePositionsAndRowsLieInAnotherOrder) {
+TEST_F(LanguageModels, learn_from_a_teacher_whose_positions_and_rows_lie_in_another_order) {
   constexpr Form kOrders[] = {Form::kPlain, Form::kTimeFirst};
   for (const int64_t rows : {2, 7}) {
     const std::vector<int32_t> ids = some_ids({}, rows * 7 + 1);
@@ -134,7 +134,7 @@ TEST_F(LanguageModels, LearnFromATeacherWhosePositionsAndRowsLieInAnotherOrder) 
   }
 }
 
-TEST_F(LanguageModels, SayWhyATeachersLogitsDoNotGoWithTheirs) {
+TEST_F(LanguageModels, say_why_a_teachers_logits_do_not_go_with_theirs) {
   const auto why = [&](const SmallModel& theirs) {
     const auto path = folder_ / "teacher.mlpackage";
     suite::write_small_model(path, theirs);
@@ -159,7 +159,7 @@ TEST_F(LanguageModels, SayWhyATeachersLogitsDoNotGoWithTheirs) {
             std::string::npos);
 }
 
-TEST_F(LanguageModels, SayHowATeachersInputsGetTheStudentsNames) {
+TEST_F(LanguageModels, say_how_a_teachers_inputs_get_the_students_names) {
   testing::BuiltModel built;
   ir::Value* ids = built.input("inputIds", {1, 3}, DType::kI32);
   ir::Value* rows = built.weight("rows", std::vector<float>(31 * 31), {31, 31});
@@ -178,7 +178,7 @@ TEST_F(LanguageModels, SayHowATeachersInputsGetTheStudentsNames) {
       << error;
 }
 
-TEST_F(LanguageModels, WithASoftmaxOfThePositionsHaveClassesWhereTheLayerHasThem) {
+TEST_F(LanguageModels, with_a_softmax_of_the_positions_have_classes_where_the_layer_has_them) {
   for (const int64_t fixed : {0, 7}) {
     const SmallModel m{.vocabulary = 7, .time = fixed, .end = "softmax of positions"};
     const auto model = model_of(m);

@@ -109,21 +109,21 @@ void expect_learning(const fs::path& path,
   EXPECT_EQ(fused.metadata().at("millwright.lora"), "rank 8, alpha 16");
 }
 
-TEST(LoraModels, LearnsBesideACompressedModel) {
+TEST(LoraModels, learns_beside_a_compressed_model) {
   MW_SHARED_MODEL(path, "shakespeare-lut4-ios16.mlpackage");
   // The logits are fp16 in the file, and so are the fused weights.
   expect_learning(
       path, [](const Tensor& got, const Tensor& want) { EXPECT_LE(relative(got, want), 1e-3); });
 }
 
-TEST(LoraModels, LearnsBesideAPlainModel) {
+TEST(LoraModels, learns_beside_a_plain_model) {
   MW_SHARED_MODEL(path, "shakespeare-fp32.mlpackage");
   expect_learning(path, [](const Tensor& got, const Tensor& want) {
     EXPECT_LE(testing::largest_difference(got, want), 1e-3);
   });
 }
 
-TEST(LoraModels, AdaptsConvolutions) {
+TEST(LoraModels, adapts_convolutions) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "digits-cnn-reference.safetensors");
   const testing::TempFolder folder;
@@ -145,7 +145,7 @@ TEST(LoraModels, AdaptsConvolutions) {
             1e-4);
 }
 
-TEST(LoraModels, HoldsATenthOfWhatFullFineTuningHolds) {
+TEST(LoraModels, holds_a_tenth_of_what_full_fine_tuning_holds) {
   MW_SHARED_MODEL(path, "shakespeare-lut4-ios16.mlpackage");
   MW_SHARED_MODEL(full_path, "shakespeare-fp32.mlpackage");
   const auto model = load(path), plain = load(full_path);
@@ -165,7 +165,7 @@ TEST(LoraModels, HoldsATenthOfWhatFullFineTuningHolds) {
   EXPECT_LT(static_cast<double>(weights), 1.2 * static_cast<double>(model.weight_bytes_held()));
 }
 
-TEST(LoraModels, KeepsWeightsOfEverySchemeCompressed) {
+TEST(LoraModels, keeps_weights_of_every_scheme_compressed) {
   for (const char* name : {"int8", "int4-block32-ios18", "lut3-grouped-ios18", "sparse-ios18"}) {
     const auto path = testing::shared_model("shakespeare-" + std::string(name) + ".mlpackage");
     if (!path) GTEST_SKIP() << "MW_SHARED is not set or lacks " << name;
@@ -183,7 +183,7 @@ TEST(LoraModels, KeepsWeightsOfEverySchemeCompressed) {
   }
 }
 
-TEST(LoraModels, GoesOnFromItsStateBitForBit) {
+TEST(LoraModels, goes_on_from_its_state_bit_for_bit) {
   const auto model = load(testing::example("student.mlpackage"));
   const Batch a = window(model, 0), b = window(model, 200);
   StudentModel straight(model, options_of(4)), before(model, options_of(4)),
@@ -197,7 +197,7 @@ TEST(LoraModels, GoesOnFromItsStateBitForBit) {
   for (const auto& [name, tensor] : want) EXPECT_TRUE(bit_equal(tensor, got.at(name))) << name;
 }
 
-TEST(LoraModels, TrainsWhatIsNamedBesideTheAdapters) {
+TEST(LoraModels, trains_what_is_named_beside_the_adapters) {
   const testing::TempFolder folder;
   const auto model = load(testing::example("student.mlpackage"));
   const Batch batch = window(model, 0);
@@ -224,7 +224,7 @@ TEST(LoraModels, TrainsWhatIsNamedBesideTheAdapters) {
   EXPECT_LE(relative(load(folder / "fused.mlpackage").predict(inputs).begin()->second, now), 1e-3);
 }
 
-TEST(LoraModels, GoesOnFromItsFile) {
+TEST(LoraModels, goes_on_from_its_file) {
   const testing::TempFolder folder;
   const auto model = load(testing::example("student.mlpackage"));
   const Batch batch = window(model, 0);
@@ -240,7 +240,7 @@ TEST(LoraModels, GoesOnFromItsFile) {
   for (const auto& [name, tensor] : a) EXPECT_TRUE(bit_equal(tensor, b.at(name))) << name;
 }
 
-TEST(LoraModels, RefusesWhatDoesNotFitInASentence) {
+TEST(LoraModels, refuses_what_does_not_fit_in_a_sentence) {
   const testing::TempFolder folder;
   const fs::path path = testing::example("student.mlpackage");
   const auto model = load(path);

@@ -89,11 +89,11 @@ void expect_compressed(Layer layer) {
   EXPECT_GE(reported, blob * 0.99) << "some weights were not counted";
 }
 
-TEST(Memory, CompressedWeightsOfLinearLayersStayCompressedWhileTheModelRuns) {
+TEST(Memory, compressed_weights_of_linear_layers_stay_compressed_while_the_model_runs) {
   expect_compressed(Layer::kLinear);
 }
 
-TEST(Memory, CompressedFactorsOfProductsStayCompressedWhileTheModelRuns) {
+TEST(Memory, compressed_factors_of_products_stay_compressed_while_the_model_runs) {
   expect_compressed(Layer::kMatmul);
 }
 

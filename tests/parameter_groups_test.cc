@@ -97,7 +97,7 @@ void expect_updates(const Optimizer& optimizer, const Formula& formula) {
   EXPECT_EQ(in_group["none"], 11);
 }
 
-TEST(ParameterGroups, TakeTheirRatesAndDecaysInAdamW) {
+TEST(ParameterGroups, take_their_rates_and_decays_in_adam_w) {
   // An epsilon of the gradients' size, or small ones would say no more than their signs.
   constexpr float kBeta1 = 0.9f, kBeta2 = 0.99f, kEpsilon = 1e-3f;
   expect_updates(AdamW{.learning_rate = kRate,
@@ -116,7 +116,7 @@ TEST(ParameterGroups, TakeTheirRatesAndDecaysInAdamW) {
                  });
 }
 
-TEST(ParameterGroups, TakeTheirRatesAndDecaysInSgd) {
+TEST(ParameterGroups, take_their_rates_and_decays_in_sgd) {
   constexpr float kMomentum = 0.8f;
   expect_updates(Sgd{.learning_rate = kRate, .momentum = kMomentum, .weight_decay = kDecay},
                  [](double p, double g, const Rates& rates, int, Moments& kept) {
@@ -125,7 +125,7 @@ TEST(ParameterGroups, TakeTheirRatesAndDecaysInSgd) {
                  });
 }
 
-TEST(ParameterGroups, OfAGlobThatMatchesNothingAreRefused) {
+TEST(ParameterGroups, of_a_glob_that_matches_nothing_are_refused) {
   const auto model = CoreMLModelWrapper::load(testing::example("student.mlpackage"));
   const std::string error =
       testing::error_of([&] { StudentModel(model, {.groups = {{.glob = "decoder_*"}}}); },

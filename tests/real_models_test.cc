@@ -130,7 +130,7 @@ std::string there_and_back(const fs::path& path, const TempFolder& folder) {
   return found.empty() ? "" : back.extension().string() + ": " + found;
 }
 
-TEST(RealModels, EachOneRunsAndGivesTheSameBitsFromBothContainersMadeOfIt) {
+TEST(RealModels, each_one_runs_and_gives_the_same_bits_from_both_containers_made_of_it) {
   const TempFolder folder;
   int64_t passed = 0, failed = 0, refused = 0;
   for (const fs::path& path : model_files()) {
@@ -156,7 +156,7 @@ TEST(RealModels, EachOneRunsAndGivesTheSameBitsFromBothContainersMadeOfIt) {
   }
 }
 
-TEST(RealModels, ACompiledModelGivesTheSameBitsAsThePackageItWasMadeFrom) {
+TEST(RealModels, a_compiled_model_gives_the_same_bits_as_the_package_it_was_made_from) {
   if (suite::shared().empty()) GTEST_SKIP() << "MW_SHARED is not set";
   int64_t passed = 0, failed = 0, exceptions = 0;
   for (const fs::path& compiled : model_files()) {
@@ -199,7 +199,7 @@ TensorMap case_inputs(const fs::path& folder, const CoreMLModelWrapper& model) {
   return inputs;
 }
 
-TEST(ConformanceCases, ProgramsGiveTheSameBitsFromBothContainersMadeOfThem) {
+TEST(ConformanceCases, programs_give_the_same_bits_from_both_containers_made_of_them) {
   if (suite::shared().empty()) GTEST_SKIP() << "MW_SHARED is not set";
   const TempFolder folder;
   int64_t passed = 0, failed = 0, skipped = 0;

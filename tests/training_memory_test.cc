@@ -87,26 +87,26 @@ void expect_same_training(const Setting& setting, double part) {
   expect_same_bits(less, whole);
 }
 
-TEST(TrainingMemory, HalfOfTheActivationsGiveTheSameBits) {
+TEST(TrainingMemory, half_of_the_activations_give_the_same_bits) {
   expect_same_training({.model = "model.mlpackage", .rows = 16, .steps = 5}, 0.5);
 }
 
-TEST(TrainingMemory, DistillationGivesTheSameBitsInLess) {
+TEST(TrainingMemory, distillation_gives_the_same_bits_in_less) {
   expect_same_training({.teacher = "model.mlpackage", .rows = 8}, 0.7);
 }
 
-TEST(TrainingMemory, ABatchInPartsGivesTheSameBitsInLess) {
+TEST(TrainingMemory, a_batch_in_parts_gives_the_same_bits_in_less) {
   expect_same_training({.rows = 8, .parts = 2}, 0.7);
 }
 
-TEST(TrainingMemory, WhatFitsIsLeftAlone) {
+TEST(TrainingMemory, what_fits_is_left_alone) {
   const Outcome whole = train({}, 0);
   const Outcome roomy = train({}, whole.bytes);
   EXPECT_EQ(roomy.bytes, whole.bytes);
   expect_same_bits(roomy, whole);
 }
 
-TEST(TrainingMemory, GradientsAloneAreTheSameBits) {
+TEST(TrainingMemory, gradients_alone_are_the_same_bits) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   const Batch batch(tokens(4, 1), tokens(4, 2));
   StudentModel whole(model);
@@ -123,7 +123,7 @@ TEST(TrainingMemory, GradientsAloneAreTheSameBits) {
   }
 }
 
-TEST(TrainingMemory, ABudgetThatIsTooSmallIsRefusedWithWhatItTakes) {
+TEST(TrainingMemory, a_budget_that_is_too_small_is_refused_with_what_it_takes) {
   const std::string error =
       testing::error_of([] { (void)train({}, 1 << 20); }, ErrorCode::kInvalidArgument);
   const std::string before = "memory: expected at least ";
@@ -138,7 +138,7 @@ TEST(TrainingMemory, ABudgetThatIsTooSmallIsRefusedWithWhatItTakes) {
   EXPECT_LE(fits.bytes, static_cast<uint64_t>(least + 1e5));
 }
 
-TEST(TrainingMemory, IsRefusedWhereOpsRunOneByOne) {
+TEST(TrainingMemory, is_refused_where_ops_run_one_by_one) {
   StudentOptions options;
   options.memory = 1 << 30;
   options.naive = true;

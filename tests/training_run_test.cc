@@ -15,7 +15,7 @@ namespace {
 
 using testing::example;
 
-TEST(NonFinite, IsTracedToTheOpThatFirstGivesIt) {
+TEST(NonFinite, is_traced_to_the_op_that_first_gives_it) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   StudentModel student(model);
   const TensorMap batch = {{"input_ids", Tensor::from<int32_t>({1, 2, 3, 4}, {1, 4})}};
@@ -34,14 +34,14 @@ TEST(NonFinite, IsTracedToTheOpThatFirstGivesIt) {
   EXPECT_NE(op, "");
 }
 
-TEST(NonFinite, IsFoundAmongGradients) {
+TEST(NonFinite, is_found_among_gradients) {
   TensorMap gradients = {{"a", Tensor(DType::kF32, {3})}, {"b", Tensor(DType::kF32, {3})}};
   EXPECT_EQ(first_nonfinite(gradients), "");
   gradients["b"].set_number(2, -std::numeric_limits<double>::infinity());
   EXPECT_EQ(first_nonfinite(gradients), "b");
 }
 
-TEST(TrainingData, OfAFlexibleModelIsSplitIntoEqualCalls) {
+TEST(TrainingData, of_a_flexible_model_is_split_into_equal_calls) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   const TrainingData data =
       load_training_data(model, {.data = example("valid.txt"), .batch_size = 96, .seq_len = 32});
@@ -51,7 +51,7 @@ TEST(TrainingData, OfAFlexibleModelIsSplitIntoEqualCalls) {
   EXPECT_EQ(data.prompt.size(), 24U);
 }
 
-TEST(TrainingData, OfAFixedModelHasItsExtents) {
+TEST(TrainingData, of_a_fixed_model_has_its_extents) {
   MW_SHARED_MODEL(path, "shakespeare-fp16-ios18.mlpackage");
   LoadOptions options;
   options.tokenizer = example("tokenizer.json");
@@ -67,7 +67,7 @@ TEST(TrainingData, OfAFixedModelHasItsExtents) {
   EXPECT_NE(error.find("exactly 128"), std::string::npos) << error;
 }
 
-TEST(TrainingData, OfArraysNamesWhatDoesNotFit) {
+TEST(TrainingData, of_arrays_names_what_does_not_fit) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   const auto model = CoreMLModelWrapper::load(path);
   const auto file = std::filesystem::temp_directory_path() /
@@ -100,7 +100,7 @@ struct Stopper : TrainingObserver {
   int64_t times_;
 };
 
-TEST(TrainingRun, StopsBetweenTheCallsOfAStepWhichIsThenNotTaken) {
+TEST(TrainingRun, stops_between_the_calls_of_a_step_which_is_then_not_taken) {
   const package::testing::TempFolder folder;
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   const auto run = [&](const std::string& name, Stopper& observer, bool resume) {

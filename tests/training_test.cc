@@ -53,7 +53,7 @@ void expect_gradients(const TensorMap& gradients, const TensorMap& reference) {
   EXPECT_EQ(static_cast<size_t>(compared), gradients.size());
 }
 
-TEST(Training, GradientsOfTheLanguageModelAreThoseOfPyTorch) {
+TEST(Training, gradients_of_the_language_model_are_those_of_py_torch) {
   MW_SHARED_MODEL(path, "shakespeare-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "shakespeare-reference.safetensors");
   const TensorMap reference = read_tensors(reference_path);
@@ -66,7 +66,7 @@ TEST(Training, GradientsOfTheLanguageModelAreThoseOfPyTorch) {
   expect_gradients(gradients, reference);
 }
 
-TEST(Training, GradientsOfTheConvolutionalModelAreThoseOfPyTorch) {
+TEST(Training, gradients_of_the_convolutional_model_are_those_of_py_torch) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "digits-cnn-reference.safetensors");
   const TensorMap reference = read_tensors(reference_path);
@@ -93,7 +93,7 @@ Tensor in_order_of_mil(const Tensor& torch) {
   return result;
 }
 
-TEST(Training, GradientsOfTheRecurrentModelAreThoseOfPyTorch) {
+TEST(Training, gradients_of_the_recurrent_model_are_those_of_py_torch) {
   MW_SHARED_MODEL(path, "lstm-fp32.mlpackage");
   MW_SHARED_MODEL(reference_path, "lstm-reference.safetensors");
   const TensorMap reference = read_tensors(reference_path);
@@ -186,21 +186,21 @@ void expect_curve(const std::string& name, const StudentOptions& options, bool d
   std::printf("%s: largest relative difference of 50 losses %.2g\n", name.c_str(), worst);
 }
 
-TEST(Training, AdamWFollowsTheCurve) {
+TEST(Training, adam_w_follows_the_curve) {
   expect_curve("adamw", {.optimizer = AdamW{.learning_rate = 1e-3f}}, false);
 }
-TEST(Training, ClippedAdamWFollowsTheCurve) {
+TEST(Training, clipped_adam_w_follows_the_curve) {
   expect_curve("adamw_clip", {.optimizer = AdamW{.learning_rate = 1e-3f}, .clip_norm = 0.5f},
                false);
 }
-TEST(Training, SgdFollowsTheCurve) {
+TEST(Training, sgd_follows_the_curve) {
   expect_curve("sgd", {.optimizer = Sgd{.learning_rate = 0.1f, .momentum = 0.9f}}, false);
 }
-TEST(Training, DistillationFollowsTheCurve) {
+TEST(Training, distillation_follows_the_curve) {
   expect_curve("distill", {.optimizer = AdamW{.learning_rate = 1e-3f}}, true);
 }
 
-TEST(Training, TheConvolutionalModelFollowsTheCurveAndLearns) {
+TEST(Training, the_convolutional_model_follows_the_curve_and_learns) {
   MW_SHARED_MODEL(path, "digits-cnn-fp32.mlpackage");
   MW_SHARED_MODEL(data_path, "digits.npz");
   MW_SHARED_MODEL(curve_path, "digits-cnn-trajectory.json");
@@ -252,7 +252,7 @@ TEST(Training, TheConvolutionalModelFollowsTheCurveAndLearns) {
   EXPECT_GE(accuracy, 0.92);
 }
 
-TEST(Training, MicroBatchesWithUnequalLabelsEqualTheFullBatch) {
+TEST(Training, micro_batches_with_unequal_labels_equal_the_full_batch) {
   const auto model = CoreMLModelWrapper::load(testing::example("student.mlpackage"));
   StudentModel whole(model), parts(model);
   Tensor ids(DType::kI32, {4, 16}), labels(DType::kI32, {4, 16});
@@ -277,7 +277,7 @@ TEST(Training, MicroBatchesWithUnequalLabelsEqualTheFullBatch) {
 
 // --- writing back -----------------------------------------------------------------------------
 
-TEST(Training, SavesWhatWasTrainedAndNothingElse) {
+TEST(Training, saves_what_was_trained_and_nothing_else) {
   const auto source = testing::example("student.mlpackage");
   const auto target = std::filesystem::temp_directory_path() / "mw_trained.mlpackage";
   const auto model = CoreMLModelWrapper::load(source);
@@ -297,7 +297,7 @@ TEST(Training, SavesWhatWasTrainedAndNothingElse) {
   std::filesystem::remove_all(target);
 }
 
-TEST(Training, NoStepsLeaveTheBlobAsItWas) {
+TEST(Training, no_steps_leave_the_blob_as_it_was) {
   const auto source = testing::example("student.mlpackage");
   const auto target = std::filesystem::temp_directory_path() / "mw_untrained.mlpackage";
   StudentModel(CoreMLModelWrapper::load(source)).save(target);
@@ -324,7 +324,7 @@ std::string error_of(const std::function<void()>& run) {
   return "";
 }
 
-TEST(Training, RefusesWhatItCannotTrainInASentence) {
+TEST(Training, refuses_what_it_cannot_train_in_a_sentence) {
   const auto model = CoreMLModelWrapper::load(testing::example("student.mlpackage"));
   EXPECT_NE(error_of([&] {
               StudentModel(model, {.trainable = {"nothing*"}});

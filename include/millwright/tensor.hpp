@@ -189,6 +189,7 @@ class MW_API Tensor {
 };
 
 using TensorMap = std::map<std::string, Tensor>;
+using Shapes = std::map<std::string, Shape>;  // by the names of inputs or tensors
 
 // Equal dtype, shape and bytes.
 MW_API bool bit_equal(const Tensor& a, const Tensor& b);

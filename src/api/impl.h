@@ -37,8 +37,7 @@ struct CoreMLModelWrapper::Impl {
   // The output that is meant by `wanted`.
   lm::Target target(const std::string& wanted) const;
   // How an output ends; looked for once, at the shapes of the inputs that `shapes` gives.
-  lm::Ending ending(const std::string& output,
-                    const std::function<std::map<std::string, Shape>()>& shapes) const;
+  lm::Ending ending(const std::string& output, const std::function<Shapes()>& shapes) const;
   // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
   // filled in.
   TensorMap prepare(const TensorMap& given) const;

@@ -223,9 +223,9 @@ bool LanguageModel::time_first(lm::CallShape ids) const {
   return false;
 }
 
-std::map<std::string, Shape> LanguageModel::input_shapes(lm::CallShape ids) const {
+Shapes LanguageModel::input_shapes(lm::CallShape ids) const {
   const Tensor zeros(DType::kI32, {ids.batch, ids.time});
-  std::map<std::string, Shape> shapes;
+  Shapes shapes;
   for (const auto& [name, tensor] : model_.impl().prepare(inputs_for(zeros, 0))) {
     shapes[name] = tensor.shape();
   }

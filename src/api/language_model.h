@@ -94,7 +94,7 @@ class LanguageModel {
   [[nodiscard]] bool can_rewrite() const;
   [[nodiscard]] lm::Asked asked(lm::CallShape ids) const;
   [[nodiscard]] bool time_first(lm::CallShape ids) const;
-  [[nodiscard]] std::map<std::string, Shape> input_shapes(lm::CallShape ids) const;
+  [[nodiscard]] Shapes input_shapes(lm::CallShape ids) const;
   [[nodiscard]] Shape output_shape(lm::CallShape ids) const;
   [[nodiscard]] lm::Logits run(const TensorMap& inputs, lm::CallShape ids, State* state) const;
   [[noreturn]] void fail_last_only(int64_t time) const;

@@ -90,9 +90,9 @@ const ir::Value* output_named(const ir::Function& function, const std::string& n
 }
 
 // Per flexible input the largest extent of each axis that the description allows.
-std::map<std::string, Shape> largest_shapes(const package::FunctionDescription& description) {
+Shapes largest_shapes(const package::FunctionDescription& description) {
   constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
-  std::map<std::string, Shape> result;
+  Shapes result;
   for (const package::Feature& input : description.inputs) {
     Shape& largest = result[input.name];
     for (const auto& range : input.ranges) {
@@ -111,7 +111,7 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
                                             const std::vector<std::string>& taps) {
   const ir::Catalog& catalog = ops::catalog();
   const ir::Function* lowered = impl.lowered.get();
-  const auto specialiser = [lowered, &catalog](const std::map<std::string, Shape>& shapes) {
+  const auto specialiser = [lowered, &catalog](const Shapes& shapes) {
     return passes::specialise(*lowered, catalog, {.shapes = shapes});
   };
   exec::SessionOptions options;
@@ -121,7 +121,7 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   options.taps = taps;
   options.largest_shapes = largest_shapes(*impl.description);
   options.files = impl.model.weight_files;
-  options.adjustable = [lowered, &catalog](const std::map<std::string, Shape>& shapes) {
+  options.adjustable = [lowered, &catalog](const Shapes& shapes) {
     return passes::specialise_adjustable(*lowered, catalog, {.shapes = shapes});
   };
   return std::make_unique<exec::Session>(*lowered, specialiser, catalog, &ops::cpu_backend(),
@@ -295,8 +295,8 @@ const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
   MW_CHECK(tokenizer_.has_value());
   return *tokenizer_;
 }
-lm::Ending CoreMLModelWrapper::Impl::ending(
-    const std::string& output, const std::function<std::map<std::string, Shape>()>& shapes) const {
+lm::Ending CoreMLModelWrapper::Impl::ending(const std::string& output,
+                                            const std::function<Shapes()>& shapes) const {
   const std::lock_guard lock(endings_mutex_);
   const auto known = endings_.find(output);
   if (known != endings_.end()) return known->second;

@@ -39,7 +39,7 @@ void check_vocabularies(const CoreMLModelWrapper& student, const CoreMLModelWrap
 
 std::optional<train::TeacherLayout> layout_of_teacher(const Speaker& student,
                                                       const Speaker& teacher,
-                                                      const std::map<std::string, Shape>& shapes) {
+                                                      const Shapes& shapes) {
   try {
     const LanguageModel ours(student.model, student.target), theirs(teacher.model, teacher.target);
     const Shape& ids = shapes.at(ours.ids_input());

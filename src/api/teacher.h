@@ -20,7 +20,6 @@ struct Speaker {
 };
 // For inputs of these shapes. Nothing where one of the two is no language model.
 std::optional<train::TeacherLayout> layout_of_teacher(const Speaker& student,
-                                                      const Speaker& teacher,
-                                                      const std::map<std::string, Shape>& shapes);
+                                                      const Speaker& teacher, const Shapes& shapes);
 
 }  // namespace mw

@@ -12,11 +12,9 @@ using ir::Value;
 
 void collect(const Operation& op, std::unordered_set<const Value*>& inside,
              std::vector<Value*>& read) {
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& operand : input.operands) {
-      if (operand.value != nullptr && !inside.contains(operand.value)) {
-        read.push_back(operand.value);
-      }
+  for (const ir::Operand& operand : ir::operands(op)) {
+    if (operand.value != nullptr && !inside.contains(operand.value)) {
+      read.push_back(operand.value);
     }
   }
   for (const auto& block : op.blocks) {

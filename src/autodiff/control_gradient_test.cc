@@ -82,7 +82,7 @@ constexpr const char* kChoice = R"(
     tensor<fp32, [2]> c = mul(x = x, y = fp32(3));
   } -> (c);)";
 
-TEST(ControlGradient, OfAConditionFollowsTheBlockThatRan) {
+TEST(ControlGradient, of_a_condition_follows_the_block_that_ran) {
   const Parsed p("bool p, tensor<fp32, [2]> x, tensor<fp32, [2]> w", kChoice);
   TensorMap inputs{{"p", Tensor::scalar(true)}, {"x", floats({1, 2})}, {"w", floats({5, 7})}};
   EXPECT_EQ(p.gradient("x", inputs), (Numbers{10, 28}));
@@ -92,7 +92,7 @@ TEST(ControlGradient, OfAConditionFollowsTheBlockThatRan) {
   EXPECT_EQ(p.gradient("w", inputs), (Numbers{0, 0}));
 }
 
-TEST(ControlGradient, OfAConditionThatHandsAValueThrough) {
+TEST(ControlGradient, of_a_condition_that_hands_a_value_through) {
   const Parsed p("bool p, tensor<fp32, [2]> x, tensor<fp32, [2]> w",
                  "tensor<fp32, [2]> y = cond(pred = p) { } -> (x) { } -> (w);");
   TensorMap inputs{{"p", Tensor::scalar(true)}, {"x", floats({1, 2})}, {"w", floats({5, 7})}};
@@ -100,7 +100,7 @@ TEST(ControlGradient, OfAConditionThatHandsAValueThrough) {
   EXPECT_EQ(p.gradient("w", inputs), (Numbers{0, 0}));
 }
 
-TEST(ControlGradient, OfConditionsWithinConditions) {
+TEST(ControlGradient, of_conditions_within_conditions) {
   const Parsed p("bool p, bool q, tensor<fp32, [1]> x", R"(
     tensor<fp32, [1]> y = cond(pred = p) {
       tensor<fp32, [1]> a = mul(x = x, y = x);
@@ -126,7 +126,7 @@ constexpr const char* kPower = R"(
       int32 next = add(x = j, y = int32(1));
     } -> (next, s);)";
 
-TEST(Unroll, ReplacesALoopByItsTrips) {
+TEST(Unroll, replaces_a_loop_by_its_trips) {
   Parsed p("tensor<fp32, [2]> x, tensor<fp32, [2]> w", kPower);
   const TensorMap inputs{{"x", floats({2, 3})}, {"w", floats({1, 10})}};
   const Numbers before = p.run(inputs);
@@ -139,13 +139,13 @@ TEST(Unroll, ReplacesALoopByItsTrips) {
   EXPECT_EQ(p.gradient("w", inputs), (Numbers{8, 216}));
 }
 
-TEST(Unroll, SharesTheConstantsOfAllTrips) {
+TEST(Unroll, shares_the_constants_of_all_trips) {
   Parsed p("tensor<fp32, [2]> x, tensor<fp32, [2]> w", kPower);
   ops::unroll_loops(*p.function, ops::catalog());
   EXPECT_EQ(p.count("const"), 1 + 1);  // k, and the count that the loop began with
 }
 
-TEST(Unroll, LeavesALoopThatDependsOnData) {
+TEST(Unroll, leaves_a_loop_that_depends_on_data) {
   Parsed p("int32 limit, tensor<fp32, [2]> x", R"(
     int32 n, tensor<fp32, [2]> y = while_loop(loop_vars = (int32(0), x))
       (int32 i, tensor<fp32, [2]> v) { bool more = less(x = i, y = limit); } -> (more)
@@ -164,7 +164,7 @@ TEST(Unroll, LeavesALoopThatDependsOnData) {
   }
 }
 
-TEST(Unroll, StopsAtItsLimits) {
+TEST(Unroll, stops_at_its_limits) {
   Parsed endless("tensor<fp32, [2]> x", R"(
     int32 n, tensor<fp32, [2]> y = while_loop(loop_vars = (int32(0), x))
       (int32 i, tensor<fp32, [2]> v) { bool more = less(x = int32(-1), y = i); } -> (more)
@@ -180,7 +180,7 @@ TEST(Unroll, StopsAtItsLimits) {
   EXPECT_EQ(p.count("while_loop"), 0);
 }
 
-TEST(Unroll, TakesLoopsWithinLoopsAndConditions) {
+TEST(Unroll, takes_loops_within_loops_and_conditions) {
   Parsed p("bool p, tensor<fp32, [1]> x", R"(
     tensor<fp32, [1]> y = cond(pred = p) {
       int32 n, tensor<fp32, [1]> a = while_loop(loop_vars = (int32(0), x))
@@ -203,7 +203,7 @@ TEST(Unroll, TakesLoopsWithinLoopsAndConditions) {
   EXPECT_EQ(p.gradient("x", inputs), (Numbers{32}));
 }
 
-TEST(Unroll, OfNoTripGivesWhatTheLoopBeganWith) {
+TEST(Unroll, of_no_trip_gives_what_the_loop_began_with) {
   Parsed p("tensor<fp32, [2]> x", R"(
     int32 n, tensor<fp32, [2]> y = while_loop(loop_vars = (int32(5), x))
       (int32 i, tensor<fp32, [2]> v) { bool more = less(x = i, y = int32(2)); } -> (more)
@@ -214,7 +214,7 @@ TEST(Unroll, OfNoTripGivesWhatTheLoopBeganWith) {
   EXPECT_EQ(p.gradient("x", {{"x", floats({2, 3})}}), (Numbers{1, 1}));
 }
 
-TEST(PromoteLists, MakesElementsPlainValues) {
+TEST(PromoteLists, makes_elements_plain_values) {
   Parsed p("tensor<fp32, [2]> x, tensor<fp32, [2]> w", R"(
     list<tensor<fp32, [2]>, 3> a = make_list(init_length = int32(3), dynamic_length = bool(false),
                                              elem_shape = (int32(2)), dtype = string("fp32"));
@@ -239,7 +239,7 @@ TEST(PromoteLists, MakesElementsPlainValues) {
   EXPECT_EQ(p.gradient("w", inputs), (Numbers{48, 60}));
 }
 
-TEST(PromoteLists, FollowsALoopThatWritesOne) {
+TEST(PromoteLists, follows_a_loop_that_writes_one) {
   Parsed p("tensor<fp32, [2]> x", R"(
     list<tensor<fp32, [2]>, 3> a = make_list(init_length = int32(3), dynamic_length = bool(false),
                                              elem_shape = (int32(2)), dtype = string("fp32"));
@@ -261,7 +261,7 @@ TEST(PromoteLists, FollowsALoopThatWritesOne) {
   EXPECT_EQ(p.gradient("x", inputs), (Numbers{4 + 12 + 32, 2 + 3 + 4}));
 }
 
-TEST(PromoteLists, TakesWhatWasScatteredApart) {
+TEST(PromoteLists, takes_what_was_scattered_apart) {
   Parsed p("tensor<fp32, [2, 2]> x", R"(
     list<tensor<fp32, [2]>, 2> a = make_list(init_length = int32(2), dynamic_length = bool(false),
                                              elem_shape = (int32(2)), dtype = string("fp32"));
@@ -276,7 +276,7 @@ TEST(PromoteLists, TakesWhatWasScatteredApart) {
   EXPECT_EQ(p.gradient("x", inputs), (Numbers{2, 4, 0, 0}));
 }
 
-TEST(PromoteStates, PassesWhatWasWrittenToLaterReads) {
+TEST(PromoteStates, passes_what_was_written_to_later_reads) {
   Parsed p("state<tensor<fp32, [2]>> s, tensor<fp32, [2]> x", R"(
     tensor<fp32, [2]> old = read_state(input = s);
     tensor<fp32, [2]> sum = add(x = old, y = x);

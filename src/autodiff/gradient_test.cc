@@ -40,7 +40,7 @@ std::vector<double> numbers(const Tensor& tensor) {
   return all;
 }
 
-TEST(Gradient, SumsOverUsesAndRepeatedAxes) {
+TEST(Gradient, sums_over_uses_and_repeated_axes) {
   Built built;
   const ops::Expr x = built.argument("x", {2, 3}), w = built.argument("w", {3});
   const ops::Expr y = x * w + x * 2.0;
@@ -53,7 +53,7 @@ TEST(Gradient, SumsOverUsesAndRepeatedAxes) {
   EXPECT_EQ(numbers(out[1]), (std::vector<double>{5, 7, 9}));
 }
 
-TEST(Gradient, IsAbsentWhereNothingDependsOnTheValue) {
+TEST(Gradient, is_absent_where_nothing_depends_on_the_value) {
   Built built;
   const ops::Expr x = built.argument("x", {2}), unused = built.argument("unused", {2});
   const ops::Expr loss = ops::reduce_sum(ops::square(x), {0}, false);
@@ -62,7 +62,7 @@ TEST(Gradient, IsAbsentWhereNothingDependsOnTheValue) {
   EXPECT_EQ(grads[1], nullptr);
 }
 
-TEST(Gradient, OfAConstIsLikeThatOfAnArgument) {
+TEST(Gradient, of_a_const_is_like_that_of_an_argument) {
   Built built;
   const ops::Expr x = built.argument("x", {2});
   Value* w = built.b.constant(ir::Constant::tensor(Tensor::from<double>({3, 4}, {2})), "w");
@@ -72,7 +72,7 @@ TEST(Gradient, OfAConstIsLikeThatOfAnArgument) {
   EXPECT_EQ(numbers(out[0]), (std::vector<double>{1, 2}));
 }
 
-TEST(Gradient, OfMaxPoolGoesToTheFirstOfEqualElements) {
+TEST(Gradient, of_max_pool_goes_to_the_first_of_equal_elements) {
   Built built;
   const ops::Expr x = built.argument("x", {1, 1, 6});
   const ops::Expr y = x.op("max_pool", {{"kernel_sizes", std::vector<int64_t>{3}},
@@ -84,7 +84,7 @@ TEST(Gradient, OfMaxPoolGoesToTheFirstOfEqualElements) {
   EXPECT_EQ(numbers(out[0]), (std::vector<double>{1, 1, 0, 1, 0, 0}));
 }
 
-TEST(Gradient, ThroughIntegersAloneIsRefusedByName) {
+TEST(Gradient, through_integers_alone_is_refused_by_name) {
   Built built;
   const ops::Expr x = built.argument("x", {2, 3});
   const ops::Expr best = x.op("reduce_argmax", {{"axis", 1}});
@@ -102,7 +102,7 @@ TEST(Gradient, ThroughIntegersAloneIsRefusedByName) {
   }
 }
 
-TEST(Gradient, OfAReadingRefusesImagesOfMorePixelsThanFp32Counts) {
+TEST(Gradient, of_a_reading_refuses_images_of_more_pixels_than_fp32_counts) {
   Built built;
   const ops::Expr x = built.argument("x", {1, 1, 4097, 4097});
   const ops::Expr at = built.argument("at", {1, 1, 3, 2});

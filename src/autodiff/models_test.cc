@@ -56,7 +56,7 @@ Tensor in_order_of_mil(const Tensor& gates) {
   return moved;
 }
 
-TEST(Models, GradientsOfABidirectionalLstmAreThoseOfPyTorch) {
+TEST(Models, gradients_of_a_bidirectional_lstm_are_those_of_py_torch) {
   const char* root = std::getenv("MW_SHARED");
   const std::filesystem::path folder =
       root != nullptr ? std::filesystem::path(root) / "models" : std::filesystem::path();

@@ -49,14 +49,14 @@ struct Cube {
   }
 };
 
-TEST(Mutants, OfASlopeAreToldApart) {
+TEST(Mutants, of_a_slope_are_told_apart) {
   Cube product([](const Expr& x) { return 3.0 * (x * x); });
   EXPECT_EQ(product.not_told_apart(), std::vector<std::string>{});
   Cube sum([](const Expr& x) { return x * x + 2.0 * (x * x); });
   EXPECT_EQ(sum.not_told_apart(), std::vector<std::string>{});
 }
 
-TEST(Mutants, OfADeadTermAreNotToldApart) {
+TEST(Mutants, of_a_dead_term_are_not_told_apart) {
   Cube dead([](const Expr& x) {
     const Expr none = x * 0.0;
     return 3.0 * (x * x) + none;
@@ -68,7 +68,7 @@ TEST(Mutants, OfADeadTermAreNotToldApart) {
                                       "without y of op 3 (add)" + path}));
 }
 
-TEST(Mutants, OfASquaredFactorAreNotToldApart) {
+TEST(Mutants, of_a_squared_factor_are_not_told_apart) {
   Cube square([](const Expr& x) {
     const Expr factor = x * 2.0;
     return factor * factor * 0.75;

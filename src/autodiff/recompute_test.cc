@@ -155,7 +155,7 @@ void build_attention(Program& p, int64_t time) {
   p.finish(x);
 }
 
-TEST(Recompute, AChainGivesTheSameBitsInLessMemory) {
+TEST(Recompute, a_chain_gives_the_same_bits_in_less_memory) {
   Program p;
   build_chain(p, 6);
   const int64_t whole = peak_of(p.function);
@@ -170,7 +170,7 @@ TEST(Recompute, AChainGivesTheSameBitsInLessMemory) {
   }
 }
 
-TEST(Recompute, AttentionGivesTheSameBitsInLessMemory) {
+TEST(Recompute, attention_gives_the_same_bits_in_less_memory) {
   Program p;
   build_attention(p, 32);
   const int64_t whole = peak_of(p.function);
@@ -181,7 +181,7 @@ TEST(Recompute, AttentionGivesTheSameBitsInLessMemory) {
   expect_same_bits(run(*r.function, p.inputs), run(p.function, p.inputs));
 }
 
-TEST(Recompute, MoreMemoryNeverCostsMoreWork) {
+TEST(Recompute, more_memory_never_costs_more_work) {
   Program p;
   build_attention(p, 32);
   const auto whole = static_cast<double>(peak_of(p.function));
@@ -195,7 +195,7 @@ TEST(Recompute, MoreMemoryNeverCostsMoreWork) {
 }
 
 // Against all choices there are.
-TEST(Recompute, DoesNoMoreWorkThanItTakes) {
+TEST(Recompute, does_no_more_work_than_it_takes) {
   Program p;
   build_chain(p, 3);
   const StepGraph graph(p.function, ops::catalog(), p.ends(), hints());
@@ -230,7 +230,7 @@ TEST(Recompute, DoesNoMoreWorkThanItTakes) {
   EXPECT_GE(feasible, 4);
 }
 
-TEST(Recompute, SaysWhatItNeedsAtLeastWhenNothingFits) {
+TEST(Recompute, says_what_it_needs_at_least_when_nothing_fits) {
   Program p;
   build_chain(p, 4);
   const Recomputed r = within(p, 100);
@@ -251,7 +251,7 @@ void build_dropout(Program& p, int64_t seed) {
   p.finish(x);
 }
 
-TEST(Recompute, DrawsRandomNumbersAgainOnlyFromAKnownSeed) {
+TEST(Recompute, draws_random_numbers_again_only_from_a_known_seed) {
   Program seeded, unseeded;
   build_dropout(seeded, 5);
   build_dropout(unseeded, -1);
@@ -265,7 +265,7 @@ TEST(Recompute, DrawsRandomNumbersAgainOnlyFromAKnownSeed) {
   EXPECT_GT(unknown.work, 0);
 }
 
-TEST(Recompute, LeavesStatesToTheirOrder) {
+TEST(Recompute, leaves_states_to_their_order) {
   Program p;
   Value* state =
       p.function.body.add_argument("s", ir::Type::state(ir::Type::tensor(DType::kF32, {8, 8})));
@@ -294,7 +294,7 @@ TEST(Recompute, LeavesStatesToTheirOrder) {
 }
 
 // The backward pass of a condition reads values of the forward pass inside its blocks.
-TEST(Recompute, ReachesIntoNestedBlocks) {
+TEST(Recompute, reaches_into_nested_blocks) {
   Program p;
   Value* flag = p.function.body.add_argument("flag", ir::Type::scalar(DType::kBool));
   p.inputs["flag"] = Tensor::scalar(true);
@@ -337,7 +337,7 @@ void build_perceptrons(Program& p) {
 
 // What a plan makes one kernel of when nothing else uses what lies between, it must not make one of
 // because that is computed again for its other users.
-TEST(Recompute, APlanGivesTheSameBitsInASmallerArena) {
+TEST(Recompute, a_plan_gives_the_same_bits_in_a_smaller_arena) {
   Program attention, perceptrons;
   build_attention(attention, 32);
   build_perceptrons(perceptrons);

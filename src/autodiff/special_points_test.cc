@@ -86,28 +86,28 @@ void check(const Spot& spot) {
   }
 }
 
-TEST(SpecialPoints, KinksOfActivationsHaveTheSlopeOfTheFlatSide) {
+TEST(SpecialPoints, kinks_of_activations_have_the_slope_of_the_flat_side) {
   check({"relu", {-1, 0, 2}, {0, 0, 1}});
   check({"relu6", {0, 3, 6}, {0, 1, 0}});
   check({"clamped_relu", {-1, 0, 2}, {0.1, 1, 0}, {number("alpha", 0.1), number("beta", 2)}});
   check({"sigmoid_hard", {-2.5, 0, 2.5}, {0, 0.2, 0}, {number("alpha", 0.2), number("beta", 0.5)}});
 }
 
-TEST(SpecialPoints, LeakySidesCountZeroAsPositive) {
+TEST(SpecialPoints, leaky_sides_count_zero_as_positive) {
   check({"leaky_relu", {-1, 0, 2}, {0.1, 1, 1}, {number("alpha", 0.1)}});
   check({"elu", {0, 1}, {1, 1}, {number("alpha", 0.5)}});
 }
 
-TEST(SpecialPoints, OfPreluZeroCountsAsNegative) {
+TEST(SpecialPoints, of_prelu_zero_counts_as_negative) {
   check({"prelu", {-1, 0, 2}, {0.1, 0.1, 1}, {vector("alpha", {0.1})}, {}, {1, 1, 3}});
 }
 
-TEST(SpecialPoints, TheEndsOfClipAndThresholdAreInside) {
+TEST(SpecialPoints, the_ends_of_clip_and_threshold_are_inside) {
   check({"clip", {-2, -1, 0, 2, 3}, {0, 1, 1, 1, 0}, {number("alpha", -1), number("beta", 2)}});
   check({"threshold", {0, 1, 2}, {0, 1, 1}, {number("alpha", 1)}});
 }
 
-TEST(SpecialPoints, MagnitudesAndNormsAreFlatAtZero) {
+TEST(SpecialPoints, magnitudes_and_norms_are_flat_at_zero) {
   check({"abs", {-2, 0, 3}, {-1, 0, 1}});
   check({"softsign", {0}, {1}});
   check({"reduce_l1_norm", {0, -3}, {0, -1}});
@@ -117,7 +117,7 @@ TEST(SpecialPoints, MagnitudesAndNormsAreFlatAtZero) {
   check({"l2_pool", {0, 0, 4}, {0, 0, 1}, pool, {}, {1, 1, 3}});
 }
 
-TEST(SpecialPoints, EqualOperandsShareTheGradient) {
+TEST(SpecialPoints, equal_operands_share_the_gradient) {
   const Argument y = vector("y", {1, 1, 1});
   check({"maximum", {0, 1, 2}, {0, 0.5, 1}, {y}});
   check({"minimum", {0, 1, 2}, {1, 0.5, 0}, {y}});
@@ -126,13 +126,13 @@ TEST(SpecialPoints, EqualOperandsShareTheGradient) {
   check({"minimum", {0, 1, 2}, {1, 0.5, 0}, {x}, {}, {}, "y"});
 }
 
-TEST(SpecialPoints, EqualExtremesShareTheGradient) {
+TEST(SpecialPoints, equal_extremes_share_the_gradient) {
   check({"reduce_max", {3, 3, 1}, {0.5, 0.5, 0}});
   check({"reduce_max", {2, 2, 2, 2}, {0.25, 0.25, 0.25, 0.25}});
   check({"reduce_min", {1, 4, 1}, {0.5, 0, 0.5}});
 }
 
-TEST(SpecialPoints, OfEqualElementsPoolsAndTopkTakeTheFirst) {
+TEST(SpecialPoints, of_equal_elements_pools_and_topk_take_the_first) {
   const std::vector<Argument> pool{
       whole("kernel_sizes", {2}), whole("strides", {2}), {"pad_type", "valid"}};
   check({"max_pool", {2, 2, 1, 5}, {3, 0, 0, 4}, pool, {3, 4}, {1, 1, 4}});
@@ -140,7 +140,7 @@ TEST(SpecialPoints, OfEqualElementsPoolsAndTopkTakeTheFirst) {
   check({"topk", {5, 5}, {1, 0}, {{"k", 1}}});
 }
 
-TEST(SpecialPoints, ZerosInProductsAndPowers) {
+TEST(SpecialPoints, zeros_in_products_and_powers) {
   check({"reduce_prod", {0, 3, 2}, {6, 0, 0}});
   check({"reduce_prod", {0, 0, 2}, {0, 0, 0}});
   check({"pow", {0, 0, 0}, {1, 0, 0}, {vector("y", {1, 2, 0})}});
@@ -148,7 +148,7 @@ TEST(SpecialPoints, ZerosInProductsAndPowers) {
 }
 
 // With n = 0 what is left is (dy - mean(dy)) / sqrt(epsilon), here 100 (dy - mean(dy)).
-TEST(SpecialPoints, NormsOfZeroVariance) {
+TEST(SpecialPoints, norms_of_zero_variance) {
   const Argument epsilon = number("epsilon", 1e-4);
   const Numbers dy{1, 2, 6}, centred{-200, -100, 300};
   check({"layer_norm", {7, 7, 7}, centred, {epsilon}, dy});
@@ -164,7 +164,7 @@ TEST(SpecialPoints, NormsOfZeroVariance) {
   check({"l2_norm", {0, 0, 0}, {100, 200, 600}, {epsilon}, dy, {1, 1, 3}});
 }
 
-TEST(SpecialPoints, SaturatedActivations) {
+TEST(SpecialPoints, saturated_activations) {
   const Numbers far{-1e4, 1e4}, flat{0, 0}, ramp{0, 1};
   check({"sigmoid", far, flat});
   check({"tanh", far, flat});
@@ -185,7 +185,7 @@ TEST(SpecialPoints, SaturatedActivations) {
          {1, 1, 2}});
 }
 
-TEST(SpecialPoints, SaturatedRows) {
+TEST(SpecialPoints, saturated_rows) {
   check({"softmax", {1e4, -1e4, 0}, {0, 0, 0}, {}, {3, 5, 7}});
   check({"softmax", {1e4, 1e4}, {0.25, -0.25}, {}, {1, 0}});
   check({"reduce_log_sum_exp", {1e4, -1e4, 0}, {1, 0, 0}});
@@ -200,7 +200,7 @@ TEST(SpecialPoints, SaturatedRows) {
 }
 
 // Two keys: one query that sees but the first, one that sees both alike.
-TEST(SpecialPoints, SaturatedAttention) {
+TEST(SpecialPoints, saturated_attention) {
   const std::vector<Argument> around{floats("key", {1e4, -1e4}, {1, 2, 1}),
                                      floats("value", {3, 5}, {1, 2, 1})};
   check({"scaled_dot_product_attention", {1}, {0}, around, {}, {1, 1, 1}, "query"});

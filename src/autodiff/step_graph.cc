@@ -50,9 +50,7 @@ void redirect(ir::Operation& op, const ir::ValueMap& map) {
   const auto current = [&](ir::Value*& value) {
     if (const auto found = map.find(value); found != map.end()) value = found->second;
   };
-  for (ir::Input& input : op.inputs) {
-    for (ir::Operand& operand : input.operands) current(operand.value);
-  }
+  for (ir::Operand& operand : ir::operands(op)) current(operand.value);
   for (const auto& block : op.blocks) {
     for (const auto& nested : block->ops) redirect(*nested, map);
     for (ir::Value*& output : block->outputs) current(output);

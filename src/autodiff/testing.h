@@ -169,10 +169,8 @@ inline std::unique_ptr<ir::Function> with_settings_known(
     const auto at = std::find_if(list.begin(), list.end(),
                                  [&n = name](const auto& value) { return value->name == n; });
     for (const auto& op : bound->body.ops) {
-      for (ir::Input& input : op->inputs) {
-        for (ir::Operand& operand : input.operands) {
-          if (operand.value == at->get()) operand.value = known;
-        }
+      for (ir::Operand& operand : ir::operands(*op)) {
+        if (operand.value == at->get()) operand.value = known;
       }
     }
     list.erase(at);

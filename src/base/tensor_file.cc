@@ -206,11 +206,11 @@ std::map<std::string, std::string> safetensors_metadata(const std::filesystem::p
                     });
 }
 
-std::map<std::string, Shape> safetensors_shapes(const std::filesystem::path& path) {
+Shapes safetensors_shapes(const std::filesystem::path& path) {
   return in_context([&] { return path.string(); },
                     [&] {
                       const nlohmann::json header = open_safetensors(path).header;
-                      std::map<std::string, Shape> shapes;
+                      Shapes shapes;
                       for (const auto& [name, entry] : header.items()) {
                         if (name == "__metadata__") continue;
                         try {

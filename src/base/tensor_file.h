@@ -22,6 +22,6 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
 std::map<std::string, std::string> safetensors_metadata(const std::filesystem::path& path);
 
 // Names and shapes of the tensors in a .safetensors file; the numbers are not read.
-std::map<std::string, Shape> safetensors_shapes(const std::filesystem::path& path);
+Shapes safetensors_shapes(const std::filesystem::path& path);
 
 }  // namespace mw

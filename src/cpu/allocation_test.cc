@@ -47,7 +47,7 @@ int64_t allocations_of(const exec::Session& session, const TensorMap& inputs,
 }
 
 // One token through an attention layer with a cache: gather, norms, products, softmax, a state.
-TEST(Allocation, ARepeatedRunAllocatesNothing) {
+TEST(Allocation, a_repeated_run_allocates_nothing) {
   const TestProgram program("tensor<int32, [1, 1]> id, state<tensor<fp16, [1, 2, 16, 8]>> cache",
                             R"(
     tensor<fp32, [4, 16]> table = const()[val = tensor<fp32, [4, 16]>([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
@@ -81,7 +81,7 @@ TEST(Allocation, ARepeatedRunAllocatesNothing) {
 }
 
 // The GEMM library makes a small table per call; nothing in proportion to the data.
-TEST(Allocation, AProductOfManyRowsAllocatesOnlyWhatItsLibraryDoes) {
+TEST(Allocation, a_product_of_many_rows_allocates_only_what_its_library_does) {
   const TestProgram program("tensor<fp32, [64, 4]> x", R"(
     tensor<fp32, [2, 4]> w = const()[val = tensor<fp32, [2, 4]>([[1, 2, 3, 4], [5, 6, 7, 8]])];
     tensor<fp32, [64, 2]> y = linear(x = x, weight = w);)",
@@ -113,7 +113,7 @@ int64_t bytes_of(const Body& body) {
 }
 
 // Copies of a whole list at each write would make this four times as much.
-TEST(Allocation, ALoopThatWritesAListTakesMemoryInProportionToItsLength) {
+TEST(Allocation, a_loop_that_writes_a_list_takes_memory_in_proportion_to_its_length) {
   const TestProgram program("int32 n", kListLoop, "y");
   const auto session = program.session();
   const auto inputs = [](int32_t n) { return TensorMap{{"n", Tensor::scalar(n)}}; };

@@ -21,7 +21,7 @@ const char* const kSquare = R"(
     tensor<fp32, [?, ?]> c = fill(shape = s, value = fp32(3));
 )";
 
-TEST(DynamicOperands, AreStackedBesideConstants) {
+TEST(DynamicOperands, are_stacked_beside_constants) {
   const TestProgram program(
       "tensor<int32, [1]> n",
       std::string("tensor<fp32, [2, 4]> a = const()[val = tensor<fp32, [2, 4]>([[1, 1, 1, 1], [2, "
@@ -43,7 +43,7 @@ TEST(DynamicOperands, AreStackedBesideConstants) {
       << error;
 }
 
-TEST(DynamicOperands, OfOtherOpsWithKnownResultsRun) {
+TEST(DynamicOperands, of_other_ops_with_known_results_run) {
   const std::pair<const char*, const char*> rows[] = {
       {"tensor<fp32, [2, 4]> y = add(x = a, y = c);", "[2, 4]"},
       {"tensor<fp32, [2, 4]> y = maximum(x = c, y = a);", "[2, 4]"},
@@ -65,7 +65,7 @@ TEST(DynamicOperands, OfOtherOpsWithKnownResultsRun) {
 }
 
 // initial_h made for a batch that only a run tells, as a packed sequence is converted.
-TEST(DynamicOperands, AreFirstStatesOfRecurrentLayers) {
+TEST(DynamicOperands, are_first_states_of_recurrent_layers) {
   const auto text = [](const char* op, const char* results, const char* more) {
     return fmt::format(R"(
     tensor<int32, [3]> s = concat(values = (tensor<int32, [1]>([1]), n, tensor<int32, [1]>([2])), axis = int32(0), interleave = bool(false));
@@ -103,7 +103,7 @@ TEST(DynamicOperands, AreFirstStatesOfRecurrentLayers) {
   }
 }
 
-TEST(DynamicOperands, OfAnotherDtypeThanTheConstantOfAProductAreTaken) {
+TEST(DynamicOperands, of_another_dtype_than_the_constant_of_a_product_are_taken) {
   const auto program = [](const char* x, const char* y, const char* constant,
                           const char* statement) {
     return TestProgram(fmt::format("tensor<{}, [3, 2]> {}", x, y),
@@ -128,7 +128,7 @@ TEST(DynamicOperands, OfAnotherDtypeThanTheConstantOfAProductAreTaken) {
 }
 
 // A position from 0, one from the end, and those just outside, whatever validate_indices says.
-TEST(DynamicOperands, ThatArePositionsCountFromTheEndAndNeverLeaveTheAxis) {
+TEST(DynamicOperands, that_are_positions_count_from_the_end_and_never_leave_the_axis) {
   constexpr const char* kWeight =
       "tensor<fp32, [3, 2]> w = const()[val = tensor<fp32, [3, 2]>([[1, 2], [3, 4], [5, 6]])];\n";
   const std::tuple<const char*, const char*, const char*> rows[] = {
@@ -197,7 +197,7 @@ TEST(DynamicOperands, ThatArePositionsCountFromTheEndAndNeverLeaveTheAxis) {
 }
 
 // An overlap of 1/5 or 1/2 that is the threshold: rows of boxes are (x, y, width, height).
-TEST(NonMaximumSuppression, AtTheThresholdIsThatOfTheOpset) {
+TEST(NonMaximumSuppression, at_the_threshold_is_that_of_the_opset) {
   const auto indices_of = [](const char* opset, const char* threshold, const Tensor& boxes) {
     const bool last = std::string(opset) != "ios16";
     const std::string shape = last ? "[1, 4, 2]" : "[1, 2, 4]";

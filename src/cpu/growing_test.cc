@@ -89,7 +89,7 @@ constexpr const char* kDecoderArguments =
     "state<tensor<fp16, [1, 16, 8]>> cache, tensor<fp32, [1, 1, 8]> x, tensor<fp32, [1, 1, 1, ?]> "
     "mask";
 
-TEST(Growing, DecodingPlansTheFunctionAFewTimesWhateverTheLength) {
+TEST(Growing, decoding_plans_the_function_a_few_times_whatever_the_length) {
   const TestProgram program(kDecoderArguments, kDecoder, "y, p");
   const auto session = program.session({.poison = true});
   run_all(program, *session, from_to(1, 16), decoder_inputs);
@@ -100,13 +100,13 @@ TEST(Growing, DecodingPlansTheFunctionAFewTimesWhateverTheLength) {
   EXPECT_EQ(counts_of(*session), first);
 }
 
-TEST(Growing, ShapesInAnyOrderGiveTheSameResults) {
+TEST(Growing, shapes_in_any_order_give_the_same_results) {
   const TestProgram program(kDecoderArguments, kDecoder, "y, p");
   const auto session = program.session({.poison = true, .binding_bytes = 1});
   run_all(program, *session, {7, 3, 16, 15, 4, 9, 3, 1, 2, 16, 7, 5, 6, 8}, decoder_inputs);
 }
 
-TEST(Growing, TapsAreTheSameAtEveryLength) {
+TEST(Growing, taps_are_the_same_at_every_length) {
   const TestProgram program(kDecoderArguments, kDecoder, "y");
   const auto session = program.session({.taps = {"masked", "r"}});
   const auto plain = program.session();
@@ -175,7 +175,7 @@ constexpr const char* kPrologue = R"(
   tensor<fp32, [1, ?]> column = expand_dims(x = x, axes = tensor<int32, [1]>([0]));
 )";
 
-TEST(Growing, WhatAnExtentDecidesIsDecidedAtEveryExtent) {
+TEST(Growing, what_an_extent_decides_is_decided_at_every_extent) {
   for (const Discrete& c : kDiscrete) {
     SCOPED_TRACE(c.name);
     const TestProgram program("tensor<fp32, [?]> x", std::string(kPrologue) + c.statements, "y");
@@ -188,7 +188,7 @@ TEST(Growing, WhatAnExtentDecidesIsDecidedAtEveryExtent) {
   }
 }
 
-TEST(Growing, AnErrorAtOneExtentLeavesTheOthersRight) {
+TEST(Growing, an_error_at_one_extent_leaves_the_others_right) {
   const TestProgram program("tensor<fp32, [?]> x", R"(
   tensor<int32, [1]> n = shape(x = x);
   tensor<int32, [1]> half = floor_div(x = n, y = tensor<int32, [1]>([2]));
@@ -212,10 +212,10 @@ TEST(Growing, AnErrorAtOneExtentLeavesTheOthersRight) {
 }
 
 // The adjusted function is what specialising for those shapes gives.
-TEST(Growing, AdjustedFunctionsPrintAsSpecialisedOnes) {
+TEST(Growing, adjusted_functions_print_as_specialised_ones) {
   const TestProgram program(kDecoderArguments, kDecoder, "y, p");
   const auto shapes_at = [](int64_t extent) {
-    return std::map<std::string, Shape>{{"x", {1, 1, 8}}, {"mask", {1, 1, 1, extent}}};
+    return Shapes{{"x", {1, 1, 8}}, {"mask", {1, 1, 1, extent}}};
   };
   const auto adjustable =
       passes::specialise_adjustable(program.function(), ops::catalog(), {.shapes = shapes_at(3)});

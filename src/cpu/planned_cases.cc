@@ -13,8 +13,8 @@ std::vector<Tensor> run_planned(const ir::Function& function,
   exec::SessionOptions options;
   options.poison = true;
   const exec::Session session(
-      function, [&](const std::map<std::string, Shape>&) { return ir::clone(function); },
-      ops::catalog(), backend, options);
+      function, [&](const Shapes&) { return ir::clone(function); }, ops::catalog(), backend,
+      options);
   const TensorMap inputs(arguments.begin(), arguments.end());
   exec::States states = session.make_states();
   exec::RunResult result = session.run(inputs, &states);

@@ -33,7 +33,7 @@ struct Accuracy {
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-TEST(Primitives, AreAccurateOverTheirRange) {
+TEST(Primitives, are_accurate_over_their_range) {
   const std::vector<Accuracy> rows = {
       {RowOp::kExp, "exp", -103, 88.7, 2, [](double x) { return std::exp(x); }},
       {RowOp::kLog, "log", 1e-38, 1e38, 2, [](double x) { return std::log(x); }},
@@ -66,7 +66,7 @@ TEST(Primitives, AreAccurateOverTheirRange) {
   }
 }
 
-TEST(Primitives, GeluIsCloseInAbsoluteTerms) {
+TEST(Primitives, gelu_is_close_in_absolute_terms) {
   for (float x = -12; x < 12; x += 0.0137f) {
     float y = 0;
     unary_loop(RowOp::kGelu)(&x, &y, 1, 0, 0);
@@ -74,7 +74,7 @@ TEST(Primitives, GeluIsCloseInAbsoluteTerms) {
   }
 }
 
-TEST(Primitives, KeepSpecialValues) {
+TEST(Primitives, keep_special_values) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::nanf("");
   const auto apply = [](RowOp op, float x) {
     float y = 0;
@@ -97,7 +97,7 @@ TEST(Primitives, KeepSpecialValues) {
   EXPECT_EQ(apply(RowOp::kSoftplus, inf), inf);
 }
 
-TEST(Primitives, HandleEveryLengthAndMisalignment) {
+TEST(Primitives, handle_every_length_and_misalignment) {
   constexpr size_t kLongest = 70;
   std::vector<float> a(kLongest + 8), b(kLongest + 8);
   for (size_t i = 0; i < a.size(); ++i)
@@ -117,7 +117,7 @@ TEST(Primitives, HandleEveryLengthAndMisalignment) {
   }
 }
 
-TEST(Primitives, ReadScalarsAtIndexZeroAlone) {
+TEST(Primitives, read_scalars_at_index_zero_alone) {
   const float scalar = 2;
   std::vector<float> x(37, 5), y(37);
   binary_loop(RowOp::kDiv, Scalar::kFirst)(&scalar, x.data(), y.data(), x.size());
@@ -128,7 +128,7 @@ TEST(Primitives, ReadScalarsAtIndexZeroAlone) {
   EXPECT_EQ(y[36], 12);
 }
 
-TEST(Primitives, SumsLongRowsWithoutLosingSmallTerms) {
+TEST(Primitives, sums_long_rows_without_losing_small_terms) {
   const std::vector<float> x(1 << 20, 0.1f);
   // Fewer lanes add more numbers each: six units in the last place with AVX2, less with AVX-512.
   const double sum = 0.1f * (1 << 20);

@@ -269,7 +269,7 @@ double difference(const Tensor& a, const Tensor& b) {
   return apart / largest;
 }
 
-TEST(RandomProgram, PlannedRunsAgreeWithNaiveOnes) {
+TEST(RandomProgram, planned_runs_agree_with_naive_ones) {
   const uint64_t first = first_seed();
   std::printf("random programs: seeds %llu to %llu; MW_RANDOM_SEED=N begins at N\n",
               static_cast<unsigned long long>(first),

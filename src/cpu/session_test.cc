@@ -15,7 +15,7 @@
 namespace mw::cpu {
 namespace {
 
-TEST(Session, ReturnsInputsConstantsAndViewsAsOutputs) {
+TEST(Session, returns_inputs_constants_and_views_as_outputs) {
   const TestProgram program("tensor<fp32, [2, 3]> x", R"(
     tensor<fp32, [2]> c = const()[val = tensor<fp32, [2]>([5, 6])];
     tensor<fp32, [3, 2]> t = transpose(x = x, perm = tensor<int32, [2]>([1, 0]));
@@ -31,7 +31,7 @@ TEST(Session, ReturnsInputsConstantsAndViewsAsOutputs) {
   EXPECT_NE(result.outputs.at("x").tensor.raw(), inputs.at("x").raw());
 }
 
-TEST(Session, KeepsResultsOfEarlierRunsIntact) {
+TEST(Session, keeps_results_of_earlier_runs_intact) {
   const TestProgram program("tensor<fp32, [4]> x", "tensor<fp32, [4]> y = add(x = x, y = x);", "y");
   const auto session = program.session();
   exec::RunResult result;
@@ -43,7 +43,7 @@ TEST(Session, KeepsResultsOfEarlierRunsIntact) {
 }
 
 // Eight sums over products, used after 80 other ops.
-TEST(Session, DoesNotKeepWhatAResultIsMadeFromUntilItIsUsed) {
+TEST(Session, does_not_keep_what_a_result_is_made_from_until_it_is_used) {
   std::string text, total = "z79";
   for (int i = 0; i < 8; ++i) {
     text += fmt::format(
@@ -83,7 +83,7 @@ constexpr const char* kCounter = R"(
   tensor<fp16, [4]> after = read_state(input = s);
   tensor<fp16, [4]> doubled = mul(x = after, y = fp16(2));)";
 
-TEST(Session, UpdatesStatesAndKeepsWhatWasReadBefore) {
+TEST(Session, updates_states_and_keeps_what_was_read_before) {
   const TestProgram program("state<tensor<fp16, [4]>> s, tensor<fp16, [2]> x", kCounter,
                             "before, after, doubled");
   const auto session = program.session({.poison = true});
@@ -100,7 +100,7 @@ TEST(Session, UpdatesStatesAndKeepsWhatWasReadBefore) {
   EXPECT_EQ(states.get("s").number_at(2), 30);
 }
 
-TEST(Session, DoesNotChangeATensorThatTheCallerTookFromAState) {
+TEST(Session, does_not_change_a_tensor_that_the_caller_took_from_a_state) {
   const TestProgram program("state<tensor<fp16, [4]>> s, tensor<fp16, [2]> x", kCounter, "after");
   const auto session = program.session();
   exec::States states = session->make_states();
@@ -114,7 +114,7 @@ TEST(Session, DoesNotChangeATensorThatTheCallerTookFromAState) {
   EXPECT_EQ(states.get("s").number_at(1), 0);
 }
 
-TEST(Session, AsksForAMissingStateAndInput) {
+TEST(Session, asks_for_a_missing_state_and_input) {
   const TestProgram program("state<tensor<fp16, [4]>> s, tensor<fp16, [2]> x", kCounter, "after");
   const auto session = program.session();
   exec::States states = session->make_states();
@@ -141,7 +141,7 @@ constexpr const char* kLoop = R"(
     } -> (b);
   } -> (next, grown);)";
 
-TEST(Session, RunsNestedBlocksWithCapturedValues) {
+TEST(Session, runs_nested_blocks_with_captured_values) {
   const TestProgram program("int32 limit, bool flag, tensor<fp32, [2]> x", kLoop, "n, y");
   const auto session = program.session({.poison = true});
   for (const bool flag : {false, true}) {
@@ -155,7 +155,7 @@ TEST(Session, RunsNestedBlocksWithCapturedValues) {
   }
 }
 
-TEST(Session, StopsALoopThatDoesNotEnd) {
+TEST(Session, stops_a_loop_that_does_not_end) {
   const TestProgram program("int32 limit, bool flag, tensor<fp32, [2]> x", kLoop, "n, y");
   const auto session = program.session({.block_limit = 1000});
   const std::string error = error_of([&] {
@@ -166,7 +166,7 @@ TEST(Session, StopsALoopThatDoesNotEnd) {
   EXPECT_NE(error.find("a loop ran more than 1000 times"), std::string::npos) << error;
 }
 
-TEST(Session, CarriesDataDependentShapesThroughLaterSteps) {
+TEST(Session, carries_data_dependent_shapes_through_later_steps) {
   const TestProgram program("tensor<fp32, [5]> x", R"(
     tensor<int32, [?, 1]> where = non_zero(x = x);
     tensor<int32, [?, 1]> more = add(x = where, y = int32(1));
@@ -182,7 +182,7 @@ TEST(Session, CarriesDataDependentShapesThroughLaterSteps) {
   }
 }
 
-TEST(Session, KeepsListItemsBeyondTheStepsThatMadeThem) {
+TEST(Session, keeps_list_items_beyond_the_steps_that_made_them) {
   const TestProgram program("tensor<fp32, [2]> x", R"(
     list<tensor<fp32, [2]>, ?> l = make_list(init_length = int32(1), dynamic_length = bool(true), elem_shape = tensor<int32, [1]>([2]), dtype = string("fp32"));
     tensor<fp32, [2]> a = add(x = x, y = fp32(1));
@@ -200,7 +200,7 @@ TEST(Session, KeepsListItemsBeyondTheStepsThatMadeThem) {
   }
 }
 
-TEST(Session, ReturnsTappedValuesByGlob) {
+TEST(Session, returns_tapped_values_by_glob) {
   const TestProgram program("tensor<fp32, [4]> x", R"(
     tensor<fp32, [4]> hidden_1 = exp(x = x);
     tensor<fp32, [4]> hidden_2 = add(x = hidden_1, y = x);
@@ -228,7 +228,7 @@ constexpr const char* kFlexible = R"(
   tensor<fp32, [1, 8, 8]> y = matmul(x = t, y = a);
   tensor<fp32, [1, 8, 8]> p = softmax(x = y, axis = int32(-1));)";
 
-TEST(Session, PlansOncePerShapeAndRebindsGrowingExtents) {
+TEST(Session, plans_once_per_shape_and_rebinds_growing_extents) {
   const TestProgram program("tensor<fp32, [1, ?, 4]> x", kFlexible, "p");
   exec::SessionOptions options;
   options.poison = true;
@@ -244,7 +244,7 @@ TEST(Session, PlansOncePerShapeAndRebindsGrowingExtents) {
   EXPECT_LE(session->plans_made(), 16u);
 }
 
-TEST(Session, TakesAnInputOfAnyRankWithAnyShape) {
+TEST(Session, takes_an_input_of_any_rank_with_any_shape) {
   const TestProgram program(
       "tensor<fp32, ?> x, tensor<fp32, [?]> v",
       "tensor<fp32, ?> e = exp(x = x); tensor<fp32, ?> y = add(x = e, y = v);", "y");
@@ -262,7 +262,7 @@ TEST(Session, TakesAnInputOfAnyRankWithAnyShape) {
   }
 }
 
-TEST(Session, ForgetsPlansBeyondItsCache) {
+TEST(Session, forgets_plans_beyond_its_cache) {
   const TestProgram program("tensor<fp32, [1, ?, 4]> x", kFlexible, "p");
   const auto session = program.session({.plan_cache = 1});
   const auto run = [&](int64_t extent) {
@@ -275,7 +275,7 @@ TEST(Session, ForgetsPlansBeyondItsCache) {
   EXPECT_GT(run(3), 2u);
 }
 
-TEST(Session, RunsConcurrentlyOnIndependentMemory) {
+TEST(Session, runs_concurrently_on_independent_memory) {
   const TestProgram program("tensor<fp32, [1, ?, 4]> x", kFlexible, "p");
   const auto session = program.session({.threads = 1});
   std::vector<std::thread> threads;
@@ -296,7 +296,7 @@ TEST(Session, RunsConcurrentlyOnIndependentMemory) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(Session, CountsCallsAndOperationsInItsProfile) {
+TEST(Session, counts_calls_and_operations_in_its_profile) {
   const TestProgram program("tensor<fp32, [1, ?, 4]> x", kFlexible, "p");
   const auto session = program.session({.profile = true});
   for (int i = 0; i < 3; ++i) (void)session->run({{"x", noise({1, 16, 4}, 1)}});
@@ -307,7 +307,7 @@ TEST(Session, CountsCallsAndOperationsInItsProfile) {
   EXPECT_GT(profile.seconds(), 0);
 }
 
-TEST(Session, FailsWhenAWeightFileWasTruncated) {
+TEST(Session, fails_when_a_weight_file_was_truncated) {
   const auto path = std::filesystem::temp_directory_path() /
                     ("mw_session_" + std::to_string(::getpid()) + ".bin");
   std::ofstream(path, std::ios::binary) << std::string(1 << 16, '\0');
@@ -334,7 +334,7 @@ TEST(Session, FailsWhenAWeightFileWasTruncated) {
 }
 
 // Handlers used to run on what a product's kernel had for a stack, and to write below it.
-TEST(Session, ComputesTheSameWhileSignalsArrive) {
+TEST(Session, computes_the_same_while_signals_arrive) {
   const TestProgram program("tensor<fp32, [2, 16, 1024]> x, tensor<fp32, [1, 1024, 64]> y", R"(
     tensor<fp32, [2, 16, 1024]> a = exp(x = x);
     tensor<fp32, [2, 16, 64]> p = matmul(x = a, y = y);

@@ -89,7 +89,7 @@ void expect_unary_agreement(const std::string& op, const std::string& settings,
                    {{"x", floats(special_values(), {count})}}, allowed);
 }
 
-TEST(SpecialValues, OfUnaryOpsAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_unary_ops_are_alike_in_plans_and_op_by_op) {
   for (const char* op :
        {"abs",  "ceil", "floor", "round", "sign",    "sqrt", "square",   "exp",      "exp2",
         "erf",  "tanh", "relu",  "relu6", "sigmoid", "silu", "softsign", "softplus", "acos",
@@ -98,7 +98,7 @@ TEST(SpecialValues, OfUnaryOpsAreAlikeInPlansAndOpByOp) {
   }
 }
 
-TEST(SpecialValues, OfOpsWithAnEpsilonAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_ops_with_an_epsilon_are_alike_in_plans_and_op_by_op) {
   for (const char* op : {"rsqrt", "inverse", "log"}) {
     for (const char* epsilon : {"", ", epsilon = fp32(0)", ", epsilon = fp32(0.001)"}) {
       expect_unary_agreement(op, epsilon);
@@ -106,7 +106,7 @@ TEST(SpecialValues, OfOpsWithAnEpsilonAreAlikeInPlansAndOpByOp) {
   }
 }
 
-TEST(SpecialValues, OfActivationsAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_activations_are_alike_in_plans_and_op_by_op) {
   const std::string both = ", alpha = fp32(0.2), beta = fp32(0.7)";
   for (const char* mode : {"EXACT", "TANH_APPROXIMATION", "SIGMOID_APPROXIMATION"}) {
     // Below -4 the result is small beside x, and rounded so.
@@ -126,12 +126,12 @@ TEST(SpecialValues, OfActivationsAreAlikeInPlansAndOpByOp) {
   expect_unary_agreement("softmax", ", axis = int32(0)");
 }
 
-TEST(SpecialValues, OfCastsAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_casts_are_alike_in_plans_and_op_by_op) {
   expect_unary_agreement("cast", ", dtype = string(\"int32\")", {}, "int32");
   expect_unary_agreement("cast", ", dtype = string(\"bool\")", {}, "bool");
 }
 
-TEST(SpecialValues, OfPairsAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_pairs_are_alike_in_plans_and_op_by_op) {
   const auto [a, b] = pairs();
   const int64_t count = a.count();
   const std::string arguments = fmt::format("tensor<fp32, [{0}]> a, tensor<fp32, [{0}]> b", count);
@@ -146,7 +146,7 @@ TEST(SpecialValues, OfPairsAreAlikeInPlansAndOpByOp) {
   }
 }
 
-TEST(SpecialValues, BesideAKnownNumberAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, beside_a_known_number_are_alike_in_plans_and_op_by_op) {
   const auto count = static_cast<int64_t>(special_values().size());
   const std::string arguments = fmt::format("tensor<fp32, [{}]> x", count);
   const TensorMap inputs{{"x", floats(special_values(), {count})}};
@@ -204,7 +204,7 @@ Tensor transposed(const Tensor& x) {
   return y;
 }
 
-TEST(SpecialValues, OfReductionsAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_reductions_are_alike_in_plans_and_op_by_op) {
   for (const int64_t repeats : {1, 9, 700}) {
     const Tensor x = as_matrix(repeats), columns = transposed(x);
     const int64_t height = x.dim(0), width = x.dim(1);
@@ -225,7 +225,7 @@ TEST(SpecialValues, OfReductionsAreAlikeInPlansAndOpByOp) {
   }
 }
 
-TEST(SpecialValues, OfLayerNormAreAlikeInPlansAndOpByOp) {
+TEST(SpecialValues, of_layer_norm_are_alike_in_plans_and_op_by_op) {
   std::vector<float> values;
   for (const auto& row : {std::vector<float>{1e38f, -1e38f, 1e38f, 3e37f},
                           {1e20f, 2e20f, 3e20f, 5e20f},
@@ -247,7 +247,7 @@ TEST(SpecialValues, OfLayerNormAreAlikeInPlansAndOpByOp) {
   }
 }
 
-TEST(SpecialValues, OfTheLargerOfTwoZerosDoNotDependOnTheOrder) {
+TEST(SpecialValues, of_the_larger_of_two_zeros_do_not_depend_on_the_order) {
   const TestProgram program("tensor<fp32, [2]> a, tensor<fp32, [2]> b", R"(
     tensor<fp32, [2]> larger = maximum(x = a, y = b);
     tensor<fp32, [2]> smaller = minimum(x = a, y = b);)",
@@ -262,7 +262,7 @@ TEST(SpecialValues, OfTheLargerOfTwoZerosDoNotDependOnTheOrder) {
   }
 }
 
-TEST(SpecialValues, OfNormsOfLargeAndSmallNumbersAreFinite) {
+TEST(SpecialValues, of_norms_of_large_and_small_numbers_are_finite) {
   const TestProgram program("tensor<fp32, [2, 2]> x", R"(
     tensor<fp32, [2]> y = reduce_l2_norm(x = x, axes = tensor<int32, [1]>([1]), keep_dims = bool(false));)",
                             "y");

@@ -28,7 +28,7 @@ int64_t check(const std::string& statements, const std::string& outputs) {
   return static_cast<int64_t>(session.arena_bytes());
 }
 
-TEST(StateWrite, AnUpdateTakesNoMemory) {
+TEST(StateWrite, an_update_takes_no_memory) {
   const int64_t arena = check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);
     tensor<fp32, [65536]> m0 = read_state(input = m);
@@ -43,7 +43,7 @@ TEST(StateWrite, AnUpdateTakesNoMemory) {
   EXPECT_LT(arena, kCount);
 }
 
-TEST(StateWrite, TheOldContentIsThereForThoseWhoReadIt) {
+TEST(StateWrite, the_old_content_is_there_for_those_who_read_it) {
   check(R"(
     tensor<fp32, [65536]> before = read_state(input = p);
     tensor<fp32, [65536]> after = add(x = before, y = g);
@@ -54,7 +54,7 @@ TEST(StateWrite, TheOldContentIsThereForThoseWhoReadIt) {
         "change, twice");
 }
 
-TEST(StateWrite, TwoStatesMayBeMadeOfEachOther) {
+TEST(StateWrite, two_states_may_be_made_of_each_other) {
   check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);
     tensor<fp32, [65536]> m0 = read_state(input = m);
@@ -65,7 +65,7 @@ TEST(StateWrite, TwoStatesMayBeMadeOfEachOther) {
         "g");
 }
 
-TEST(StateWrite, AResultStaysWhatItWasWhenTheStateIsWrittenAgain) {
+TEST(StateWrite, a_result_stays_what_it_was_when_the_state_is_written_again) {
   check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);
     tensor<fp32, [65536]> first = add(x = p0, y = g);
@@ -78,7 +78,7 @@ TEST(StateWrite, AResultStaysWhatItWasWhenTheStateIsWrittenAgain) {
         "root, difference");
 }
 
-TEST(StateWrite, AResultMayAlsoBeAnOutput) {
+TEST(StateWrite, a_result_may_also_be_an_output) {
   check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);
     tensor<fp32, [65536]> p1 = add(x = p0, y = g);
@@ -87,7 +87,7 @@ TEST(StateWrite, AResultMayAlsoBeAnOutput) {
         "p1");
 }
 
-TEST(StateWrite, AValueMayGoToTwoStates) {
+TEST(StateWrite, a_value_may_go_to_two_states) {
   check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);
     tensor<fp32, [65536]> p1 = sub(x = p0, y = g);

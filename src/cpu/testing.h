@@ -33,12 +33,12 @@ class TestProgram {
 
   [[nodiscard]] const ir::Function& function() const { return *lowered_; }
   [[nodiscard]] exec::Specialiser specialiser() const {
-    return [this](const std::map<std::string, Shape>& shapes) {
+    return [this](const Shapes& shapes) {
       return passes::specialise(*lowered_, ops::catalog(), {.shapes = shapes});
     };
   }
   [[nodiscard]] std::unique_ptr<exec::Session> session(exec::SessionOptions options = {}) const {
-    options.adjustable = [this](const std::map<std::string, Shape>& shapes) {
+    options.adjustable = [this](const Shapes& shapes) {
       return passes::specialise_adjustable(*lowered_, ops::catalog(), {.shapes = shapes});
     };
     return std::make_unique<exec::Session>(*lowered_, specialiser(), ops::catalog(),
@@ -47,7 +47,7 @@ class TestProgram {
   // What the naive executor says.
   [[nodiscard]] std::map<std::string, ir::Datum> expected(
       const TensorMap& inputs, const exec::StateCells& cells = {}) const {
-    std::map<std::string, Shape> shapes;
+    Shapes shapes;
     for (const auto& [name, tensor] : inputs) shapes[name] = tensor.shape();
     return exec::run_naive(*specialiser()(shapes), ops::catalog(), inputs, cells);
   }

@@ -15,7 +15,7 @@ constexpr size_t kRelativesRemembered = 16;
 // A family that does not last is not worth making again and again.
 constexpr size_t kFamilies = 4, kPlansPerFamily = 16;
 
-bool same_shapes(const std::map<std::string, Shape>& shapes, const TensorMap& inputs) {
+bool same_shapes(const Shapes& shapes, const TensorMap& inputs) {
   for (const auto& [name, shape] : shapes) {
     const auto found = inputs.find(name);
     if (found == inputs.end() || found->second.shape() != shape) return false;
@@ -127,7 +127,7 @@ std::shared_ptr<Binding> PlanCache::binding(const TensorMap& inputs) {
   if (auto known = find(inputs)) return known;
   const std::lock_guard lock(making_);
   if (auto known = find(inputs)) return known;
-  std::map<std::string, Shape> shapes;
+  Shapes shapes;
   for (const auto& [name, type] : inputs_) {
     const auto found = inputs.find(name);
     if (found == inputs.end()) {
@@ -138,7 +138,7 @@ std::shared_ptr<Binding> PlanCache::binding(const TensorMap& inputs) {
   return make(shapes);
 }
 
-void PlanCache::prepare(const std::map<std::string, Shape>& shapes) {
+void PlanCache::prepare(const Shapes& shapes) {
   const std::lock_guard lock(making_);
   {
     const std::lock_guard inner(mutex_);
@@ -163,7 +163,7 @@ void PlanCache::count(const plan::Plan& plan) {
   if (!plan.reuses_layout) ++plans_made_;
 }
 
-std::shared_ptr<const plan::Plan> PlanCache::plan(const std::map<std::string, Shape>& shapes,
+std::shared_ptr<const plan::Plan> PlanCache::plan(const Shapes& shapes,
                                                   std::shared_ptr<const plan::Layout> reuse) {
   plan::Request wanted = request();
   wanted.layout = std::move(reuse);
@@ -190,9 +190,9 @@ Footprint PlanCache::footprint(const ir::Function& function) const {
 }
 
 // Null: the first shapes of their kind, or a function that is planned for each shape anew.
-Relatives* PlanCache::relatives_of(const std::map<std::string, Shape>& shapes) {
+Relatives* PlanCache::relatives_of(const Shapes& shapes) {
   if (!options_.adjustable || backend_ == nullptr || !options_.taps.empty()) return nullptr;
-  std::map<std::string, Shape> ones = shapes;
+  Shapes ones = shapes;
   for (auto& [name, shape] : ones) {
     for (int64_t& extent : shape) extent = extent == 1 ? 1 : 0;
   }
@@ -210,8 +210,7 @@ Relatives* PlanCache::relatives_of(const std::map<std::string, Shape>& shapes) {
 }
 
 std::shared_ptr<const plan::Plan> PlanCache::plan_in_family(
-    const std::map<std::string, Shape>& shapes, Relatives& relatives,
-    const std::shared_ptr<const plan::Layout>& reuse) {
+    const Shapes& shapes, Relatives& relatives, const std::shared_ptr<const plan::Layout>& reuse) {
   while (true) {
     std::shared_ptr<const plan::Plan> plan;
     if (relatives.family != nullptr) plan = relatives.family->plan(shapes, reuse);
@@ -242,8 +241,7 @@ std::shared_ptr<const plan::Plan> PlanCache::plan_in_family(
 }
 
 std::shared_ptr<const plan::Plan> PlanCache::plan_related(
-    const std::map<std::string, Shape>& shapes, Relatives* relatives,
-    std::shared_ptr<const plan::Layout> reuse) {
+    const Shapes& shapes, Relatives* relatives, std::shared_ptr<const plan::Layout> reuse) {
   std::shared_ptr<const plan::Plan> made;
   if (relatives != nullptr) made = plan_in_family(shapes, *relatives, reuse);
   if (made == nullptr) return plan(shapes, std::move(reuse));
@@ -251,8 +249,8 @@ std::shared_ptr<const plan::Plan> PlanCache::plan_related(
   return made;
 }
 
-std::map<std::string, Shape> PlanCache::bound_of(const std::map<std::string, Shape>& shapes) const {
-  std::map<std::string, Shape> bound = shapes;
+Shapes PlanCache::bound_of(const Shapes& shapes) const {
+  Shapes bound = shapes;
   for (const auto& [name, type] : inputs_) {
     Shape& shape = bound.at(name);
     const auto largest = options_.largest_shapes.find(name);
@@ -271,9 +269,8 @@ std::map<std::string, Shape> PlanCache::bound_of(const std::map<std::string, Sha
 
 // A layout at the bound is made when a second shape asks for it: a program that runs at one shape
 // only is planned once.
-std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, Shape>& shapes,
-                                                    Relatives* relatives) {
-  const std::map<std::string, Shape> bound = bound_of(shapes);
+std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relatives* relatives) {
+  const Shapes bound = bound_of(shapes);
   {
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < layouts_.size(); ++i) {
@@ -298,7 +295,7 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const std::map<std::string, 
   return made;
 }
 
-std::shared_ptr<Binding> PlanCache::make(const std::map<std::string, Shape>& shapes) {
+std::shared_ptr<Binding> PlanCache::make(const Shapes& shapes) {
   auto binding = std::make_shared<Binding>();
   binding->shapes = shapes;
   binding->settings = {options_.profile, options_.poison, options_.block_limit, &options_.files};

@@ -18,15 +18,15 @@ namespace mw::exec {
 // A layout and the arenas that runs over it take turns with.
 struct SharedLayout {
   std::shared_ptr<const plan::Layout> layout;
-  std::map<std::string, Shape> bound;  // the shapes it was made for
+  Shapes bound;  // the shapes it was made for
   std::mutex mutex;
   std::vector<std::unique_ptr<Arena>> idle;
 };
 
 // Plans for shapes whose extents of 1 are the same.
 struct Relatives {
-  std::map<std::string, Shape> ones;   // 1 or 0 per axis
-  std::map<std::string, Shape> first;  // the shapes met first
+  Shapes ones;   // 1 or 0 per axis
+  Shapes first;  // the shapes met first
   std::unique_ptr<plan::PlanFamily> family;
   size_t made = 0, planned = 0;  // families so far, plans that came from them
 };
@@ -43,7 +43,7 @@ struct Work {
 
 // A plan for exact input shapes.
 struct Binding {
-  std::map<std::string, Shape> shapes;
+  Shapes shapes;
   std::shared_ptr<const plan::Plan> plan;
   std::unique_ptr<ir::Function> function;  // instead of a plan, in a naive session
   std::shared_ptr<SharedLayout> layout;
@@ -76,7 +76,7 @@ class PlanCache {
 
   // The binding for these inputs; allocates nothing when it is known.
   std::shared_ptr<Binding> binding(const TensorMap& inputs);
-  void prepare(const std::map<std::string, Shape>& shapes);
+  void prepare(const Shapes& shapes);
 
   Profile profile();
   uint64_t weight_bytes();
@@ -86,20 +86,17 @@ class PlanCache {
 
  private:
   std::shared_ptr<Binding> find(const TensorMap& inputs);
-  std::shared_ptr<Binding> make(const std::map<std::string, Shape>& shapes);
-  std::shared_ptr<const plan::Plan> plan_related(const std::map<std::string, Shape>& shapes,
-                                                 Relatives* relatives,
+  std::shared_ptr<Binding> make(const Shapes& shapes);
+  std::shared_ptr<const plan::Plan> plan_related(const Shapes& shapes, Relatives* relatives,
                                                  std::shared_ptr<const plan::Layout> reuse);
   std::shared_ptr<const plan::Plan> plan_in_family(
-      const std::map<std::string, Shape>& shapes, Relatives& relatives,
-      const std::shared_ptr<const plan::Layout>& reuse);
+      const Shapes& shapes, Relatives& relatives, const std::shared_ptr<const plan::Layout>& reuse);
   plan::Request request() const;
   void count(const plan::Plan& plan);
-  Relatives* relatives_of(const std::map<std::string, Shape>& shapes);
-  std::shared_ptr<SharedLayout> layout_for(const std::map<std::string, Shape>& shapes,
-                                           Relatives* relatives);
-  std::map<std::string, Shape> bound_of(const std::map<std::string, Shape>& shapes) const;
-  std::shared_ptr<const plan::Plan> plan(const std::map<std::string, Shape>& shapes,
+  Relatives* relatives_of(const Shapes& shapes);
+  std::shared_ptr<SharedLayout> layout_for(const Shapes& shapes, Relatives* relatives);
+  Shapes bound_of(const Shapes& shapes) const;
+  std::shared_ptr<const plan::Plan> plan(const Shapes& shapes,
                                          std::shared_ptr<const plan::Layout> reuse);
   Footprint footprint(const ir::Function& function) const;
   void evict();
@@ -117,7 +114,7 @@ class PlanCache {
   std::vector<std::shared_ptr<Binding>> bindings_;
   uint64_t binding_bytes_ = 0;
   std::vector<std::shared_ptr<SharedLayout>> layouts_;  // the most recently used last
-  std::vector<std::map<std::string, Shape>> seen_;      // bounds under which a shape was met
+  std::vector<Shapes> seen_;                            // bounds under which a shape was met
   std::vector<std::unique_ptr<Relatives>> relatives_;   // under making_
   Profile retired_;
   uint64_t clock_ = 0;

@@ -108,7 +108,7 @@ class Session::Impl {
                });
   }
 
-  void prepare(const std::map<std::string, Shape>& shapes) const {
+  void prepare(const Shapes& shapes) const {
     const ThreadScope threads(options_.threads);
     in_context([&] { return fmt::format("function '{}'", name_); },
                [&] { cache_.prepare(shapes); });
@@ -219,7 +219,7 @@ RunResult Session::run(const TensorMap& inputs, States* states) const {
 void Session::run_into(const TensorMap& inputs, States* states, RunResult& result) const {
   impl_->run(inputs, states, result);
 }
-void Session::prepare(const std::map<std::string, Shape>& shapes) const { impl_->prepare(shapes); }
+void Session::prepare(const Shapes& shapes) const { impl_->prepare(shapes); }
 States Session::make_states() const { return impl_->make_states(); }
 Profile Session::profile() const { return impl_->cache().profile(); }
 uint64_t Session::weight_bytes_held() const { return impl_->cache().weight_bytes(); }

@@ -66,7 +66,7 @@ struct SessionOptions {
   std::vector<std::string> taps;                // globs over value names
   // Upper bounds of the flexible extents of inputs, where known. Plans are made for the next power
   // of two of each extent, at most the bound.
-  std::map<std::string, Shape> largest_shapes;
+  Shapes largest_shapes;
   // Where given, shapes that differ from known ones in nothing but extents are planned from these.
   ir::Adjustables adjustable;
   // Where given, what is planned in the place of a function; it may ask what others would take.
@@ -77,8 +77,7 @@ struct SessionOptions {
 };
 
 // The function to run for concrete input shapes (specialised, folded, in its compute precision).
-using Specialiser =
-    std::function<std::unique_ptr<ir::Function>(const std::map<std::string, Shape>&)>;
+using Specialiser = std::function<std::unique_ptr<ir::Function>(const Shapes&)>;
 
 class Session {
  public:
@@ -96,7 +95,7 @@ class Session {
   // of a known shape then allocates nothing.
   void run_into(const TensorMap& inputs, States* states, RunResult& result) const;
   // Makes the plan for these inputs ahead of their first run.
-  void prepare(const std::map<std::string, Shape>& shapes) const;
+  void prepare(const Shapes& shapes) const;
 
   [[nodiscard]] States make_states() const;
   [[nodiscard]] Profile profile() const;

@@ -24,12 +24,10 @@ class AdjustableFunction {
   // Moves to other input shapes. Appends the values of the function whose extents or constant
   // changed. False: the function for those shapes is another one, and this object is of no more
   // use.
-  virtual bool adjust(const std::map<std::string, Shape>& shapes,
-                      std::vector<const Value*>& changed) = 0;
+  virtual bool adjust(const Shapes& shapes, std::vector<const Value*>& changed) = 0;
 };
 
 // Null: that function cannot be adjusted.
-using Adjustables =
-    std::function<std::unique_ptr<AdjustableFunction>(const std::map<std::string, Shape>&)>;
+using Adjustables = std::function<std::unique_ptr<AdjustableFunction>(const Shapes&)>;
 
 }  // namespace mw::ir

@@ -139,9 +139,7 @@ Operation* clone_into(const Operation& op, Block& block, ValueMap& map) {
   copy->parent = &block;
   copy->attributes = op.attributes;
   copy->inputs = op.inputs;
-  for (Input& input : copy->inputs) {
-    for (Operand& operand : input.operands) operand.value = mapped(map, operand.value);
-  }
+  for (Operand& operand : operands(*copy)) operand.value = mapped(map, operand.value);
   for (const auto& nested : op.blocks) clone_block(*nested, *copy->add_block(), map);
   for (const auto& output : op.outputs) {
     map[output.get()] = copy->add_output(output->name, output->type);

@@ -10,6 +10,7 @@
 
 #include <list>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -85,6 +86,14 @@ struct Operation {
   Block* add_block();
   [[nodiscard]] bool is_const() const { return type == kConstOp; }
 };
+
+// Every operand of an operation, in the order of its inputs.
+inline auto operands(const Operation& op) {
+  return op.inputs | std::views::transform(&Input::operands) | std::views::join;
+}
+inline auto operands(Operation& op) {
+  return op.inputs | std::views::transform(&Input::operands) | std::views::join;
+}
 
 // The constant an operand stands for: its literal, or the `val` of the const that produces it; else
 // null.

@@ -180,9 +180,7 @@ class Verifier : private Facts {
   // Block arguments are declared as the operands that they stand for.
   void correct_arguments(const Operation& op) {
     std::vector<const Operand*> operands;
-    for (const Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) operands.push_back(&operand);
-    }
+    for (const Operand& operand : ir::operands(op)) operands.push_back(&operand);
     for (const auto& nested : op.blocks) {
       if (nested->arguments.size() != operands.size()) continue;
       for (size_t i = 0; i < operands.size(); ++i) {

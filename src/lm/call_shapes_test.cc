@@ -19,7 +19,7 @@ std::string text_of(const std::optional<CallShape>& shape) {
   return shape ? std::to_string(shape->batch) + " x " + std::to_string(shape->time) : "none";
 }
 
-TEST(CallShapes, OfAFixedInput) {
+TEST(CallShapes, of_a_fixed_input) {
   const CallShapes shapes(ids({2, 16}));
   EXPECT_TRUE(shapes.allow({2, 16}));
   EXPECT_FALSE(shapes.allow({1, 16}));
@@ -34,7 +34,7 @@ TEST(CallShapes, OfAFixedInput) {
   EXPECT_EQ(shapes.times_text(), "exactly 16");
 }
 
-TEST(CallShapes, OfRanges) {
+TEST(CallShapes, of_ranges) {
   FeatureDescription input = ids({1, 8});
   input.ranges = {{1, 4}, {2, 64}};
   const CallShapes shapes(input);
@@ -51,7 +51,7 @@ TEST(CallShapes, OfRanges) {
   EXPECT_EQ(CallShapes(input).longest(1000), 1000);
 }
 
-TEST(CallShapes, OfAListOfShapes) {
+TEST(CallShapes, of_a_list_of_shapes) {
   FeatureDescription input = ids({1, 64});
   input.enumerated = {{1, 64}, {1, 32}, {1, 128}, {4, 32}};
   const CallShapes shapes(input);
@@ -69,7 +69,7 @@ TEST(CallShapes, OfAListOfShapes) {
   EXPECT_EQ(shapes.times_text(), "32, 64 or 128");
 }
 
-TEST(CallShapes, OfOneRow) {
+TEST(CallShapes, of_one_row) {
   const CallShapes shapes(ids({128}));
   EXPECT_TRUE(shapes.allow({1, 128}));
   EXPECT_EQ(shapes.max_batch(), 1);

@@ -70,7 +70,7 @@ void expect_rows(const Logits& logits, const Tensor& want) {
   }
 }
 
-TEST(Logits, OfAllPositionsAreReadInEveryOrderOfAxes) {
+TEST(Logits, of_all_positions_are_read_in_every_order_of_axes) {
   for (const auto& [batch, time, classes] :
        {Shape3{1, 5, 7}, {1, 7, 5}, {1, 1, 9}, {2, 3, 11}, {3, 2, 4}, {4, 1, 6}, {1, 64, 320}}) {
     for (const DType dtype : {DType::kF32, DType::kF16, DType::kF64}) {
@@ -92,7 +92,7 @@ TEST(Logits, OfAllPositionsAreReadInEveryOrderOfAxes) {
   }
 }
 
-TEST(Logits, WithoutABatchOrWithPositionsInOneRowAreRead) {
+TEST(Logits, without_a_batch_or_with_positions_in_one_row_are_read) {
   const Tensor one = noise({1, 6, 10});
   expect_rows(read_logits({one.reshaped({6, 10})}, {.time = 6}, "y"), one);
   expect_rows(read_logits({permuted(one, {2, 1, 0}).reshaped({10, 6})}, {.time = 6}, "y"), one);
@@ -102,7 +102,7 @@ TEST(Logits, WithoutABatchOrWithPositionsInOneRowAreRead) {
   expect_rows(read_logits({single.reshaped({10})}, {}, "y"), single);
 }
 
-TEST(Logits, OfTheLastPositionAreKnownForWhatTheyAre) {
+TEST(Logits, of_the_last_position_are_known_for_what_they_are) {
   for (const Shape& shape : {Shape{1, 1, 9}, {1, 9}, {9}, {1, 9, 1, 1}, {9, 1}, {1, 1, 1, 9}}) {
     SCOPED_TRACE(to_string(shape));
     const Tensor given = noise(shape);
@@ -119,7 +119,7 @@ TEST(Logits, OfTheLastPositionAreKnownForWhatTheyAre) {
   EXPECT_THROW((void)logits.row(0, -1), Error);
 }
 
-TEST(Logits, OfAnotherNumberOfPositionsAreRefused) {
+TEST(Logits, of_another_number_of_positions_are_refused) {
   EXPECT_EQ(error_of({1, 8, 96}, {.time = 24}),
             "output 'y': expected logits for 24 positions, or for the last one, got [1, 8, 96]");
   EXPECT_EQ(error_of({1, 1, 9}, {.batch = 2, .time = 4}),
@@ -132,7 +132,7 @@ TEST(Logits, OfAnotherNumberOfPositionsAreRefused) {
             "output 'y': expected logits for 4 positions, or for the last one, got [1, 0, 9]");
 }
 
-TEST(Logits, WhoseAxesAreAlikeAreToldApartByWhatIsKnown) {
+TEST(Logits, whose_axes_are_alike_are_told_apart_by_what_is_known) {
   // The usual order: classes last, right behind the positions.
   EXPECT_EQ(error_of({1, 32, 32}, {.time = 32}), "classes 2, time 1, batch -1");
   EXPECT_EQ(error_of({32, 32}, {.time = 32}), "classes 1, time 0, batch -1");
@@ -148,7 +148,7 @@ TEST(Logits, WhoseAxesAreAlikeAreToldApartByWhatIsKnown) {
             "which the positions cannot be told");
 }
 
-TEST(Logits, AsManyRowsAsPositionsAreToldApartByWhoKnows) {
+TEST(Logits, as_many_rows_as_positions_are_told_apart_by_who_knows) {
   const auto yes = [] { return true; };
   const auto no = [] { return false; };
   const auto never = []() -> bool { throw std::logic_error("asked"); };
@@ -163,7 +163,7 @@ TEST(Logits, AsManyRowsAsPositionsAreToldApartByWhoKnows) {
             "classes 2, time 0, batch 1");
 }
 
-TEST(Logits, TheVocabularyDecidesOnlyWhereTheShapeDoesNot) {
+TEST(Logits, the_vocabulary_decides_only_where_the_shape_does_not) {
   const auto never = []() -> int64_t { throw std::logic_error("asked"); };
   EXPECT_EQ(error_of({1, 9, 5}, {.time = 5, .vocabulary = never}), "classes 1, time 2, batch -1");
   const auto twelve = []() -> int64_t { return 12; };
@@ -172,7 +172,7 @@ TEST(Logits, TheVocabularyDecidesOnlyWhereTheShapeDoesNot) {
             "classes 0, time -1, batch 1");
 }
 
-TEST(Logits, AScoreForEveryPositionIsNoRowOfClasses) {
+TEST(Logits, a_score_for_every_position_is_no_row_of_classes) {
   const ir::Type scores = ir::Type::tensor(DType::kF32, {1, -1, 1});
   EXPECT_EQ(error_of({1, 24, 1}, {.time = 24, .type = &scores}), "classes 2, time 1, batch -1");
   const ir::Type flat = ir::Type::tensor(DType::kF32, {-1});
@@ -180,7 +180,7 @@ TEST(Logits, AScoreForEveryPositionIsNoRowOfClasses) {
             "output 'y': expected logits for 24 positions, or for the last one, got [24]");
 }
 
-TEST(Logits, AfterASoftmaxAreGivenAsLogarithms) {
+TEST(Logits, after_a_softmax_are_given_as_logarithms) {
   Tensor values(DType::kF16, {1, 2, 4});
   const double rows[] = {0.5, 0.25, 0.25, 0, 0.125, 0.125, 0.25, 0.5};
   for (int64_t i = 0; i < 8; ++i) values.set_number(i, rows[i]);
@@ -195,7 +195,7 @@ TEST(Logits, AfterASoftmaxAreGivenAsLogarithms) {
   EXPECT_EQ(read_logits({noise({1, 2, 4})}, {.time = 2}, "y").numbers(), Numbers::kLogits);
 }
 
-TEST(Logits, AreWhatTheProgramSaysWhateverTheirNumbers) {
+TEST(Logits, are_what_the_program_says_whatever_their_numbers) {
   const Tensor sums_to_one =
       Tensor::from<float>({0.5F, 0.25F, 0.25F, 0, 0.125F, 0.875F}, {1, 2, 3});
   const auto read = [&](const Tensor& values, Ending ending) {
@@ -213,7 +213,7 @@ TEST(Logits, AreWhatTheProgramSaysWhateverTheirNumbers) {
   EXPECT_EQ(read(sums_to_one, {Numbers::kProbabilities, -1}).numbers(), Numbers::kProbabilities);
 }
 
-TEST(Logits, WhoseAxesAreAlikeLieWhereTheEndHasThem) {
+TEST(Logits, whose_axes_are_alike_lie_where_the_end_has_them) {
   EXPECT_EQ(error_of({1, 32, 1, 32}, {.time = 32, .ending = {Numbers::kLogits, 1}}),
             "classes 1, time 3, batch -1");
   EXPECT_EQ(error_of({1, 32, 32}, {.time = 32, .ending = {Numbers::kProbabilities, 1}}),
@@ -223,7 +223,7 @@ TEST(Logits, WhoseAxesAreAlikeLieWhereTheEndHasThem) {
             "classes 2, time 1, batch -1");
 }
 
-TEST(Logits, OfASigmoidAreGivenAsTheyAreAndNotSampled) {
+TEST(Logits, of_a_sigmoid_are_given_as_they_are_and_not_sampled) {
   const Tensor values = Tensor::from<float>({0.5F, 0.5F, 0.25F, 0.75F}, {1, 2, 2});
   const Logits logits = read_logits({values}, {.time = 2, .ending = {Numbers::kSeparate, 2}}, "y");
   EXPECT_TRUE(bit_equal(logits.values(), values));
@@ -241,7 +241,7 @@ TEST(Logits, OfASigmoidAreGivenAsTheyAreAndNotSampled) {
   }
 }
 
-TEST(Logits, AreCutWithWhatIsKnownOfThem) {
+TEST(Logits, are_cut_with_what_is_known_of_them) {
   // The second position is a pad whose numbers mean nothing.
   const Tensor values = Tensor::from<float>({0.5F, 0.5F, 7, 7, 0.25F, 0.75F, 7, 7}, {2, 2, 2});
   const Logits logits = read_logits({values}, {.batch = 2, .time = 2}, "y");
@@ -258,7 +258,7 @@ ir::Datum dictionary(const Tensor& keys, const Tensor& values) {
   return datum;
 }
 
-TEST(Logits, OfADictionaryAreInTheOrderOfItsIds) {
+TEST(Logits, of_a_dictionary_are_in_the_order_of_its_ids) {
   const Tensor values = Tensor::from<double>({0.5, 0.125, 0.375}, {3});
   const Logits logits =
       read_logits(dictionary(Tensor::from<int64_t>({2, 0, 1}, {3}), values), {.time = 5}, "probs");
@@ -281,7 +281,7 @@ TEST(Logits, OfADictionaryAreInTheOrderOfItsIds) {
             "output 'probs': expected logits of a language model, got classes named by texts");
 }
 
-TEST(Logits, AreOfFloats) {
+TEST(Logits, are_of_floats) {
   try {
     (void)read_logits({Tensor(DType::kI32, {1, 2, 3})}, {.time = 2}, "ids");
     FAIL();

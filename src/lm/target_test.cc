@@ -43,14 +43,14 @@ Type probabilities(DType key = DType::kString) {
   return Type::dict(Type::scalar(key), Type::scalar(DType::kF64));
 }
 
-TEST(Target, IsTheOneThatIsNamed) {
+TEST(Target, is_the_one_that_is_named) {
   const Outputs outputs({{"hidden", floats({1, 4})}, {"logits", floats({1, 9})}});
   EXPECT_EQ(outputs.target("hidden").name, "hidden");
   EXPECT_FALSE(outputs.target("hidden").is_logits);
   EXPECT_EQ(outputs.error("other"), "target 'other': expected one of the outputs hidden, logits");
 }
 
-TEST(Target, IsTheOneThatIsCalledLogits) {
+TEST(Target, is_the_one_that_is_called_logits) {
   EXPECT_EQ(Outputs({{"a", floats({3})}, {"logits", floats({9})}}).target().name, "logits");
   for (const char* name : {"Logits", "LOGITS", "logits_", "lo_gits"}) {
     const Target target = Outputs({{name, floats({9})}, {"a", floats({3})}}).target();
@@ -60,7 +60,7 @@ TEST(Target, IsTheOneThatIsCalledLogits) {
   EXPECT_EQ(Outputs({{"Logits", floats({9})}, {"logits", floats({9})}}).target().name, "logits");
 }
 
-TEST(Target, IsTheOnlyOneThatHoldsFloats) {
+TEST(Target, is_the_only_one_that_holds_floats) {
   const Outputs outputs({{"label", Type::scalar(DType::kString)},
                          {"count", Type::scalar(DType::kI32)},
                          {"var_12", floats({1, 9}, DType::kF16)}});
@@ -69,7 +69,7 @@ TEST(Target, IsTheOnlyOneThatHoldsFloats) {
   EXPECT_FALSE(outputs.target().is_dictionary);
 }
 
-TEST(Target, MayBeTheDictionaryOfAClassifier) {
+TEST(Target, may_be_the_dictionary_of_a_classifier) {
   for (const DType key : {DType::kString, DType::kI64}) {
     const Outputs outputs({{"classLabel", Type::scalar(key)}, {"probs", probabilities(key)}});
     EXPECT_EQ(outputs.target().name, "probs");
@@ -81,13 +81,13 @@ TEST(Target, MayBeTheDictionaryOfAClassifier) {
   }
 }
 
-TEST(Target, IsTheOneWithTheExtentOfTheVocabulary) {
+TEST(Target, is_the_one_with_the_extent_of_the_vocabulary) {
   const Outputs outputs({{"hidden", floats({1, -1, 64})}, {"scores", floats({1, 500, 1, -1})}});
   EXPECT_EQ(outputs.target("", 500).name, "scores");
   EXPECT_EQ(outputs.target("", 64).name, "hidden");
 }
 
-TEST(Target, IsAskedForWhereItCannotBeTold) {
+TEST(Target, is_asked_for_where_it_cannot_be_told) {
   const Outputs outputs({{"logits1", floats({1, 1, 32})}, {"logits2", floats({1, 1, 32})}});
   for (const int64_t vocabulary : {0, 64, 32}) {
     EXPECT_EQ(outputs.error("", vocabulary),
@@ -101,7 +101,7 @@ TEST(Target, IsAskedForWhereItCannotBeTold) {
   EXPECT_EQ(Outputs({}).error(), "target: expected an output of floats, got none");
 }
 
-TEST(Target, AValueThatIsReturnedTwiceIsOneChoice) {
+TEST(Target, a_value_that_is_returned_twice_is_one_choice) {
   Outputs outputs({{"scores", floats({1, 9})}});
   outputs.function.body.outputs.push_back(outputs.function.body.outputs[0]);
   outputs.description.outputs.push_back(outputs.description.outputs[0]);
@@ -109,7 +109,7 @@ TEST(Target, AValueThatIsReturnedTwiceIsOneChoice) {
   EXPECT_EQ(outputs.target("scores").name, "scores");
 }
 
-TEST(Target, TheVocabularyIsAskedForOnlyWhereItDecides) {
+TEST(Target, the_vocabulary_is_asked_for_only_where_it_decides) {
   const Outputs outputs({{"hidden", floats({4})}, {"logits", floats({9})}});
   const auto never = []() -> int64_t { throw std::logic_error("asked"); };
   EXPECT_EQ(find_target(outputs.description, outputs.function, "", never).name, "logits");

@@ -15,7 +15,7 @@ namespace mw::package {
 inline constexpr std::string_view kFlexibleShapes = "FlexibleShapeInformation";
 
 struct FlexibleShapes {
-  std::map<std::string, Shape> defaults;
+  Shapes defaults;
   std::map<std::string, std::vector<ShapeRange>> ranges;
   std::map<std::string, std::vector<Shape>> enumerated;
 };

@@ -45,9 +45,7 @@ uint64_t Model::weight_bytes() const {
   for (const auto& function : program->functions) {
     ir::for_each_op(function->body, [&](const ir::Operation& op) {
       for (const auto& [name, value] : op.attributes) bytes += bytes_in(value, seen);
-      for (const ir::Input& input : op.inputs) {
-        for (const ir::Operand& operand : input.operands) bytes += bytes_in(operand.literal, seen);
-      }
+      for (const ir::Operand& operand : ir::operands(op)) bytes += bytes_in(operand.literal, seen);
     });
   }
   return bytes;

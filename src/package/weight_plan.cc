@@ -43,10 +43,8 @@ void WeightPlan::collect(const ir::Operation& op, int spec_version) {
   for (const auto& [name, value] : op.attributes) {
     take(*value, may_be_large && name != "name", spec_version);
   }
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& operand : input.operands) {
-      if (operand.literal) take(*operand.literal, may_be_large, spec_version);
-    }
+  for (const ir::Operand& operand : ir::operands(op)) {
+    if (operand.literal) take(*operand.literal, may_be_large, spec_version);
   }
 }
 

@@ -30,9 +30,7 @@ void sweep(ir::Block& block, const ir::Catalog& catalog, ir::Opset opset, Live& 
       it = block.ops.erase(it);
       continue;
     }
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) live.insert(operand.value);
-    }
+    for (const ir::Operand& operand : ir::operands(op)) live.insert(operand.value);
     for (const auto& nested : op.blocks) sweep(*nested, catalog, opset, live);
   }
 }

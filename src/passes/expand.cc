@@ -19,9 +19,7 @@ void expand_ops(ir::Function& function, const ir::Catalog& catalog,
   std::list<std::unique_ptr<ir::Operation>> dropped;
   for (auto at = body.ops.begin(); at != body.ops.end();) {
     ir::Operation& op = **at;
-    for (ir::Input& input : op.inputs) {
-      for (ir::Operand& operand : input.operands) operand.value = current(operand.value);
-    }
+    for (ir::Operand& operand : ir::operands(op)) operand.value = current(operand.value);
     const ir::OpDef& def = catalog.at(op, function.opset);
     if (!def.expand() || keep(op)) {
       ++at;

@@ -87,7 +87,7 @@ class Specialiser : private ir::Facts {
   }
 
   // See AdjustableFunction.
-  bool adjust(const std::map<std::string, Shape>& shapes, std::vector<const Value*>& changed) {
+  bool adjust(const Shapes& shapes, std::vector<const Value*>& changed) {
     options_.shapes = shapes;
     ++adjustment_;
     for (const auto& argument : source_.body.arguments) {
@@ -218,10 +218,8 @@ class Specialiser : private ir::Facts {
   // --- adjusting ---
   Record record_of(const Operation& op, const ir::OpDef& def) const {
     Record record{&op, &def, {}, {}, false};
-    for (const ir::Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) {
-        if (operand.value != nullptr) record.operands.push_back(&image(operand.value));
-      }
+    for (const Operand& operand : ir::operands(op)) {
+      if (operand.value != nullptr) record.operands.push_back(&image(operand.value));
     }
     note_consulted(record);
     return record;
@@ -321,12 +319,10 @@ class Specialiser : private ir::Facts {
     }
     if (elements > options_.fold_limit) return false;
     if (elements > kShapeSized && folded_ + elements > options_.total_fold_limit) return false;
-    for (const ir::Input& input : view.operation().inputs) {
-      for (const Operand& operand : input.operands) {
-        if (def.has_trait(ir::kTypeOnly) ? !type_of(operand).is_static()
-                                         : tensor_of(operand) == nullptr) {
-          return false;
-        }
+    for (const Operand& operand : ir::operands(view.operation())) {
+      if (def.has_trait(ir::kTypeOnly) ? !type_of(operand).is_static()
+                                       : tensor_of(operand) == nullptr) {
+        return false;
       }
     }
     return true;
@@ -347,10 +343,8 @@ class Specialiser : private ir::Facts {
     copy->attributes = op.attributes;
     copy->parent = &to;
     copy->inputs = op.inputs;
-    for (ir::Input& input : copy->inputs) {
-      for (Operand& operand : input.operands) {
-        if (operand.value != nullptr) operand.value = value_of(operand.value);
-      }
+    for (Operand& operand : ir::operands(*copy)) {
+      if (operand.value != nullptr) operand.value = value_of(operand.value);
     }
     to.ops.push_back(std::move(copy));
     return to.ops.back().get();
@@ -391,10 +385,8 @@ class Specialiser : private ir::Facts {
       draft->attributes = op.attributes;
       draft->parent = &to;
       draft->inputs = op.inputs;
-      for (ir::Input& input : draft->inputs) {
-        for (Operand& operand : input.operands) {
-          if (operand.value != nullptr) operand.value = value_of(operand.value);
-        }
+      for (Operand& operand : ir::operands(*draft)) {
+        if (operand.value != nullptr) operand.value = value_of(operand.value);
       }
       for (const auto& nested : op.blocks) nested_block(*nested, *draft->add_block(), arguments);
       if (widen(*draft, arguments)) continue;
@@ -412,9 +404,7 @@ class Specialiser : private ir::Facts {
 
   std::vector<Type> operand_types(const Operation& op) const {
     std::vector<Type> types;
-    for (const ir::Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) types.push_back(type_of(operand));
-    }
+    for (const Operand& operand : ir::operands(op)) types.push_back(type_of(operand));
     return types;
   }
 
@@ -485,8 +475,7 @@ class Adjustable : public ir::AdjustableFunction {
              const SpecialiseOptions& options)
       : specialiser_(source, catalog, options, true), function_(specialiser_.run()) {}
   [[nodiscard]] const std::shared_ptr<ir::Function>& function() const override { return function_; }
-  bool adjust(const std::map<std::string, Shape>& shapes,
-              std::vector<const Value*>& changed) override {
+  bool adjust(const Shapes& shapes, std::vector<const Value*>& changed) override {
     try {
       return specialiser_.adjust(shapes, changed);
     } catch (const Error&) {

@@ -17,7 +17,7 @@ namespace mw::passes {
 
 struct SpecialiseOptions {
   // Extents of tensor inputs by name; an input not named keeps its declared type.
-  std::map<std::string, Shape> shapes;
+  Shapes shapes;
   // An op with known operands is evaluated when its results have at most this many elements in all.
   // Larger ones are for the planner, which does so once for all shapes and reads weights as stored.
   int64_t fold_limit = 1 << 12;

@@ -200,21 +200,19 @@ std::optional<Tensor> Claim::take_bias(int64_t width) {
   if (user == nullptr) return std::nullopt;
   const Rules* rules = lowering_.request_.backend->find(user->type);
   if (rules == nullptr || !rules->is_sum) return std::nullopt;
-  for (const ir::Input& input : user->inputs) {
-    for (const ir::Operand& operand : input.operands) {
-      // An operand that comes later has not been seen: only literals and constants before this op
-      // are known to be frozen.
-      if (operand.value == tail_ || !lowering_.frozen_.holds(operand)) continue;
-      const Shape& shape = operand.literal != nullptr ? operand.literal->type().shape()
-                                                      : operand.value->type.shape();
-      if (shape.empty() || shape.back() != width || count_of(shape) != width) continue;
-      Tensor bias = operand.literal != nullptr
-                        ? operand.literal->value()
-                        : lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
-      if (bias.dtype() != DType::kF32) continue;
-      tail_ = user->outputs[0].get();
-      return bias;
-    }
+  for (const ir::Operand& operand : ir::operands(*user)) {
+    // An operand that comes later has not been seen: only literals and constants before this op
+    // are known to be frozen.
+    if (operand.value == tail_ || !lowering_.frozen_.holds(operand)) continue;
+    const Shape& shape =
+        operand.literal != nullptr ? operand.literal->type().shape() : operand.value->type.shape();
+    if (shape.empty() || shape.back() != width || count_of(shape) != width) continue;
+    Tensor bias = operand.literal != nullptr
+                      ? operand.literal->value()
+                      : lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
+    if (bias.dtype() != DType::kF32) continue;
+    tail_ = user->outputs[0].get();
+    return bias;
   }
   return std::nullopt;
 }

@@ -101,7 +101,7 @@ class PlanFamily::Impl {
     make_regions();
   }
 
-  std::shared_ptr<const Plan> plan(const std::map<std::string, Shape>& shapes,
+  std::shared_ptr<const Plan> plan(const Shapes& shapes,
                                    const std::shared_ptr<const Layout>& layout) {
     if (!std::exchange(alive_, false) || !adjust(shapes)) return nullptr;
     lowering_.restart();
@@ -123,7 +123,7 @@ class PlanFamily::Impl {
  private:
   using Region = Lowering::Region;
 
-  bool adjust(const std::map<std::string, Shape>& shapes) {
+  bool adjust(const Shapes& shapes) {
     std::vector<const ir::Value*> changed;
     if (!adjustable_->adjust(shapes, changed)) return false;
     for (ir::Value* value : casts_) {
@@ -144,10 +144,8 @@ class PlanFamily::Impl {
   // --- what varies ---
 
   bool touches_varying(const ir::Operation& op) const {
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) {
-        if (operand.value != nullptr && varying_.contains(operand.value)) return true;
-      }
+    for (const ir::Operand& operand : ir::operands(op)) {
+      if (operand.value != nullptr && varying_.contains(operand.value)) return true;
     }
     return std::any_of(op.outputs.begin(), op.outputs.end(),
                        [&](const auto& output) { return varying_.contains(output.get()); });
@@ -162,10 +160,8 @@ class PlanFamily::Impl {
     }
     for (const auto& op : function_->body.ops) {
       bool made_of_constants = true;
-      for (const ir::Input& input : op->inputs) {
-        for (const ir::Operand& operand : input.operands) {
-          made_of_constants &= operand.value == nullptr || constant.contains(operand.value);
-        }
+      for (const ir::Operand& operand : ir::operands(*op)) {
+        made_of_constants &= operand.value == nullptr || constant.contains(operand.value);
       }
       if (made_of_constants) constant_ops_.insert(op.get());
       const Rules* rules = request_.backend->find(op->type);
@@ -327,7 +323,7 @@ PlanFamily::PlanFamily(std::unique_ptr<ir::AdjustableFunction> function,
     : impl_(std::make_unique<Impl>(std::move(function), std::move(varying), request)) {}
 PlanFamily::~PlanFamily() = default;
 
-std::shared_ptr<const Plan> PlanFamily::plan(const std::map<std::string, Shape>& shapes,
+std::shared_ptr<const Plan> PlanFamily::plan(const Shapes& shapes,
                                              const std::shared_ptr<const Layout>& layout) {
   return impl_->plan(shapes, layout);
 }

@@ -29,7 +29,7 @@ class PlanFamily {
   // The plan for these shapes, which takes over `layout` where it fits. Null when the family has
   // none: what varies goes beyond varying(), or shapes differ in more than steps can follow. Then
   // the family has no further plans.
-  std::shared_ptr<const Plan> plan(const std::map<std::string, Shape>& shapes,
+  std::shared_ptr<const Plan> plan(const Shapes& shapes,
                                    const std::shared_ptr<const Layout>& layout);
 
   // What was given and what has been seen to vary since.

@@ -32,14 +32,12 @@ bool Frozen::note(const ir::Operation& op, const ir::OpDef& def) {
   }
   int depth = 0;
   int64_t bytes = 0;
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& operand : input.operands) {
-      if (operand.literal != nullptr) continue;
-      const auto found = depth_.find(operand.value);
-      if (found == depth_.end()) return false;
-      depth = std::max(depth, found->second + 1);
-      bytes += bytes_of_type(operand.value->type);
-    }
+  for (const ir::Operand& operand : ir::operands(op)) {
+    if (operand.literal != nullptr) continue;
+    const auto found = depth_.find(operand.value);
+    if (found == depth_.end()) return false;
+    depth = std::max(depth, found->second + 1);
+    bytes += bytes_of_type(operand.value->type);
   }
   // A large result of small constants is cheaper to make than to keep.
   const bool grows =

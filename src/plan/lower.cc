@@ -16,10 +16,8 @@ bool is_static(const ir::Value& v) { return !v.type.is_tensor() || v.type.is_sta
 
 // Results and operands: of a stack, say, the former may be known alone.
 bool all_static(const ir::Operation& op) {
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& used : input.operands) {
-      if (used.value != nullptr && !is_static(*used.value)) return false;
-    }
+  for (const ir::Operand& used : ir::operands(op)) {
+    if (used.value != nullptr && !is_static(*used.value)) return false;
   }
   return std::ranges::all_of(op.outputs, [](const auto& output) { return is_static(*output); });
 }
@@ -88,10 +86,8 @@ void Lowering::step_for(const ir::Operation& op, const ir::OpDef& def) {
 int Lowering::depth_behind(const ir::Operation& op) {
   int depth = 0;
   const auto each_operand = [&](const auto& visit) {
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) {
-        if (operand.value != nullptr) visit(operand.value);
-      }
+    for (const ir::Operand& operand : ir::operands(op)) {
+      if (operand.value != nullptr) visit(operand.value);
     }
   };
   each_operand([&](const ir::Value* value) {
@@ -302,18 +298,16 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
   call->def = &op.def();
   call->opset = opset_;
   call->infers = !all_static(operation);
-  for (const ir::Input& input : operation.inputs) {
-    for (const ir::Operand& used : input.operands) {
-      if (used.value == nullptr) continue;
-      Where found = where(used.value);
-      if (found.kind == Where::Kind::kPlace && !found.place.dense()) found.place = densely(used);
-      note_buffer(step.reads, found);
-      // Positions and extents that only a run knows are checked by inference.
-      const ir::Type& type = used.value->type;
-      call->infers |=
-          found.kind != Where::Kind::kConstant && type.is_tensor() && is_integer(type.dtype());
-      call->operands.emplace_back(used.value, std::move(found));
-    }
+  for (const ir::Operand& used : ir::operands(operation)) {
+    if (used.value == nullptr) continue;
+    Where found = where(used.value);
+    if (found.kind == Where::Kind::kPlace && !found.place.dense()) found.place = densely(used);
+    note_buffer(step.reads, found);
+    // Positions and extents that only a run knows are checked by inference.
+    const ir::Type& type = used.value->type;
+    call->infers |=
+        found.kind != Where::Kind::kConstant && type.is_tensor() && is_integer(type.dtype());
+    call->operands.emplace_back(used.value, std::move(found));
   }
   lower_blocks(operation, *call, step);
   for (const auto& output : operation.outputs) {

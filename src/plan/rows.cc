@@ -129,20 +129,18 @@ void RowCluster::gather(const ir::Value* wanted) {
     const Pending* member = open.back();
     open.pop_back();
     const bool full = member->domain.shape == shape_;
-    for (const ir::Input& input : member->op->inputs) {
-      for (const ir::Operand& operand : input.operands) {
-        if (operand.value == nullptr) continue;
-        if (lowering_.waiting_.contains(operand.value)) outside_.push_back(operand.value);
-        const auto found = lowering_.pending_.find(operand.value);
-        if (found == lowering_.pending_.end() || member_ops_.contains(found->second.op)) continue;
-        if (!joins(*operand.value, found->second, full)) {
-          outside_.push_back(operand.value);
-          continue;
-        }
-        members_.push_back(&found->second);
-        member_ops_.insert(found->second.op);
-        open.push_back(&found->second);
+    for (const ir::Operand& operand : ir::operands(*member->op)) {
+      if (operand.value == nullptr) continue;
+      if (lowering_.waiting_.contains(operand.value)) outside_.push_back(operand.value);
+      const auto found = lowering_.pending_.find(operand.value);
+      if (found == lowering_.pending_.end() || member_ops_.contains(found->second.op)) continue;
+      if (!joins(*operand.value, found->second, full)) {
+        outside_.push_back(operand.value);
+        continue;
       }
+      members_.push_back(&found->second);
+      member_ops_.insert(found->second.op);
+      open.push_back(&found->second);
     }
   }
   std::sort(members_.begin(), members_.end(),
@@ -365,11 +363,9 @@ bool Lowering::as_rows(const ir::OpView& view, const Rules& rules) {
     return false;
   }
   Pending pending;
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& used : input.operands) {
-      if (used.value == nullptr || frozen_.holds(used.value)) continue;
-      if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
-    }
+  for (const ir::Operand& used : ir::operands(op)) {
+    if (used.value == nullptr || frozen_.holds(used.value)) continue;
+    if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
   }
   std::optional<RowDomain> domain = rules.row->domain(view);
   if (!domain || count_of(domain->shape) == 0) return false;

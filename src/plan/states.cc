@@ -74,12 +74,10 @@ void Lowering::protect(int buffer, size_t order) {
   std::vector<const ir::Value*> waiting;
   const auto flush = [&](const ir::Value* value, const ir::Operation& op) {
     if (!used_after(value, order)) return;
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) {
-        if (std::find(values.begin(), values.end(), operand.value) == values.end()) continue;
-        waiting.push_back(value);
-        return;
-      }
+    for (const ir::Operand& operand : ir::operands(op)) {
+      if (std::find(values.begin(), values.end(), operand.value) == values.end()) continue;
+      waiting.push_back(value);
+      return;
     }
   };
   for (const auto& [value, pending] : pending_) flush(value, *pending.op);

@@ -140,7 +140,7 @@ const std::vector<std::string>& refused_templates() {
   return kAll;
 }
 
-TEST(HostileTemplates, DoNotCountBeyond64Bits) {
+TEST(HostileTemplates, do_not_count_beyond64_bits) {
   const TempFolder folder;
   for (const char* source :
        {"{{ 2 ** 10000000 }}", "{{ 9223372036854775807 + 1 }}", "{{ 99999999999999999999999 }}",
@@ -149,7 +149,7 @@ TEST(HostileTemplates, DoNotCountBeyond64Bits) {
   }
 }
 
-TEST(HostileTemplates, AreRefusedInASentenceAndLittleMemory) {
+TEST(HostileTemplates, are_refused_in_a_sentence_and_little_memory) {
   const TempFolder folder;
   EXPECT_TRUE(survives_in_little_memory([&] {
     for (const std::string& source : refused_templates()) {
@@ -159,7 +159,7 @@ TEST(HostileTemplates, AreRefusedInASentenceAndLittleMemory) {
 }
 
 // Chains are no nesting: however long, they are no reason to refuse a template, or to crash.
-TEST(HostileTemplates, ThatAreOnlyLongAreRendered) {
+TEST(HostileTemplates, that_are_only_long_are_rendered) {
   const TempFolder folder;
   EXPECT_TRUE(survives_in_little_memory([&] {
     for (const std::string& source : {
@@ -345,7 +345,7 @@ class Fuzz {
   std::mt19937 random_;
 };
 
-TEST(HostileTemplates, OfAnyShapeAreRenderedOrRefused) {
+TEST(HostileTemplates, of_any_shape_are_rendered_or_refused) {
   const TempFolder folder;
   constexpr int kCases = 1500;
   EXPECT_TRUE(survives_in_little_memory([&] {

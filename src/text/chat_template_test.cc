@@ -23,7 +23,7 @@ OrderedJson line(const std::string& members) {
   return all;
 }
 
-TEST(ChatTemplate, RendersAConversation) {
+TEST(ChatTemplate, renders_a_conversation) {
   const TempFolder folder;
   const ChatTemplate chat = with_config(folder, {{"chat_template", kChatMl}});
   EXPECT_EQ(chat.render(kTalk, false).text,
@@ -31,7 +31,7 @@ TEST(ChatTemplate, RendersAConversation) {
   EXPECT_TRUE(chat.render(kTalk, true).text.ends_with("<|im_end|>\n<|im_start|>assistant\n"));
 }
 
-TEST(ChatTemplate, KnowsTheTokensAndThePythonMethodsThatTemplatesUse) {
+TEST(ChatTemplate, knows_the_tokens_and_the_python_methods_that_templates_use) {
   const TempFolder folder;
   const ChatTemplate chat = with_config(folder, {{"chat_template",
                                                   "{{ bos_token }}{% for m in messages %}\n"
@@ -46,7 +46,7 @@ TEST(ChatTemplate, KnowsTheTokensAndThePythonMethodsThatTemplatesUse) {
   EXPECT_EQ(chat.render(kTalk, false).text, "<s>[INST] 2 < 3? [/INST]\nyes</s>\n");
 }
 
-TEST(ChatTemplate, TellsATokenThatIsNotStatedFromAnEmptyOne) {
+TEST(ChatTemplate, tells_a_token_that_is_not_stated_from_an_empty_one) {
   const TempFolder folder;
   write_file(folder.path() / "special_tokens_map.json",
              R"({"pad_token": {"content": "<pad>"}, "eos_token": "<end>"})");
@@ -62,7 +62,7 @@ TEST(ChatTemplate, TellsATokenThatIsNotStatedFromAnEmptyOne) {
   EXPECT_EQ(newer.render(kTalk, false).text, "False False  ");
 }
 
-TEST(ChatTemplate, TakesATemplateByNameAndAFileOfItsOwn) {
+TEST(ChatTemplate, takes_a_template_by_name_and_a_file_of_its_own) {
   const TempFolder folder;
   const json config = {{"chat_template",
                         {{{"name", "tool_use"}, {"template", "tools"}},
@@ -86,7 +86,7 @@ TEST(ChatTemplate, TakesATemplateByNameAndAFileOfItsOwn) {
             "with tools");
 }
 
-TEST(ChatTemplate, GivesTheTemplateEveryMemberOfALine) {
+TEST(ChatTemplate, gives_the_template_every_member_of_a_line) {
   const TempFolder folder;
   const ChatTemplate chat = with_config(
       folder, {{"chat_template",
@@ -98,7 +98,7 @@ TEST(ChatTemplate, GivesTheTemplateEveryMemberOfALine) {
             R"([{"zz": "<", "a": 1}] True no False)");
 }
 
-TEST(ChatTemplate, TellsWhatStandsInGenerationBlocks) {
+TEST(ChatTemplate, tells_what_stands_in_generation_blocks) {
   const TempFolder folder;
   const auto rendered = [&](const std::string& source) {
     return with_config(folder, {{"chat_template", source}}).render(kTalk, false);
@@ -116,7 +116,7 @@ TEST(ChatTemplate, TellsWhatStandsInGenerationBlocks) {
   EXPECT_EQ(captured.generated, std::nullopt) << "its place is not known";
 }
 
-TEST(ChatTemplate, TellsWhyItRefuses) {
+TEST(ChatTemplate, tells_why_it_refuses) {
   const TempFolder folder;
   const auto error = [&](const std::string& source) {
     const ChatTemplate chat = with_config(folder, {{"chat_template", source}});
@@ -130,7 +130,7 @@ TEST(ChatTemplate, TellsWhyItRefuses) {
   EXPECT_TRUE(has(error("{{ 'x' | urlize }}"), "the filter 'urlize' is not supported"));
 }
 
-TEST(ChatTemplate, RefusesBrokenFilesInOneSentence) {
+TEST(ChatTemplate, refuses_broken_files_in_one_sentence) {
   const TempFolder folder;
   const auto config = folder.path() / "tokenizer_config.json";
   const auto error = [&](const std::string& text) {
@@ -163,7 +163,7 @@ TEST(ChatTemplate, RefusesBrokenFilesInOneSentence) {
 }
 
 // The text that transformers makes of each case; the fixture names the script that asked it.
-TEST(ChatTemplate, RendersWhatTransformersRenders) {
+TEST(ChatTemplate, renders_what_transformers_renders) {
   const TempFolder folder;
   const OrderedJson all = OrderedJson::parse(read_file(chat_fixture("templates.json")));
   constexpr int64_t kNow = 1720105569;  // 2024-07-04T15:06:09

@@ -60,11 +60,11 @@ INSTANTIATE_TEST_SUITE_P(StreamDecoder, StreamOfFixture,
                            return name.substr(0, name.find('.'));
                          });
 
-TEST_P(StreamOfFixture, JoinsToTheDecodedTextForRandomIds) {
+TEST_P(StreamOfFixture, joins_to_the_decoded_text_for_random_ids) {
   expect_equal_for_random_ids(tok_, 400);
 }
 
-TEST_P(StreamOfFixture, JoinsToTheDecodedTextForRealTexts) {
+TEST_P(StreamOfFixture, joins_to_the_decoded_text_for_real_texts) {
   StreamDecoder stream(tok_);
   for (const json& row : expected()["byte_level"]["rows"]) {
     const Ids ids = tok_.encode(row["text"].get<std::string>());
@@ -73,7 +73,7 @@ TEST_P(StreamOfFixture, JoinsToTheDecodedTextForRealTexts) {
 }
 
 // Every decoder of the format, alone and in the orders in which files combine them.
-TEST(StreamDecoder, JoinsToTheDecodedTextForEveryKindOfDecoder) {
+TEST(StreamDecoder, joins_to_the_decoded_text_for_every_kind_of_decoder) {
   const TempFolder folder;
   const json whole = json::parse(testing::read_file(fixture("byte_fallback.json")));
   const json replace = {{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}};
@@ -109,7 +109,7 @@ TEST(StreamDecoder, JoinsToTheDecodedTextForEveryKindOfDecoder) {
   }
 }
 
-TEST(StreamDecoder, HoldsSpacesThatMayProveToBeTheLastOnes) {
+TEST(StreamDecoder, holds_spaces_that_may_prove_to_be_the_last_ones) {
   const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_fallback.json")));
   bent["decoder"] = {{"type", "Sequence"},
@@ -125,7 +125,7 @@ TEST(StreamDecoder, HoldsSpacesThatMayProveToBeTheLastOnes) {
   }
 }
 
-TEST(StreamDecoder, EmitsACharacterWithItsLastByte) {
+TEST(StreamDecoder, emits_a_character_with_its_last_byte) {
   const Tokenizer tok = Tokenizer::from_file(fixture("byte_level.json").string());
   const Ids ids = tok.encode("東é");
   ASSERT_EQ(ids.size(), 5U);
@@ -139,7 +139,7 @@ TEST(StreamDecoder, EmitsACharacterWithItsLastByte) {
   EXPECT_EQ(stream.push(ids[4]), "\uFFFD") << "a continuation byte begins no character";
 }
 
-TEST(StreamDecoder, TellsAnUnknownIdAndGoesOn) {
+TEST(StreamDecoder, tells_an_unknown_id_and_goes_on) {
   const Tokenizer tok = Tokenizer::from_file(fixture("byte_level.json").string());
   const Ids ids = tok.encode("é");
   StreamDecoder stream(tok);
@@ -150,7 +150,7 @@ TEST(StreamDecoder, TellsAnUnknownIdAndGoesOn) {
   EXPECT_EQ(stream.push(ids[1]), "é");
 }
 
-TEST(StreamDecoder, OutlivesItsTokenizer) {
+TEST(StreamDecoder, outlives_its_tokenizer) {
   std::optional<Tokenizer> tok = Tokenizer::from_file(fixture("word_piece.json").string());
   const Ids ids = tok->encode("the summer day");
   StreamDecoder first(*tok);
@@ -159,7 +159,7 @@ TEST(StreamDecoder, OutlivesItsTokenizer) {
   EXPECT_EQ(streamed(stream, ids), "the summer day");
 }
 
-TEST(StreamDecoder, TakesTheSameWorkPerIdHoweverLongTheText) {
+TEST(StreamDecoder, takes_the_same_work_per_id_however_long_the_text) {
   for (const char* name : {"byte_level.json", "byte_fallback.json"}) {
     const Tokenizer tok = Tokenizer::from_file(fixture(name).string());
     const Ids ids = tok.encode("東 the summer's day\n", false);
@@ -174,13 +174,13 @@ TEST(StreamDecoder, TakesTheSameWorkPerIdHoweverLongTheText) {
   }
 }
 
-TEST(StreamDecoder, StreamsARobertaText) {
+TEST(StreamDecoder, streams_a_roberta_text) {
   const auto path = shared("real/roberta_clap_tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   expect_equal_for_random_ids(Tokenizer::from_file(*path), 200);
 }
 
-TEST(StreamDecoder, StreamsMiniLmIds) {
+TEST(StreamDecoder, streams_mini_lm_ids) {
   const auto path = shared("models/minilm/tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   expect_equal_for_random_ids(Tokenizer::from_file(*path), 200);

@@ -25,7 +25,7 @@ class FindTokenizer : public ::testing::Test {
   const fs::path other_ = folder_.path() / "other";
 };
 
-TEST_F(FindTokenizer, LooksInTheModelThenBesideIt) {
+TEST_F(FindTokenizer, looks_in_the_model_then_beside_it) {
   put(folder_.path() / "tokenizer.json");
   EXPECT_EQ(Tokenizer::find(model_.string()).path(), (folder_.path() / "tokenizer.json").string());
   EXPECT_EQ(Tokenizer::find(model_.string() + "/").path(),
@@ -34,13 +34,13 @@ TEST_F(FindTokenizer, LooksInTheModelThenBesideIt) {
   EXPECT_EQ(Tokenizer::find(model_.string()).path(), (model_ / "tokenizer.json").string());
 }
 
-TEST_F(FindTokenizer, LooksBesideAModelThatIsAFile) {
+TEST_F(FindTokenizer, looks_beside_a_model_that_is_a_file) {
   put(folder_.path() / "tokenizer.json");
   testing::write_file(folder_.path() / "net.mlmodel", "x");
   EXPECT_EQ(Tokenizer::find((folder_.path() / "net.mlmodel").string()).vocab_size(), 300);
 }
 
-TEST_F(FindTokenizer, LooksInTheWorkingDirectoryForABareName) {
+TEST_F(FindTokenizer, looks_in_the_working_directory_for_a_bare_name) {
   put(folder_.path() / "tokenizer.json");
   const fs::path before = fs::current_path();
   fs::current_path(folder_.path());
@@ -50,7 +50,7 @@ TEST_F(FindTokenizer, LooksInTheWorkingDirectoryForABareName) {
   fs::current_path(before);
 }
 
-TEST_F(FindTokenizer, TakesANamedFileOrFolderFirst) {
+TEST_F(FindTokenizer, takes_a_named_file_or_folder_first) {
   put(model_ / "tokenizer.json");
   put(other_ / "mine.json");
   EXPECT_EQ(Tokenizer::find(model_.string(), (other_ / "mine.json").string()).path(),
@@ -65,7 +65,7 @@ TEST_F(FindTokenizer, TakesANamedFileOrFolderFirst) {
             (other_ / "tokenizer.json").string());
 }
 
-TEST_F(FindTokenizer, SaysWhyATokenizerThatIsThereCannotBeOpened) {
+TEST_F(FindTokenizer, says_why_a_tokenizer_that_is_there_cannot_be_opened) {
   fs::create_symlink("loop.json", other_ / "loop.json");
   fs::create_symlink("tokenizer.json", model_ / "tokenizer.json");
   for (const std::string& named : {(other_ / "loop.json").string(), std::string()}) {
@@ -90,7 +90,7 @@ TEST_F(FindTokenizer, SaysWhyATokenizerThatIsThereCannotBeOpened) {
   EXPECT_TRUE(has(text, "mine.json: cannot open: Permission denied")) << text;
 }
 
-TEST_F(FindTokenizer, ListsEveryPlaceAndTheRemedy) {
+TEST_F(FindTokenizer, lists_every_place_and_the_remedy) {
   const auto [code, text] = caught([&] { (void)Tokenizer::find(model_.string()); });
   EXPECT_EQ(code, ErrorCode::kIo);
   EXPECT_TRUE(has(text, (model_ / "tokenizer.json").string()));
@@ -98,7 +98,7 @@ TEST_F(FindTokenizer, ListsEveryPlaceAndTheRemedy) {
   EXPECT_TRUE(has(text, "--tokenizer"));
 }
 
-TEST_F(FindTokenizer, ReportsFilesThatCannotBeRead) {
+TEST_F(FindTokenizer, reports_files_that_cannot_be_read) {
   EXPECT_EQ(caught([&] { (void)Tokenizer::from_file((other_ / "none.json").string()); }).code,
             ErrorCode::kIo);
   EXPECT_EQ(caught([&] { (void)Tokenizer::from_file(other_.string()); }).code, ErrorCode::kIo);
@@ -115,7 +115,7 @@ class EndOfText : public FindTokenizer {
   const fs::path path_ = model_ / "tokenizer.json";
 };
 
-TEST_F(EndOfText, IsAKnownSpecialTokenWhenNoFileNamesOne) {
+TEST_F(EndOfText, is_a_known_special_token_when_no_file_names_one) {
   EXPECT_EQ(ids(), (Ids{2}));
   EXPECT_TRUE(Tokenizer::from_file(path_.string()).is_end_of_text(2));
   EXPECT_FALSE(Tokenizer::from_file(path_.string()).is_end_of_text(1));
@@ -123,7 +123,7 @@ TEST_F(EndOfText, IsAKnownSpecialTokenWhenNoFileNamesOne) {
   EXPECT_EQ(Tokenizer::from_file(fixture("word_piece.json").string()).end_of_text_ids(), (Ids{}));
 }
 
-TEST_F(EndOfText, IsWhatTheFilesBesideItNameTogether) {
+TEST_F(EndOfText, is_what_the_files_beside_it_name_together) {
   side("tokenizer_config.json", R"({"eos_token": "<s>"})");
   EXPECT_EQ(ids(), (Ids{1}));
   side("tokenizer_config.json", R"({"eos_token": {"content": "<s>", "lstrip": false}})");
@@ -135,13 +135,13 @@ TEST_F(EndOfText, IsWhatTheFilesBesideItNameTogether) {
   EXPECT_EQ(ids(), (Ids{1, 2}));
 }
 
-TEST_F(EndOfText, IgnoresAbsentAndNullEntries) {
+TEST_F(EndOfText, ignores_absent_and_null_entries) {
   side("tokenizer_config.json", R"({"eos_token": null, "other": 1})");
   side("generation_config.json", R"({"eos_token_id": null})");
   EXPECT_EQ(ids(), (Ids{2}));
 }
 
-TEST_F(EndOfText, SaysWhichFileIsBroken) {
+TEST_F(EndOfText, says_which_file_is_broken) {
   const std::vector<std::array<std::string, 3>> rows = {
       {"tokenizer_config.json", "{", "expected a JSON object, got broken JSON"},
       {"tokenizer_config.json", "", "expected a JSON object, got broken JSON"},

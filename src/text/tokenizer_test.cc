@@ -27,7 +27,7 @@ INSTANTIATE_TEST_SUITE_P(Tokenizer, EachFixture,
                                            "metaspace"),
                          [](const auto& info) { return std::string(info.param); });
 
-TEST_P(EachFixture, EncodesAsThePythonPackage) {
+TEST_P(EachFixture, encodes_as_the_python_package) {
   for (const json& row : expected_["rows"]) {
     const auto text = row["text"].get<std::string>();
     EXPECT_EQ(tok_.encode(text), row["ids"].get<Ids>()) << text;
@@ -35,7 +35,7 @@ TEST_P(EachFixture, EncodesAsThePythonPackage) {
   }
 }
 
-TEST_P(EachFixture, NamesPiecesAndTheirBytesAsThePythonPackage) {
+TEST_P(EachFixture, names_pieces_and_their_bytes_as_the_python_package) {
   for (const json& row : expected_["rows"]) {
     const auto text = row["text"].get<std::string>();
     const auto pieces = tok_.encode_pieces(text);
@@ -49,7 +49,7 @@ TEST_P(EachFixture, NamesPiecesAndTheirBytesAsThePythonPackage) {
   }
 }
 
-TEST_P(EachFixture, DecodesAsThePythonPackage) {
+TEST_P(EachFixture, decodes_as_the_python_package) {
   for (const json& row : expected_["rows"]) {
     const auto ids = row["ids"].get<Ids>();
     EXPECT_EQ(tok_.decode(ids), row["decoded"].get<std::string>());
@@ -57,7 +57,7 @@ TEST_P(EachFixture, DecodesAsThePythonPackage) {
   }
 }
 
-TEST_P(EachFixture, MapsEveryIdToItsTokenAndBack) {
+TEST_P(EachFixture, maps_every_id_to_its_token_and_back) {
   EXPECT_EQ(tok_.vocab_size(), expected_["vocab_size"].get<int64_t>());
   EXPECT_EQ(tok_.id_limit(), tok_.vocab_size());
   for (int32_t id = 0; id < tok_.id_limit(); ++id) {
@@ -71,13 +71,13 @@ TEST_P(EachFixture, MapsEveryIdToItsTokenAndBack) {
   EXPECT_EQ(tok_.token_to_id("\xff"), std::nullopt);
 }
 
-TEST(Tokenizer, ListsTheSpecialTokensAscending) {
+TEST(Tokenizer, lists_the_special_tokens_ascending) {
   EXPECT_EQ(open("byte_level.json").special_ids(), (Ids{0}));
   EXPECT_EQ(open("byte_fallback.json").special_ids(), (Ids{0, 1, 2}));
   EXPECT_EQ(open("word_piece.json").special_ids(), (Ids{0, 1, 2, 3}));
 }
 
-TEST(Tokenizer, GivesTheSameIdsToManyThreads) {
+TEST(Tokenizer, gives_the_same_ids_to_many_threads) {
   const Tokenizer tok = open("byte_level.json");
   const std::string text = testing::read_file(fixture("make.py"));
   const Ids ids = tok.encode(text);
@@ -93,7 +93,7 @@ TEST(Tokenizer, GivesTheSameIdsToManyThreads) {
   EXPECT_EQ(equal, 40);
 }
 
-TEST(Tokenizer, TakesAMegabyte) {
+TEST(Tokenizer, takes_a_megabyte) {
   const Tokenizer tok = open("byte_level.json");
   std::string text;
   while (text.size() < (1 << 20)) text += "Rough winds do shake the darling buds of May,\n";
@@ -102,7 +102,7 @@ TEST(Tokenizer, TakesAMegabyte) {
   EXPECT_EQ(tok.decode(ids), text);
 }
 
-TEST(Tokenizer, SaysAtWhichByteATextIsNotUtf8) {
+TEST(Tokenizer, says_at_which_byte_a_text_is_not_utf8) {
   const auto [code, text] = caught([] { (void)open("byte_level.json").encode("naïve\xff!"); });
   EXPECT_EQ(code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(has(text, "text: expected UTF-8, got byte 0xff at offset 6")) << text;
@@ -110,7 +110,7 @@ TEST(Tokenizer, SaysAtWhichByteATextIsNotUtf8) {
             ErrorCode::kInvalidArgument);
 }
 
-TEST(Tokenizer, RefusesToDecodeIdsWithoutAToken) {
+TEST(Tokenizer, refuses_to_decode_ids_without_a_token) {
   const Tokenizer tok = open("byte_level.json");
   for (const int32_t id : {-1, 300, std::numeric_limits<int32_t>::max()}) {
     const auto [code, text] = caught([&] { (void)tok.decode(Ids{5, id}); });
@@ -119,7 +119,7 @@ TEST(Tokenizer, RefusesToDecodeIdsWithoutAToken) {
   }
 }
 
-TEST(Tokenizer, FitsAModelWithAtLeastAsManyTokens) {
+TEST(Tokenizer, fits_a_model_with_at_least_as_many_tokens) {
   const Tokenizer tok = open("byte_level.json");
   EXPECT_NO_THROW(tok.check_fits(300));
   EXPECT_NO_THROW(tok.check_fits(512));
@@ -128,7 +128,7 @@ TEST(Tokenizer, FitsAModelWithAtLeastAsManyTokens) {
   EXPECT_TRUE(has(text, "expected ids below the model's 299 tokens, got ids up to 299"));
 }
 
-TEST(Tokenizer, TellsWhyAFileIsNoTokenizer) {
+TEST(Tokenizer, tells_why_a_file_is_no_tokenizer) {
   const TempFolder folder;
   const std::string whole = testing::read_file(fixture("byte_level.json"));
   const std::vector<std::pair<std::string, std::string>> rows = {
@@ -159,7 +159,7 @@ TEST(Tokenizer, TellsWhyAFileIsNoTokenizer) {
   }
 }
 
-TEST(Tokenizer, SurvivesEveryTruncationAndManyFlippedBytes) {
+TEST(Tokenizer, survives_every_truncation_and_many_flipped_bytes) {
   const TempFolder folder;
   const std::string whole = testing::read_file(fixture("word_piece.json"));
   for (size_t size = 0; size + 1 < whole.size(); size += 7) {
@@ -180,7 +180,7 @@ TEST(Tokenizer, SurvivesEveryTruncationAndManyFlippedBytes) {
   }
 }
 
-TEST(Tokenizer, RefusesAddedTokensWhoseIdsTheLibraryWouldChange) {
+TEST(Tokenizer, refuses_added_tokens_whose_ids_the_library_would_change) {
   const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["added_tokens"].push_back({{"id", 310},
@@ -215,7 +215,7 @@ json sequence(const char* key, std::vector<json> steps) {
   return {{"type", "Sequence"}, {key, std::move(steps)}};
 }
 
-TEST(Tokenizer, RefusesStepsThatWouldBlowUpAText) {
+TEST(Tokenizer, refuses_steps_that_would_blow_up_a_text) {
   const auto replace = [](int times) {
     return json{{"type", "Replace"},
                 {"pattern", {{"String", "a"}}},
@@ -232,7 +232,7 @@ TEST(Tokenizer, RefusesStepsThatWouldBlowUpAText) {
                   "expected at most 2 ByteLevel steps, got 3"));
 }
 
-TEST(Tokenizer, RefusesTemplatesThatRepeatTheTextOrAddForeignIds) {
+TEST(Tokenizer, refuses_templates_that_repeat_the_text_or_add_foreign_ids) {
   const json text = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
   const json token = {{"SpecialToken", {{"id", "Q"}, {"type_id", 0}}}};
   const auto process = [](std::vector<json> single, const json& ids) {
@@ -253,7 +253,7 @@ TEST(Tokenizer, RefusesTemplatesThatRepeatTheTextOrAddForeignIds) {
                   "the tokenizer library gave up"));
 }
 
-TEST(Tokenizer, RefusesSizesThatTheLibraryWouldTrust) {
+TEST(Tokenizer, refuses_sizes_that_the_library_would_trust) {
   const auto regex = [](const std::string& pattern) {
     return json{{"type", "Replace"}, {"pattern", {{"Regex", pattern}}}, {"content", ""}};
   };
@@ -268,7 +268,7 @@ TEST(Tokenizer, RefusesSizesThatTheLibraryWouldTrust) {
   EXPECT_TRUE(has(error_with("normalizer", json::array({"/////wAAAAA="})), "strings in it"));
 }
 
-TEST(Tokenizer, EndsAHopelessRegularExpressionWithAnError) {
+TEST(Tokenizer, ends_a_hopeless_regular_expression_with_an_error) {
   const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "(a+)+$"}}}, {"content", "x"}};
@@ -278,7 +278,7 @@ TEST(Tokenizer, EndsAHopelessRegularExpressionWithAnError) {
   EXPECT_TRUE(has(text, "limit"));
 }
 
-TEST(Tokenizer, IgnoresDropout) {
+TEST(Tokenizer, ignores_dropout) {
   const TempFolder folder;
   json bent = json::parse(testing::read_file(fixture("byte_level.json")));
   bent["model"]["dropout"] = 0.9;
@@ -288,7 +288,7 @@ TEST(Tokenizer, IgnoresDropout) {
   }
 }
 
-TEST(SharedTokenizers, EncodeThePromptOfTheShakespeareTrajectory) {
+TEST(SharedTokenizers, encode_the_prompt_of_the_shakespeare_trajectory) {
   const auto path = shared("models/shakespeare-tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   const Tokenizer tok = Tokenizer::from_file(*path);
@@ -300,7 +300,7 @@ TEST(SharedTokenizers, EncodeThePromptOfTheShakespeareTrajectory) {
   EXPECT_EQ(tok.end_of_text_ids(), (Ids{0}));
 }
 
-TEST(SharedTokenizers, EncodeAllOfShakespeareAndBack) {
+TEST(SharedTokenizers, encode_all_of_shakespeare_and_back) {
   const auto path = shared("models/shakespeare-tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   const Tokenizer tok = Tokenizer::from_file(*path);
@@ -309,7 +309,7 @@ TEST(SharedTokenizers, EncodeAllOfShakespeareAndBack) {
   EXPECT_EQ(tok.decode(ids), text);
 }
 
-TEST(SharedTokenizers, EncodeTheSentencesOfMiniLmWithoutPadding) {
+TEST(SharedTokenizers, encode_the_sentences_of_mini_lm_without_padding) {
   const auto path = shared("models/minilm/tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   const Tokenizer tok = Tokenizer::from_file(*path);
@@ -324,7 +324,7 @@ TEST(SharedTokenizers, EncodeTheSentencesOfMiniLmWithoutPadding) {
   EXPECT_EQ(tok.encode(text).size(), 302U);
 }
 
-TEST(SharedTokenizers, ReadARobertaTokenizerAndReturnEveryText) {
+TEST(SharedTokenizers, read_a_roberta_tokenizer_and_return_every_text) {
   const auto path = shared("real/roberta_clap_tokenizer.json");
   if (!path) GTEST_SKIP() << "MW_SHARED is not there";
   const Tokenizer tok = Tokenizer::from_file(*path);

@@ -10,7 +10,7 @@
 namespace mw::train {
 
 std::unique_ptr<ir::Function> forward_at(const ir::Function& source, const ir::Catalog& catalog,
-                                         const std::map<std::string, Shape>& shapes) {
+                                         const Shapes& shapes) {
   auto function = passes::specialise(source, catalog, {.shapes = shapes});
   bool needed = false;
   ir::for_each_op(function->body, [&](const ir::Operation& op) {

@@ -26,9 +26,7 @@ double bytes_touched(const Operation& op) {
     if (value == nullptr || !value->type.is_tensor() || !value->type.is_static()) return;
     bytes += bytes_of(value->type.dtype(), count_of(value->type.shape()));
   };
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& operand : input.operands) add(operand.value);
-  }
+  for (const ir::Operand& operand : ir::operands(op)) add(operand.value);
   for (const auto& output : op.outputs) add(output.get());
   return static_cast<double>(bytes);
 }

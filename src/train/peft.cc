@@ -183,12 +183,12 @@ struct Module {
 };
 
 // The names in the index of a model that lies in several files, whose shapes it does not tell.
-std::map<std::string, Shape> indexed_names(const fs::path& path) {
+Shapes indexed_names(const fs::path& path) {
   const auto file = MappedFile::open(path);
   const auto* text = reinterpret_cast<const char*>(file->bytes().data());
   const auto json = nlohmann::json::parse(text, text + file->bytes().size(), nullptr, false);
   file->check_intact();
-  std::map<std::string, Shape> names;
+  Shapes names;
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
     fail(ErrorCode::kInvalidArgument, "{}: expected the index of a model, with a weight_map",
          path.string());

@@ -37,7 +37,7 @@ class Composer {
         target_(std::move(target)),
         b_(function_->body, *recipe.catalog, function_->opset) {}
 
-  std::unique_ptr<Function> run(const std::map<std::string, Shape>& shapes) {
+  std::unique_ptr<Function> run(const Shapes& shapes) {
     if (has_model(kind_)) {
       loss(shapes);
       function_->body.outputs = {named(sum_, kLossSum), named(count_, kCount)};
@@ -66,7 +66,7 @@ class Composer {
     return value->type.dtype() == recipe_.dtype ? value : ops::as(expr(value), recipe_.dtype);
   }
 
-  void loss(const std::map<std::string, Shape>& shapes) {
+  void loss(const Shapes& shapes) {
     const bool labelled = recipe_.loss.loss != Loss::kOutput;
     Value* labels = labelled ? argument(kLabels) : nullptr;
     const auto value = loss_of(b_, recipe_.loss, *target_, labels, recipe_.dtype);
@@ -75,7 +75,7 @@ class Composer {
     if (recipe_.teacher != nullptr) sum_ = distilled(labels, value.sum, shapes);
   }
 
-  Value* distilled(Value* labels, Value* alone, const std::map<std::string, Shape>& shapes) {
+  Value* distilled(Value* labels, Value* alone, const Shapes& shapes) {
     const int64_t axis = *recipe_.loss.class_axis;
     Value* student = in_dtype(logits_of(b_, *target_, axis));
     const Target theirs = target_of(recipe_.teacher_target, inlined(shapes), *recipe_.catalog);
@@ -88,8 +88,8 @@ class Composer {
   }
 
   // The teacher's ops in this block, fed with the student's inputs of the same names.
-  Value* inlined(const std::map<std::string, Shape>& shapes) {
-    std::map<std::string, Shape> of_teacher;
+  Value* inlined(const Shapes& shapes) {
+    Shapes of_teacher;
     for (const auto& argument : recipe_.teacher->body.arguments) {
       const auto found = shapes.find(argument->name);
       if (found == shapes.end()) {
@@ -288,7 +288,7 @@ std::string moment_name(const Lifted::Parameter& parameter, const std::string& m
   return parameter.name + "_" + moment;
 }
 
-Objective objective_for(const Recipe& recipe, const std::map<std::string, Shape>& shapes) {
+Objective objective_for(const Recipe& recipe, const Shapes& shapes) {
   const auto function = forward_at(*recipe.student, *recipe.catalog, shapes);
   const Target target =
       target_of(recipe.target, output_named(*function, recipe.target, "model"), *recipe.catalog);
@@ -349,7 +349,7 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
 }
 
 std::unique_ptr<Function> compose(const Recipe& recipe, const Function& signature, Kind kind,
-                                  const std::map<std::string, Shape>& shapes) {
+                                  const Shapes& shapes) {
   if (kind == Kind::kForward)
     return passes::specialise(signature, *recipe.catalog, {.shapes = shapes});
   if (!has_model(kind)) {

@@ -25,7 +25,7 @@ struct Recipe {
   const ir::Function* teacher = nullptr;  // in the same dtype; null: none
   std::string teacher_target;
   // By the shapes of a batch; null: the shapes of the logits tell.
-  std::function<std::optional<TeacherLayout>(const std::map<std::string, Shape>&)> teacher_layout;
+  std::function<std::optional<TeacherLayout>(const Shapes&)> teacher_layout;
   double temperature = 1, alpha = 0;
   const UpdateRule* rule = nullptr;
   std::vector<ParameterGroup> groups;
@@ -57,13 +57,13 @@ std::string input_gradient_name(size_t input);
 std::string moment_name(const Lifted::Parameter& parameter, const std::string& moment);
 
 // What a batch of these shapes, labels included, is trained for.
-Objective objective_for(const Recipe& recipe, const std::map<std::string, Shape>& shapes);
+Objective objective_for(const Recipe& recipe, const Shapes& shapes);
 
 // Arguments and states of a program. Labels come in the shape that an Objective says.
 std::unique_ptr<ir::Function> signature_of(const Recipe& recipe, Kind kind);
 // The program for concrete shapes of the student's inputs and the labels. Throws when an output
 // that the recipe names does not exist, and what objective_of() and autodiff throw.
 std::unique_ptr<ir::Function> compose(const Recipe& recipe, const ir::Function& signature,
-                                      Kind kind, const std::map<std::string, Shape>& shapes);
+                                      Kind kind, const Shapes& shapes);
 
 }  // namespace mw::train

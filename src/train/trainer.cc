@@ -14,8 +14,8 @@
 namespace mw::train {
 namespace {
 
-std::map<std::string, Shape> shapes_of(const TensorMap& batch) {
-  std::map<std::string, Shape> shapes;
+Shapes shapes_of(const TensorMap& batch) {
+  Shapes shapes;
   for (const auto& [name, tensor] : batch) shapes[name] = tensor.shape();
   return shapes;
 }
@@ -114,14 +114,13 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   }
   engine.signature = signature_of(recipe_, kind);
   // An evaluation is of the student alone.
-  const auto specialiser =
-      [this, kind, signature = engine.signature.get()](const std::map<std::string, Shape>& shapes) {
-        Recipe recipe = recipe_;
-        if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
-        auto function = compose(recipe, *signature, kind, shapes);
-        expand_for_backend(*function);
-        return function;
-      };
+  const auto specialiser = [this, kind, signature = engine.signature.get()](const Shapes& shapes) {
+    Recipe recipe = recipe_;
+    if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
+    auto function = compose(recipe, *signature, kind, shapes);
+    expand_for_backend(*function);
+    return function;
+  };
   exec::SessionOptions session;
   session.threads = options_.threads;
   session.naive = is_naive();
@@ -156,7 +155,7 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
                                        const exec::Planner& planner) {
     if (kind == Kind::kAccumulate) {
       const Engine& update = engine(Kind::kApply);
-      std::map<std::string, Shape> scalars;
+      Shapes scalars;
       for (const auto& argument : update.signature->body.arguments) {
         if (argument->type.is_tensor()) scalars[argument->name] = {};
       }
@@ -244,7 +243,7 @@ void Trainer::check_batch(const TensorMap& batch) const {
   }
 }
 
-const Objective& Trainer::objective_at(const std::map<std::string, Shape>& shapes) {
+const Objective& Trainer::objective_at(const Shapes& shapes) {
   const auto found = objectives_.find(shapes);
   if (found != objectives_.end()) return found->second;
   Recipe recipe = recipe_;

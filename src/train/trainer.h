@@ -77,7 +77,7 @@ class Trainer {
   void expect_teacher_logits(const TensorMap& inputs, int64_t classes);
   // Ops that the backend has no kernel for become what they are defined as.
   void expand_for_backend(ir::Function& function) const;
-  const Objective& objective_at(const std::map<std::string, Shape>& shapes);
+  const Objective& objective_at(const Shapes& shapes);
   void clear_model_states();
   void clear_sums();
   void limit_memory(Kind kind, exec::SessionOptions& session);
@@ -97,7 +97,7 @@ class Trainer {
   Recipe recipe_;
   exec::States states_;
   std::map<Kind, Engine> engines_;
-  std::map<std::map<std::string, Shape>, Objective> objectives_;  // of the student alone
+  std::map<Shapes, Objective> objectives_;  // of the student alone
   int64_t step_ = 0;
   bool ends_are_known_ = false;  // as expect_logits() has it
 };

@@ -75,7 +75,7 @@ void Trainer::expect_logits(const TensorMap& batch, const Objective& objective) 
 
 // Its classes may lie on any axis of as many.
 void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
-  std::map<std::string, Shape> shapes;
+  Shapes shapes;
   TensorMap theirs;
   for (const auto& argument : teacher_->body.arguments) {
     const auto found = inputs.find(argument->name);
@@ -83,7 +83,7 @@ void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
     theirs.insert(*found);
     shapes[argument->name] = found->second.shape();
   }
-  const auto specialised = [this](const std::map<std::string, Shape>& at) {
+  const auto specialised = [this](const Shapes& at) {
     auto function = passes::specialise(*teacher_, *options_.catalog, {.shapes = at});
     expand_for_backend(*function);
     return function;

@@ -32,7 +32,7 @@ std::vector<Case> read_cases(const std::filesystem::path& path) {
   return cases;
 }
 
-TEST(Hostile, EachInvalidProgramGetsItsMessage) {
+TEST(Hostile, each_invalid_program_gets_its_message) {
   const auto cases = read_cases(test_data() / "mil/invalid.txt");
   ASSERT_GT(cases.size(), 50u);
   for (const Case& c : cases) {
@@ -41,7 +41,7 @@ TEST(Hostile, EachInvalidProgramGetsItsMessage) {
   }
 }
 
-TEST(Hostile, BytesThatAreNotTextAreRefused) {
+TEST(Hostile, bytes_that_are_not_text_are_refused) {
   EXPECT_EQ(error_of(std::string("program(1.3)\n{\0}", 16)),
             "model.mil:2:2: expected UTF-8 text, got the byte 0x00");
   for (const char* bytes : {"\xff", "\x80", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
@@ -64,7 +64,7 @@ std::string nested_type(size_t depth) {
   return repeated("list<", depth - 1) + "fp32" + repeated(", ?>", depth - 1);
 }
 
-TEST(Hostile, NestingOfTypesIsBounded) {
+TEST(Hostile, nesting_of_types_is_bounded) {
   const auto program_of = [](size_t depth) {
     return around(nested_type(depth) + " a = exp(x = x);");
   };
@@ -74,7 +74,7 @@ TEST(Hostile, NestingOfTypesIsBounded) {
   EXPECT_NE(error_of(program_of(1000000)), "");
 }
 
-TEST(Hostile, NestingOfBlocksIsBounded) {
+TEST(Hostile, nesting_of_blocks_is_bounded) {
   const auto program_of = [](size_t depth) {
     return around(repeated("a() {", depth) + repeated("} -> ();", depth));
   };
@@ -84,7 +84,7 @@ TEST(Hostile, NestingOfBlocksIsBounded) {
   EXPECT_NE(error_of(program_of(300000)), "");
 }
 
-TEST(Hostile, NestingOfValuesIsBoundedByTheirType) {
+TEST(Hostile, nesting_of_values_is_bounded_by_their_type) {
   for (const char* open : {"(", "[", "{", "fp32(", "tensor<fp32, [1]>([", "tuple<", "BLOBFILE("}) {
     EXPECT_NE(error_of(around("fp32 a = exp(x = " + repeated(open, 100000))), "");
     EXPECT_NE(error_of(around("fp32 a = const()[val = list<fp32, ?>(" + repeated(open, 100000))),
@@ -92,7 +92,7 @@ TEST(Hostile, NestingOfValuesIsBoundedByTheirType) {
   }
 }
 
-TEST(Hostile, ElementsOfListsAreBounded) {
+TEST(Hostile, elements_of_lists_are_bounded) {
   const std::string source =
       around("fp32 a = const()[val = list<int8, ?>([0" + repeated(",0", 1 << 18) + "])];");
   EXPECT_NE(error_of(source).find(
@@ -153,7 +153,7 @@ void expect_linear_work(const std::string& small, const std::string& large, bool
   EXPECT_LT(grown, kLinearGrowth) << large.substr(0, 100);
 }
 
-TEST(Hostile, WorkIsLinearInTheLength) {
+TEST(Hostile, work_is_linear_in_the_length) {
   constexpr size_t kBytes = 32 << 10;
   for (const bool valid : {true, false}) {
     const auto programs = valid ? long_programs : long_nonsense;
@@ -170,7 +170,7 @@ void expect_fuzz_property(const std::string& source) {
   }
 }
 
-TEST(Hostile, SeedsOfTheFuzzerKeepItsProperty) {
+TEST(Hostile, seeds_of_the_fuzzer_keep_its_property) {
   const auto seeds = mil_files_below(test_data().parent_path() / "fuzz/corpus/fuzz_mil");
   ASSERT_GE(seeds.size(), 20u);
   for (const auto& seed : seeds) expect_fuzz_property(read_text(seed));
@@ -225,7 +225,7 @@ std::string mutated(std::string text, const std::string& other, std::mt19937& ra
   return text;
 }
 
-TEST(Hostile, MutatedProgramsParseToAFixpointOrAreRefused) {
+TEST(Hostile, mutated_programs_parse_to_a_fixpoint_or_are_refused) {
   const auto files = mil_files_below(test_data() / "mil");
   std::vector<std::string> sources;
   for (const auto& file : files) sources.push_back(read_text(file));

@@ -44,14 +44,14 @@ void expect_round_trip(const Tensor& tensor) {
   }
 }
 
-TEST(Literals, EveryValueOfTheSmallFloatsSurvives) {
+TEST(Literals, every_value_of_the_small_floats_survives) {
   expect_round_trip(patterns(DType::kF16, 65536));
   expect_round_trip(patterns(DType::kBF16, 65536));
   expect_round_trip(patterns(DType::kF8E4M3FN, 256));
   expect_round_trip(patterns(DType::kF8E5M2, 256));
 }
 
-TEST(Literals, RandomBitsOfTheLargeFloatsSurvive) {
+TEST(Literals, random_bits_of_the_large_floats_survive) {
   std::mt19937_64 random(1);
   Tensor singles(DType::kF32, {20000}), doubles(DType::kF64, {20000});
   for (int64_t i = 0; i < singles.count(); ++i) {
@@ -65,7 +65,7 @@ TEST(Literals, RandomBitsOfTheLargeFloatsSurvive) {
   expect_round_trip(doubles);
 }
 
-TEST(Literals, EveryValueOfTheSubByteIntegersSurvives) {
+TEST(Literals, every_value_of_the_sub_byte_integers_survives) {
   for (const DType dtype :
        {DType::kI4, DType::kU1, DType::kU2, DType::kU3, DType::kU4, DType::kU6}) {
     const int64_t count = int64_t{1} << bit_width(dtype);
@@ -76,7 +76,7 @@ TEST(Literals, EveryValueOfTheSubByteIntegersSurvives) {
   }
 }
 
-TEST(Literals, FloatsPrintAsApplesCompilerWritesThem) {
+TEST(Literals, floats_print_as_apples_compiler_writes_them) {
   EXPECT_EQ(print_constant(Constant::number(DType::kF16, 6)), "fp16(0x1.8p+2)");
   EXPECT_EQ(print_constant(Constant::number(DType::kF32, -1)), "fp32(-0x1p+0)");
   EXPECT_EQ(print_constant(Constant::number(DType::kF32, 0)), "fp32(0x0p+0)");
@@ -85,7 +85,7 @@ TEST(Literals, FloatsPrintAsApplesCompilerWritesThem) {
   EXPECT_EQ(print_constant(Constant::number(DType::kF32, -INFINITY)), "fp32(-inf)");
 }
 
-TEST(Literals, OtherSpellingsOfFloatsAreRead) {
+TEST(Literals, other_spellings_of_floats_are_read) {
   EXPECT_EQ(reprinted("fp32(0.1)"), "fp32(0x1.99999ap-4)");
   EXPECT_EQ(reprinted("fp32(-1e-5)"), "fp32(-0x1.4f8b58p-17)");
   EXPECT_EQ(reprinted("fp32(+3)"), "fp32(0x1.8p+1)");
@@ -97,14 +97,14 @@ TEST(Literals, OtherSpellingsOfFloatsAreRead) {
   EXPECT_EQ(reprinted("fp32(-NaN)"), "fp32(nan)");
 }
 
-TEST(Literals, FloatsRoundOnceToTheirDtype) {
+TEST(Literals, floats_round_once_to_their_dtype) {
   // Halfway between two fp16 values, and just above it by less than fp32 can tell.
   EXPECT_EQ(reprinted("fp16(0x1.002p+0)"), "fp16(0x1p+0)");
   EXPECT_EQ(reprinted("fp16(0x1.00200001p+0)"), "fp16(0x1.004p+0)");
   EXPECT_EQ(reprinted("fp16(65519)"), "fp16(0x1.ffcp+15)");
 }
 
-TEST(Literals, FloatsOutOfRangeBecomeInfinityOrZero) {
+TEST(Literals, floats_out_of_range_become_infinity_or_zero) {
   EXPECT_EQ(reprinted("fp16(65520)"), "fp16(inf)");
   EXPECT_EQ(reprinted("fp32(-1e39)"), "fp32(-inf)");
   EXPECT_EQ(reprinted("fp32(1e-60)"), "fp32(0x0p+0)");
@@ -116,7 +116,7 @@ TEST(Literals, FloatsOutOfRangeBecomeInfinityOrZero) {
   EXPECT_EQ(reprinted("fp64(1" + std::string(5000, '0') + ".5)"), "fp64(inf)");
 }
 
-TEST(Literals, EmptyTensorsAreEmptyBracketsInAnyRank) {
+TEST(Literals, empty_tensors_are_empty_brackets_in_any_rank) {
   EXPECT_EQ(reprinted("tensor<int32, [0]>([])"), "tensor<int32, [0]>([])");
   EXPECT_EQ(reprinted("tensor<int32, [2, 0]>([[], []])"), "tensor<int32, [2, 0]>([])");
   EXPECT_EQ(reprinted("tensor<int32, [100000000000, 0]>([])"),
@@ -124,12 +124,12 @@ TEST(Literals, EmptyTensorsAreEmptyBracketsInAnyRank) {
   EXPECT_EQ(reprinted("tensor<int32, [?, ?]>([])"), "tensor<int32, [0, 0]>([])");
 }
 
-TEST(Literals, OpenExtentsFollowTheBrackets) {
+TEST(Literals, open_extents_follow_the_brackets) {
   EXPECT_EQ(reprinted("tensor<int32, [?, 2]>([[1, 2], [3, 4], [5, 6]])"),
             "tensor<int32, [3, 2]>([[1, 2], [3, 4], [5, 6]])");
 }
 
-TEST(Literals, StringsAreReadWithTheirEscapes) {
+TEST(Literals, strings_are_read_with_their_escapes) {
   const auto text = [](const std::string& typed) {
     return parse_constant(typed)->value().data<std::string>()[0];
   };
@@ -139,7 +139,7 @@ TEST(Literals, StringsAreReadWithTheirEscapes) {
   EXPECT_EQ(text("string(\"two\nlines\")"), "two\nlines");
 }
 
-TEST(Literals, StringsArePrintedWithNothingThatATerminalTakesForOrders) {
+TEST(Literals, strings_are_printed_with_nothing_that_a_terminal_takes_for_orders) {
   EXPECT_EQ(reprinted("string(\"\x1b[2J\x7f\u0080\u009b\u00a0\u2028\u202e\u00e9\")"),
             "string(\"\\x1b[2J\\x7f\\x80\\x9b\u00a0\\u2028\\u202e\u00e9\")");
   const std::string once = reprinted("string(\"\u009b\u202e\")");

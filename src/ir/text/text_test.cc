@@ -12,7 +12,7 @@ std::string without_last_newline(std::string text) {
   return text;
 }
 
-TEST(Text, FixturesPrintAsTheyAreWritten) {
+TEST(Text, fixtures_print_as_they_are_written) {
   const auto files = mil_files_below(test_data() / "mil");
   ASSERT_GE(files.size(), 5u);
   for (const auto& file : files) {
@@ -21,7 +21,7 @@ TEST(Text, FixturesPrintAsTheyAreWritten) {
   }
 }
 
-TEST(Text, ProgramsOfApplesCompilerPrintAsTheyAreWritten) {
+TEST(Text, programs_of_apples_compiler_print_as_they_are_written) {
   const char* shared = std::getenv("MW_SHARED");
   if (shared == nullptr || !std::filesystem::exists(std::filesystem::path(shared) / "real")) {
     GTEST_SKIP() << "MW_SHARED is not set";
@@ -40,7 +40,7 @@ TEST(Text, ProgramsOfApplesCompilerPrintAsTheyAreWritten) {
   }
 }
 
-TEST(Text, DialectsConvertIntoEachOther) {
+TEST(Text, dialects_convert_into_each_other) {
   for (const auto& file : mil_files_below(test_data() / "mil")) {
     const auto program = parse(read_text(file));
     const std::string same = print(*program);
@@ -52,7 +52,7 @@ TEST(Text, DialectsConvertIntoEachOther) {
   }
 }
 
-TEST(Text, AnUnknownRankIsAQuestionMark) {
+TEST(Text, an_unknown_rank_is_a_question_mark) {
   const std::string text =
       "program(1.0) { func main<ios15>(tensor<int32, [?]> s) { tensor<fp32, ?> y = fill(shape = s, "
       "value = tensor<fp32, []>(1)); } -> (y); }";
@@ -71,7 +71,7 @@ TEST(Text, AnUnknownRankIsAQuestionMark) {
                Error);
 }
 
-TEST(Text, AnUnknownDialectCannotBePrinted) {
+TEST(Text, an_unknown_dialect_cannot_be_printed) {
   try {
     (void)print(Program(), {.version = "2"});
     FAIL();
@@ -80,7 +80,7 @@ TEST(Text, AnUnknownDialectCannotBePrinted) {
   }
 }
 
-TEST(Text, StructureOfAProgramIsRead) {
+TEST(Text, structure_of_a_program_is_read) {
   const auto program = parse(read_text(test_data() / "mil/dialect_1_3.mil"));
   EXPECT_EQ(program->version, "1.3");
   ASSERT_EQ(program->functions.size(), 2u);
@@ -107,7 +107,7 @@ TEST(Text, StructureOfAProgramIsRead) {
   EXPECT_EQ((*op)->outputs[0]->block, &main.body);
 }
 
-TEST(Text, InnerNamesShadowOuterOnesAndEndWithTheirBlock) {
+TEST(Text, inner_names_shadow_outer_ones_and_end_with_their_block) {
   const auto program = parse(read_text(test_data() / "mil/control_flow.mil"));
   const Block& body = program->functions[0]->body;
   const auto op_at = [](const Block& block, int index) {
@@ -129,7 +129,7 @@ TEST(Text, InnerNamesShadowOuterOnesAndEndWithTheirBlock) {
   EXPECT_EQ(inner->blocks[1]->outputs[0], loop->blocks[1]->arguments[2].get());
 }
 
-TEST(Text, OtherSpellingsAreRead) {
+TEST(Text, other_spellings_are_read) {
   const std::string source =
       "\xEF\xBB\xBF// a comment\r\n"
       R"mil(program ( 1.3 ) { func "main" < ios17 > ( tensor<fp32,[2]>x ) { /* two
@@ -149,7 +149,7 @@ fp32 1=cond(pred=x){}->(x)"n o"{}->("a b")}->("a b",1)})mil";
   EXPECT_EQ(print(*parse(source)), printed);
 }
 
-TEST(Text, BlocksBehindASemicolonBelongToTheSameStatement) {
+TEST(Text, blocks_behind_a_semicolon_belong_to_the_same_statement) {
   const auto program = parse_statements(R"(
       fp32 a = cond(pred = x) { } -> (x); { } -> (x); yes { } -> (x); no() { } -> (x);
         body(fp32 y) { } -> (y); (fp32 y) { } -> (y);
@@ -166,7 +166,7 @@ TEST(Text, BlocksBehindASemicolonBelongToTheSameStatement) {
   EXPECT_EQ(print(*parse(printed)), printed);
 }
 
-TEST(Text, ArgumentsAndAttributesAreSortedOnRequest) {
+TEST(Text, arguments_and_attributes_are_sorted_on_request) {
   const auto program =
       parse_statements("fp32 a = add(y = x, x = x)[name = string(\"a\"), b = int32(1)];");
   const Operation& op = *program->functions[0]->body.ops.front();
@@ -178,14 +178,14 @@ TEST(Text, ArgumentsAndAttributesAreSortedOnRequest) {
             "tensor<string, []>(\"a\")];");
 }
 
-TEST(Text, AListOfOneValuePrintsAsThatValue) {
+TEST(Text, a_list_of_one_value_prints_as_that_value) {
   const auto program = parse_statements("fp32 a = concat(values = (x));");
   const Operation& op = *program->functions[0]->body.ops.front();
   EXPECT_EQ(op.find_input("values")->operands.size(), 1u);
   EXPECT_EQ(print(op), "fp32 a = concat(values = x);");
 }
 
-TEST(Text, APartOfAProgramCanBePrinted) {
+TEST(Text, a_part_of_a_program_can_be_printed) {
   const auto program = parse_statements("fp32 a = exp(x = x);");
   EXPECT_EQ(print(*program->functions[0]),
             "    func main<ios17>(tensor<fp32, [2]> x) {\n            fp32 a = exp(x = x);\n       "
@@ -204,7 +204,7 @@ class TwoFloats : public BlobResolver {
   }
 };
 
-TEST(Text, BlobsAreResolvedAndKeepTheirReference) {
+TEST(Text, blobs_are_resolved_and_keep_their_reference) {
   TwoFloats blobs;
   const auto program = parse(around(kBlobStatement), {.blobs = &blobs});
   const ConstantPtr constant =
@@ -216,7 +216,7 @@ TEST(Text, BlobsAreResolvedAndKeepTheirReference) {
   EXPECT_EQ(print(*program->functions[0]->body.ops.front()), kBlobStatement);
 }
 
-TEST(Text, ABlobThatCannotBeResolvedIsReportedWithItsPlace) {
+TEST(Text, a_blob_that_cannot_be_resolved_is_reported_with_its_place) {
   TwoFloats blobs;
   std::string source = around(kBlobStatement);
   source.replace(source.find("64)"), 2, "65");
@@ -230,7 +230,7 @@ TEST(Text, ABlobThatCannotBeResolvedIsReportedWithItsPlace) {
   }
 }
 
-TEST(Text, WithoutBlobsAConstantHasATypeAndNoValue) {
+TEST(Text, without_blobs_a_constant_has_a_type_and_no_value) {
   const auto program = parse(around(kBlobStatement));
   const Value* w = program->functions[0]->body.ops.front()->outputs[0].get();
   const ConstantPtr constant = constant_of(w);
@@ -246,7 +246,7 @@ TEST(Text, WithoutBlobsAConstantHasATypeAndNoValue) {
   }
 }
 
-TEST(Text, AbsentBlobsAreEqualWhenTheirReferencesAre) {
+TEST(Text, absent_blobs_are_equal_when_their_references_are) {
   const Type type = Type::tensor(DType::kF32, {2});
   const ConstantPtr a = Constant::absent_blob(type, {"w.bin", 64}),
                     b = Constant::absent_blob(type, {"w.bin", 64});
@@ -258,7 +258,7 @@ TEST(Text, AbsentBlobsAreEqualWhenTheirReferencesAre) {
   EXPECT_FALSE(equal(*present, *a));
 }
 
-TEST(Text, TheCallerChoosesWhichTensorsLieInABlob) {
+TEST(Text, the_caller_chooses_which_tensors_lie_in_a_blob) {
   TwoFloats blobs;
   const auto program =
       parse(around(std::string(kBlobStatement) + "fp32 one = const()[val = fp32(1)];"),

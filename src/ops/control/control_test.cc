@@ -11,7 +11,7 @@ constexpr const char* kChoice = R"(
     tensor<fp32, [3]> b = const()[val = tensor<fp32, [3]>([7, 8, 9])];
   } -> (x, b);)";
 
-TEST(Cond, RunsTheBlockThatThePredicateChooses) {
+TEST(Cond, runs_the_block_that_the_predicate_chooses) {
   SmallRunner program("bool p, tensor<fp32, [2]> x", kChoice, "y, z");
   const Tensor x = floats({1, 2}, {2});
   std::vector<Tensor> results = program.run({Tensor::scalar(true), x});
@@ -22,7 +22,7 @@ TEST(Cond, RunsTheBlockThatThePredicateChooses) {
   EXPECT_TRUE(bit_equal(results[1], floats({7, 8, 9}, {3})));
 }
 
-TEST(Cond, TakesAPredicateOfOneElement) {
+TEST(Cond, takes_a_predicate_of_one_element) {
   SmallRunner program("tensor<bool, [1]> p", R"(
     fp32 y = cond(pred = p) { fp32 a = const()[val = fp32(1)]; } -> (a)
                             { fp32 b = const()[val = fp32(2)]; } -> (b);)",
@@ -30,7 +30,7 @@ TEST(Cond, TakesAPredicateOfOneElement) {
   EXPECT_EQ(program.run({Tensor::from<bool>({false}, {1})})[0].number_at(0), 2);
 }
 
-TEST(Cond, RejectsBlocksThatDoNotAgree) {
+TEST(Cond, rejects_blocks_that_do_not_agree) {
   expect_rejected(
       "bool p, fp32 x, int32 i", "fp32 y = cond(pred = p) { } -> (x) { } -> (i);", "y",
       "cond 'y': expected outputs 0 of both blocks of one type, got tensor<fp32, []> and "
@@ -43,7 +43,7 @@ TEST(Cond, RejectsBlocksThatDoNotAgree) {
                   "cond 'y': expected blocks without arguments, got 1 and 0");
 }
 
-TEST(Cond, RejectsAPredicateThatIsNoFlag) {
+TEST(Cond, rejects_a_predicate_that_is_no_flag) {
   expect_rejected("fp32 p, fp32 x", "fp32 y = cond(pred = p) { } -> (x) { } -> (x);", "y",
                   "pred: expected one bool, got tensor<fp32, []>");
   expect_rejected("tensor<bool, [2]> p, fp32 x", "fp32 y = cond(pred = p) { } -> (x) { } -> (x);",
@@ -64,7 +64,7 @@ constexpr const char* kPowers = R"(
     fp32 twice = mul(x = v, y = fp32(2));
   } -> (next, twice);)";
 
-TEST(WhileLoop, RunsTheBodyWhileTheConditionHolds) {
+TEST(WhileLoop, runs_the_body_while_the_condition_holds) {
   SmallRunner program("int32 limit, fp32 x", kPowers, "n, y");
   std::vector<Tensor> results = program.run({Tensor::scalar<int32_t>(5), Tensor::scalar(3.0f)});
   EXPECT_EQ(results[0].integer_at(0), 5);
@@ -74,7 +74,7 @@ TEST(WhileLoop, RunsTheBodyWhileTheConditionHolds) {
   EXPECT_EQ(results[1].number_at(0), 3);
 }
 
-TEST(WhileLoop, LetsATensorGrow) {
+TEST(WhileLoop, lets_a_tensor_grow) {
   SmallRunner program("tensor<fp32, [1]> x", R"(
     int32 n, tensor<fp32, [?]> y = while_loop(loop_vars = (int32(0), x))
         (int32 i, tensor<fp32, [?]> v) {
@@ -87,7 +87,7 @@ TEST(WhileLoop, LetsATensorGrow) {
   EXPECT_TRUE(bit_equal(program.run({floats({4}, {1})})[0], floats({4, 4, 4, 4}, {4})));
 }
 
-TEST(WhileLoop, NestsAndSeesTheValuesAroundIt) {
+TEST(WhileLoop, nests_and_sees_the_values_around_it) {
   SmallRunner program("int32 limit", R"(
     int32 n, int32 sum = while_loop(loop_vars = (int32(0), int32(0))) (int32 i, int32 s) {
       bool go = less(x = i, y = limit);
@@ -105,7 +105,7 @@ TEST(WhileLoop, NestsAndSeesTheValuesAroundIt) {
   EXPECT_EQ(program.run({Tensor::scalar<int32_t>(4)})[0].integer_at(0), 20);
 }
 
-TEST(WhileLoop, StopsWhenTheBodyBreaksItsTypes) {
+TEST(WhileLoop, stops_when_the_body_breaks_its_types) {
   // The slice is declared to have 2 elements; at run time `size` says otherwise.
   SmallRunner program("tensor<fp32, [2]> x, tensor<int32, [1]> size", R"(
     tensor<fp32, [2]> y = while_loop(loop_vars = (x)) (tensor<fp32, [2]> v) {
@@ -120,7 +120,7 @@ TEST(WhileLoop, StopsWhenTheBodyBreaksItsTypes) {
             "got tensor<fp32, [1]>");
 }
 
-TEST(WhileLoop, RejectsBlocksThatDoNotFit) {
+TEST(WhileLoop, rejects_blocks_that_do_not_fit) {
   const std::string condition = "(fp32 v) { bool go = less(x = v, y = x); } -> (go)";
   expect_rejected(
       "fp32 x, int32 i",

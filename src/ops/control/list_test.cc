@@ -11,7 +11,7 @@ std::string list_of(int length, bool dynamic = true, const std::string& dtype = 
          "), elem_shape = (int32(2)), dtype = string(\"" + dtype + "\"));\n";
 }
 
-TEST(List, GrowsWhereItIsWritten) {
+TEST(List, grows_where_it_is_written) {
   // The declared length is the initial one, as coremltools writes it.
   SmallRunner program("tensor<fp32, [2]> x, int32 count", R"(
     list<tensor<fp32, [2]>, 1> empty = make_list(init_length = int32(1), elem_shape = (int32(2)));
@@ -36,7 +36,7 @@ TEST(List, GrowsWhereItIsWritten) {
   EXPECT_TRUE(bit_equal(results[2], floats({1, 10}, {2})));
 }
 
-TEST(List, ReadsZerosWhereNothingWasWritten) {
+TEST(List, reads_zeros_where_nothing_was_written) {
   SmallRunner program("tensor<fp16, [2]> x", list_of(2, true, "fp16") + R"(
     list<tensor<fp16, [2]>, ?> longer = list_write(ls = ls, index = int32(3), value = x);
     tensor<fp16, [2]> first = list_read(ls = longer, index = int32(0));
@@ -50,7 +50,7 @@ TEST(List, ReadsZerosWhereNothingWasWritten) {
   EXPECT_EQ(results[2].integer_at(0), 4);
 }
 
-TEST(List, TakesTheExtentsOfWrittenElementsWhereItsTypeHasNone) {
+TEST(List, takes_the_extents_of_written_elements_where_its_type_has_none) {
   SmallRunner program("tensor<fp32, [3]> x", R"(
     list<tensor<fp32, [?]>, ?> ls = make_list(init_length = int32(2), elem_shape = (string("n")));
     list<tensor<fp32, [?]>, ?> one = list_write(ls = ls, index = int32(1), value = x);
@@ -68,7 +68,7 @@ TEST(List, TakesTheExtentsOfWrittenElementsWhereItsTypeHasNone) {
             "not known");
 }
 
-TEST(List, ScattersRowsOfATensor) {
+TEST(List, scatters_rows_of_a_tensor) {
   SmallRunner program("tensor<fp32, [2, 2]> x, tensor<int32, [2]> at", list_of(1) + R"(
     list<tensor<fp32, [2]>, ?> filled = list_scatter(ls = ls, indices = at, value = x);
     tensor<fp32, [2, 2]> back = list_gather(ls = filled, indices = at);
@@ -83,7 +83,7 @@ TEST(List, ScattersRowsOfATensor) {
   EXPECT_EQ(results[2].integer_at(0), 3);
 }
 
-TEST(List, HoldsScalarsAndMayBeEmpty) {
+TEST(List, holds_scalars_and_may_be_empty) {
   SmallRunner program("int32 x", R"(
     list<int32, ?> ls = make_list(init_length = int32(0), dynamic_length = bool(true),
                                     dtype = string("int32"));
@@ -96,13 +96,13 @@ TEST(List, HoldsScalarsAndMayBeEmpty) {
   EXPECT_EQ(results[1].count(), 0);
 }
 
-TEST(List, AFixedLengthIsPartOfTheType) {
+TEST(List, a_fixed_length_is_part_of_the_type) {
   expect_rejected("int32 x", R"(list<int32, 3> ls = make_list(init_length = int32(2),
                   dynamic_length = bool(false), dtype = string("int32"));)",
                   "ls", "got list<");
 }
 
-TEST(List, RejectsIndicesOutsideTheList) {
+TEST(List, rejects_indices_outside_the_list) {
   SmallRunner program("tensor<int32, [2]> at, int32 i, tensor<fp32, [2]> x", list_of(2) + R"(
     list<tensor<fp32, [2]>, ?> written = list_write(ls = ls, index = i, value = x);
     tensor<fp32, [2, 2]> y = list_gather(ls = ls, indices = at);)",
@@ -125,7 +125,7 @@ TEST(List, RejectsIndicesOutsideTheList) {
             "list_read 'y': index: expected values in [0, 1], got 2");
 }
 
-TEST(List, RejectsWhatDoesNotFitItsElements) {
+TEST(List, rejects_what_does_not_fit_its_elements) {
   const std::string ls = list_of(2);
   const auto write = [](const std::string& rest) {
     return "list<tensor<fp32, [2]>, ?> y = list_write(" + rest + ");";
@@ -147,7 +147,7 @@ TEST(List, RejectsWhatDoesNotFitItsElements) {
                   "y", "value: expected 2 elements, one per index, got 3");
 }
 
-TEST(List, RejectsImpossibleLists) {
+TEST(List, rejects_impossible_lists) {
   expect_rejected("fp32 x", "list<fp32, ?> y = make_list(init_length = int32(-1));", "y",
                   "init_length: expected a length in [0, 1048576]");
   expect_rejected("fp32 x", "list<fp32, ?> y = make_list(init_length = int32(2147483647));", "y",
@@ -160,7 +160,7 @@ TEST(List, RejectsImpossibleLists) {
                   "y", "elem_shape: expected extents of at least 0, got -2");
 }
 
-TEST(TensorList, KeepsEachOfItsVersionsAndReadsNothingWhereNothingWasWritten) {
+TEST(TensorList, keeps_each_of_its_versions_and_reads_nothing_where_nothing_was_written) {
   using ir::TensorList;
   const auto number = [](int64_t i) { return Tensor::scalar(static_cast<int32_t>(i)); };
   std::vector<TensorList> versions{TensorList()};

@@ -293,12 +293,10 @@ class Analysis {
   const Value* only_operand(const Operation& op) const {
     if (!catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) return nullptr;
     const Value* only = nullptr;
-    for (const Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) {
-        if (operand.value == nullptr || is_weight(operand.value)) continue;
-        if (only != nullptr && only != operand.value) return nullptr;
-        only = operand.value;
-      }
+    for (const Operand& operand : ir::operands(op)) {
+      if (operand.value == nullptr || is_weight(operand.value)) continue;
+      if (only != nullptr && only != operand.value) return nullptr;
+      only = operand.value;
     }
     return only;
   }
@@ -339,12 +337,10 @@ class Analysis {
     if (!normalises && !catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) {
       return nullptr;
     }
-    for (const Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) {
-        Value* value = operand.value;
-        if (value == nullptr || !value->type.is_tensor() || is_weight(value)) continue;
-        if (value->type.has_rank() && value->type.shape() == type.shape()) return value;
-      }
+    for (const Operand& operand : ir::operands(op)) {
+      Value* value = operand.value;
+      if (value == nullptr || !value->type.is_tensor() || is_weight(value)) continue;
+      if (value->type.has_rank() && value->type.shape() == type.shape()) return value;
     }
     return nullptr;
   }

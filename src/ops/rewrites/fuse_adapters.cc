@@ -145,11 +145,9 @@ class Replacer {
       if (found != uses.end() && !found->second.empty()) return false;
     }
     std::set<Operation*> parts;
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) {
-        if (operand.value == nullptr || operand.value->producer == nullptr) continue;
-        if (is_constant_op(*operand.value->producer)) parts.insert(operand.value->producer);
-      }
+    for (const ir::Operand& operand : ir::operands(op)) {
+      if (operand.value == nullptr || operand.value->producer == nullptr) continue;
+      if (is_constant_op(*operand.value->producer)) parts.insert(operand.value->producer);
     }
     op.parent->ops.remove_if([&](const auto& other) { return other.get() == &op; });
     for (Operation* part : parts) drop_unused(*part);

@@ -66,9 +66,7 @@ Values values_from_inputs(const ir::Function& function, const ir::Catalog& catal
     const ir::OpDef* def = catalog.find(op.type, function.opset);
     bool depends = def != nullptr && def->has_trait(ir::kRandom | ir::kReadsState);
     if (def == nullptr || !def->has_trait(ir::kTypeOnly)) {
-      for (const auto& input : op.inputs) {
-        for (const auto& operand : input.operands) depends |= values.contains(operand.value);
-      }
+      for (const auto& operand : ir::operands(op)) depends |= values.contains(operand.value);
     }
     for (const auto& block : op.blocks) {
       depends = true;
@@ -224,14 +222,12 @@ uint64_t bytes_behind(const Operation& op) {
   for (const auto& [name, constant] : op.attributes) {
     if (name != "name" && constant->is_tensor()) bytes += bytes_of_type(constant->type());
   }
-  for (const auto& input : op.inputs) {
-    for (const auto& operand : input.operands) {
-      if (operand.value != nullptr && operand.value->producer != nullptr &&
-          is_constexpr(*operand.value->producer)) {
-        if (operand.value->index == 0) bytes += bytes_behind(*operand.value->producer);
-      } else if (const ir::ConstantPtr constant = ir::constant_of(operand)) {
-        bytes += bytes_of_type(constant->type());
-      }
+  for (const auto& operand : ir::operands(op)) {
+    if (operand.value != nullptr && operand.value->producer != nullptr &&
+        is_constexpr(*operand.value->producer)) {
+      if (operand.value->index == 0) bytes += bytes_behind(*operand.value->producer);
+    } else if (const ir::ConstantPtr constant = ir::constant_of(operand)) {
+      bytes += bytes_of_type(constant->type());
     }
   }
   return bytes;
@@ -275,15 +271,13 @@ std::string scheme_of(const Operation& op) {
   if (op.type.starts_with("constexpr_lut")) own = palette_name(op);
   if (op.type == "constexpr_sparse_to_dense") own = "sparse";
   std::string parts;
-  for (const auto& input : op.inputs) {
-    for (const auto& operand : input.operands) {
-      const Value* value = operand.value;
-      if (value == nullptr || value->producer == nullptr || !is_constexpr(*value->producer)) {
-        continue;
-      }
-      const std::string part = scheme_of(*value->producer);
-      if (part != parts) parts += (parts.empty() ? "" : " + ") + part;
+  for (const auto& operand : ir::operands(op)) {
+    const Value* value = operand.value;
+    if (value == nullptr || value->producer == nullptr || !is_constexpr(*value->producer)) {
+      continue;
     }
+    const std::string part = scheme_of(*value->producer);
+    if (part != parts) parts += (parts.empty() ? "" : " + ") + part;
   }
   if (parts.empty()) return own;
   return own.starts_with(' ') ? parts : own + " + " + parts;

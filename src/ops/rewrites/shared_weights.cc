@@ -23,15 +23,13 @@ std::optional<ir::BlobRef> first_blob(const Operation& op) {
   for (const auto& [name, part] : op.attributes) {
     if (part != nullptr && part->blob_ref()) return part->blob_ref();
   }
-  for (const ir::Input& input : op.inputs) {
-    for (const ir::Operand& operand : input.operands) {
-      if (operand.literal != nullptr && operand.literal->blob_ref()) {
-        return operand.literal->blob_ref();
-      }
-      const Operation* producer = operand.value == nullptr ? nullptr : operand.value->producer;
-      if (producer == nullptr || (!producer->is_const() && !is_constexpr(*producer))) continue;
-      if (const auto ref = first_blob(*producer)) return ref;
+  for (const ir::Operand& operand : ir::operands(op)) {
+    if (operand.literal != nullptr && operand.literal->blob_ref()) {
+      return operand.literal->blob_ref();
     }
+    const Operation* producer = operand.value == nullptr ? nullptr : operand.value->producer;
+    if (producer == nullptr || (!producer->is_const() && !is_constexpr(*producer))) continue;
+    if (const auto ref = first_blob(*producer)) return ref;
   }
   return std::nullopt;
 }
@@ -111,9 +109,7 @@ SharedWeights::Side::Side(const ir::Function& function) : uses(ir::uses_in(funct
       if (part != nullptr && part->blob_ref()) parts.emplace(key_of(*part->blob_ref()), value.name);
     };
     for (const auto& [name, part] : op.attributes) take(part);
-    for (const ir::Input& input : op.inputs) {
-      for (const ir::Operand& operand : input.operands) take(operand.literal);
-    }
+    for (const ir::Operand& operand : ir::operands(op)) take(operand.literal);
   });
   has_blobs = std::any_of(weights.begin(), weights.end(),
                           [](const auto& row) { return row.first.starts_with('@'); });

@@ -11,10 +11,8 @@ void in_block(ir::Block& block, const ir::ValueMap& map) {
     if (const auto found = map.find(value); found != map.end()) value = found->second;
   };
   for (const auto& op : block.ops) {
-    for (ir::Input& input : op->inputs) {
-      for (ir::Operand& operand : input.operands) {
-        if (operand.value != nullptr) replace(operand.value);
-      }
+    for (ir::Operand& operand : ir::operands(*op)) {
+      if (operand.value != nullptr) replace(operand.value);
     }
     for (const auto& nested : op->blocks) {
       in_block(*nested, map);

@@ -106,12 +106,10 @@ class Counter {
   [[nodiscard]] bool can_follow(const Operation& op) const {
     const ir::OpDef& def = catalog_.at(op, opset_);
     if (def.has_trait(kNotFollowed) || !def.eval() || !op.blocks.empty()) return false;
-    for (const ir::Input& input : op.inputs) {
-      for (const Operand& operand : input.operands) {
-        if (def.has_trait(ir::kTypeOnly) ? !known_.type_of(operand).is_static()
-                                         : !value_of(operand)) {
-          return false;
-        }
+    for (const Operand& operand : ir::operands(op)) {
+      if (def.has_trait(ir::kTypeOnly) ? !known_.type_of(operand).is_static()
+                                       : !value_of(operand)) {
+        return false;
       }
     }
     const ir::OpView view(op, def, opset_, &known_);

@@ -30,7 +30,7 @@ class UnknownExtents : public testing::Test {
 
 using Ints = std::vector<int64_t>;
 
-TEST_F(UnknownExtents, OfReshape) {
+TEST_F(UnknownExtents, of_reshape) {
   ir::Value* x = floats({1, -1, 64});
   EXPECT_EQ(shape("reshape", {{"x", x}, {"shape", Ints{0, 0, 8, 8}}}), "[1, 1, 8, 8]");
   EXPECT_EQ(shape("reshape", {{"x", x}, {"shape", Ints{1, -1, 8, 8}}}), "[1, ?, 8, 8]");
@@ -40,7 +40,7 @@ TEST_F(UnknownExtents, OfReshape) {
   EXPECT_THROW(shape("reshape", {{"x", x}, {"shape", integers({-1})}}), std::exception);
 }
 
-TEST_F(UnknownExtents, OfViews) {
+TEST_F(UnknownExtents, of_views) {
   ir::Value* x = floats({1, -1, 4});
   EXPECT_EQ(shape("shape", {{"x", x}}), "[3]");
   EXPECT_EQ(shape("squeeze", {{"x", x}}), "[?, 4]");
@@ -50,7 +50,7 @@ TEST_F(UnknownExtents, OfViews) {
   EXPECT_EQ(shape("transpose", {{"x", x}, {"perm", Ints{2, 1, 0}}}), "[4, ?, 1]");
 }
 
-TEST_F(UnknownExtents, OfConcatSplitAndStack) {
+TEST_F(UnknownExtents, of_concat_split_and_stack) {
   ir::Value *a = floats({2, -1}), *b = floats({-1, 3});
   EXPECT_EQ(shape("concat", {{"values", std::vector{a, b}}, {"axis", 0}}), "[?, 3]");
   EXPECT_EQ(shape("concat", {{"values", std::vector{b, a}}, {"axis", 1}}), "[2, ?]");
@@ -59,7 +59,7 @@ TEST_F(UnknownExtents, OfConcatSplitAndStack) {
   EXPECT_EQ(shape("split", {{"x", a}, {"split_sizes", Ints{1, 2}}, {"axis", 1}}), "[2, 1]");
 }
 
-TEST_F(UnknownExtents, OfSlices) {
+TEST_F(UnknownExtents, of_slices) {
   ir::Value* x = floats({-1, 5});
   const auto slice = [&](const Ints& begin, const Ints& end) {
     return shape("slice_by_index", {{"x", x}, {"begin", begin}, {"end", end}});
@@ -98,7 +98,7 @@ TEST_F(UnknownExtents, OfSlices) {
             "[?, 5]");
 }
 
-TEST_F(UnknownExtents, OfExtensions) {
+TEST_F(UnknownExtents, of_extensions) {
   ir::Value* x = floats({-1, 5});
   EXPECT_EQ(shape("tile", {{"x", x}, {"reps", Ints{2, 2}}}), "[?, 10]");
   EXPECT_EQ(shape("tile", {{"x", x}, {"reps", integers({2})}}), "[?, ?]");
@@ -113,7 +113,7 @@ TEST_F(UnknownExtents, OfExtensions) {
   EXPECT_EQ(shape("range_1d", {{"start", 0}, {"end", 7}, {"step", 2}}), "[4]");
 }
 
-TEST_F(UnknownExtents, OfBlocks) {
+TEST_F(UnknownExtents, of_blocks) {
   ir::Value* x = floats({-1, 8, -1, 4});
   EXPECT_EQ(shape("depth_to_space", {{"x", x}, {"block_size", 2}}), "[?, 2, ?, 8]");
   EXPECT_EQ(shape("space_to_depth", {{"x", x}, {"block_size", 2}}), "[?, 32, ?, 2]");
@@ -124,7 +124,7 @@ TEST_F(UnknownExtents, OfBlocks) {
             "[?, 8, ?, 2]");
 }
 
-TEST_F(UnknownExtents, OfGatherAndScatter) {
+TEST_F(UnknownExtents, of_gather_and_scatter) {
   ir::Value* x = floats({-1, 5});
   EXPECT_EQ(shape("gather", {{"x", x}, {"indices", integers({-1})}, {"axis", 0}}), "[?, 5]");
   EXPECT_EQ(shape("gather", {{"x", x}, {"indices", integers({2, 3})}, {"axis", 1}}), "[?, 2, 3]");
@@ -143,7 +143,7 @@ TEST_F(UnknownExtents, OfGatherAndScatter) {
       "[?, 5]");
 }
 
-TEST_F(UnknownExtents, OfSelections) {
+TEST_F(UnknownExtents, of_selections) {
   ir::Value* x = floats({-1, 5});
   EXPECT_EQ(shape("one_hot", {{"indices", integers({-1})}, {"one_hot_vector_size", integers({})}}),
             "[?, ?]");

@@ -10,7 +10,7 @@ ir::Datum state_of(Tensor value) {
   return {Tensor(), nullptr, cell};
 }
 
-TEST(State, IsReadAndWrittenInOrder) {
+TEST(State, is_read_and_written_in_order) {
   SmallRunner program("state<tensor<fp16, [2]>> cache, tensor<fp16, [2]> x", R"(
     tensor<fp16, [2]> before = read_state(input = cache);
     tensor<fp16, [2]> sum = add(x = before, y = x);
@@ -27,7 +27,7 @@ TEST(State, IsReadAndWrittenInOrder) {
   EXPECT_TRUE(bit_equal(cache.state->value, floats({2, 2.5}, {2}).to(DType::kF16)));
 }
 
-TEST(State, IsCopiedBothWays) {
+TEST(State, is_copied_both_ways) {
   SmallRunner program("state<tensor<int32, [1]>> cache, tensor<int32, [1]> x", R"(
     tensor<int32, [1]> before = read_state(input = cache);
     write_state(input = cache, data = x);)",
@@ -41,7 +41,7 @@ TEST(State, IsCopiedBothWays) {
   EXPECT_EQ(before.integer_at(0), 1);
 }
 
-TEST(State, KeepsItsDtypeWhenAnotherFloatIsWritten) {
+TEST(State, keeps_its_dtype_when_another_float_is_written) {
   SmallRunner program("state<tensor<fp16, [1]>> cache, tensor<fp32, [1]> x",
                       "write_state(input = cache, data = x);", "x");
   const ir::Datum cache = state_of(Tensor(DType::kF16, {1}));
@@ -49,7 +49,7 @@ TEST(State, KeepsItsDtypeWhenAnotherFloatIsWritten) {
   EXPECT_TRUE(bit_equal(cache.state->value, floats({1.25}, {1}).to(DType::kF16)));
 }
 
-TEST(State, RejectsWhatDoesNotFit) {
+TEST(State, rejects_what_does_not_fit) {
   const std::string write = "write_state(input = cache, data = x);";
   expect_rejected("state<tensor<fp16, [2]>> cache, tensor<fp16, [3]> x", write, "x",
                   "data: expected shape [2], got [3]");
