@@ -33,8 +33,8 @@ struct LoadOptions {
   std::string function;  // of a multi-function package; empty: its default
   int threads = 0;       // 0: all cores
   Compute compute = Compute::kFp32;
-  std::filesystem::path
-      tokenizer;  // a tokenizer.json or its folder; empty: look in and beside the model
+  // A tokenizer.json or its folder; empty: look in and beside the model.
+  std::filesystem::path tokenizer;
   // What StudentModel::save_adapter() or Hugging Face PEFT wrote; empty: none.
   std::filesystem::path adapter;
   bool naive = false;    // run op by op with the reference implementations
@@ -65,8 +65,8 @@ class MW_API State {
   void reset();  // zeros again
   [[nodiscard]] std::vector<std::string> names() const;
   [[nodiscard]] Tensor get(const std::string& name) const;  // a copy
-  void set(const std::string& name,
-           const Tensor& value);  // shape and dtype must be the declared ones
+  // Shape and dtype must be the declared ones.
+  void set(const std::string& name, const Tensor& value);
 
  private:
   friend class CoreMLModelWrapper;

@@ -115,8 +115,8 @@ struct SaveOptions {
 
 struct DistillOptions {
   float temperature = 2;
-  float alpha =
-      0.5f;  // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
+  // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
+  float alpha = 0.5f;
   std::string target;  // the teacher's output, chosen by the same rule
 };
 

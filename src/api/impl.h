@@ -60,6 +60,8 @@ struct CoreMLModelWrapper::Impl {
 
 // What a student trains: the model's function, or a copy of it with adapters.
 const ir::Function& function_in_training(const StudentModel& student);
+// StudentModel::state() without a copy of the tensors; they stay as they are.
+TensorMap snapshot_of(const StudentModel& student);
 // What it minimises over a batch with these inputs, whatever labels are beside them.
 train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs);
 

@@ -348,6 +348,7 @@ void StudentModel::load_weights(const std::filesystem::path& path) {
 }
 
 uint64_t StudentModel::weight_bytes_held() const { return impl_->trainer->weight_bytes_held(); }
+TensorMap snapshot_of(const StudentModel& student) { return student.impl().trainer->snapshot(); }
 TensorMap StudentModel::state() const { return impl_->trainer->state(); }
 void StudentModel::load_state(const TensorMap& state) { impl_->trainer->load_state(state); }
 

@@ -76,7 +76,8 @@ struct Extent {
   void limit(const FeatureDescription& input, size_t axis) {
     int64_t lower = 1, upper = kUnbounded;
     if (!input.enumerated.empty()) {
-      lower = kUnbounded, upper = 1;
+      lower = kUnbounded;
+      upper = 1;
       for (const Shape& shape : input.enumerated) {
         if (axis >= shape.size()) continue;
         lower = std::min(lower, shape[axis]);

@@ -9,11 +9,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "api/impl.h"
 #include "api/nonfinite.h"
 #include "api/training_position.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/quantity_text.h"
 
 namespace mw {
 namespace {
@@ -41,13 +43,6 @@ int64_t resident_bytes() {
 
 std::string loss_text(const std::optional<double>& loss) {
   return loss ? fmt::format("{:.4f}", *loss) : "–";
-}
-
-std::string seconds_text(double seconds) {
-  const auto whole = static_cast<int64_t>(seconds);
-  if (whole >= 3600) return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
-  if (whole >= 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
-  return fmt::format("{:.1f} s", seconds);
 }
 
 }  // namespace
@@ -306,7 +301,7 @@ void TrainingRun::explain_failure() {
 
 void TrainingRun::write_checkpoint() {
   const fs::path path = settings_.folder / train::checkpoint_name(position_.step);
-  train::write_checkpoint(path, {student_.state(), position_});
+  train::write_checkpoint(path, {snapshot_of(student_), position_});
   outcome_.checkpoint = path;
   train::tidy_checkpoints(settings_.folder, kCheckpointsKept);
 }

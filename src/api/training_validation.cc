@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "api/impl.h"
 #include "api/training_run.h"
 #include "base/error.h"
 
@@ -66,7 +67,8 @@ void TrainingRun::take_valid_loss(train::StepRecord& record) {
   position_.stale = 0;
   position_.best_loss = loss;
   position_.best_step = position_.step;
-  train::write_checkpoint(settings_.folder / train::kBestCheckpoint, {student_.state(), position_});
+  train::write_checkpoint(settings_.folder / train::kBestCheckpoint,
+                          {snapshot_of(student_), position_});
 }
 
 bool TrainingRun::is_out_of_patience() const {

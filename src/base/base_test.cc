@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/printable.h"
+#include "base/quantity_text.h"
 #include "base/tensor_file.h"
 
 namespace mw {

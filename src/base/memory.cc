@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/quantity_text.h"
 
 namespace mw {
 namespace {
@@ -72,18 +73,6 @@ void expect_memory(int64_t bytes, std::string_view what) {
   if (bytes <= available) return;
   fail(ErrorCode::kOutOfMemory, "{} needs {}, of which {} are available", what, memory_text(bytes),
        memory_text(available));
-}
-
-std::string memory_text(uint64_t bytes) {
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  auto value = static_cast<double>(bytes) / 1e3;
-  // What would be rounded to a thousand is one of the next unit.
-  for (const char* unit : {"kB", "MB"}) {
-    if (value < 999.95) return fmt::format("{:.1f} {}", value, unit);
-    value /= 1e3;
-  }
-  if (value < 999.995) return fmt::format("{:.2f} GB", value);
-  return fmt::format("{:.1f} TB", value / 1e3);
 }
 
 }  // namespace mw

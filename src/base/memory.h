@@ -23,6 +23,4 @@ int64_t available_in(const MemoryGroup& group, int64_t machine);
 // Throws out_of_memory "<what>: ..." when `bytes` are more than available_memory().
 void expect_memory(int64_t bytes, std::string_view what);
 
-std::string memory_text(uint64_t bytes);  // "512 B", "1.2 MB", "1.50 GB"
-
 }  // namespace mw

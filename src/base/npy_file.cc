@@ -119,10 +119,13 @@ void append_utf8(std::string& text, uint32_t code) {
     tail(0);
   } else if (code < 0x10000) {
     text += static_cast<char>(0xE0 | (code >> 12));
-    tail(6), tail(0);
+    tail(6);
+    tail(0);
   } else {
     text += static_cast<char>(0xF0 | (code >> 18));
-    tail(12), tail(6), tail(0);
+    tail(12);
+    tail(6);
+    tail(0);
   }
 }
 

@@ -7,8 +7,8 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/printable.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/outputs.h"
 #include "cli/print.h"

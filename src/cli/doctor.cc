@@ -13,8 +13,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/memory.h"
 #include "base/parallel.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/print.h"

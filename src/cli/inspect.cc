@@ -8,8 +8,8 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/printable.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/print.h"

@@ -9,8 +9,8 @@
 
 #include "api/training_run.h"
 #include "base/error.h"
-#include "base/memory.h"
 #include "base/printable.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/parameter_groups.h"
@@ -25,14 +25,6 @@ namespace mw::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string duration_text(double seconds) {
-  const auto whole = std::llround(seconds);
-  if (whole >= 3600) {
-    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-  }
-  return fmt::format("{}:{:02}", whole / 60, whole % 60);
-}
 
 // A line redrawn in place on a terminal; elsewhere one every ten seconds and per validation.
 class Watcher : public TrainingObserver {
@@ -49,7 +41,7 @@ class Watcher : public TrainingObserver {
     std::string facts = fmt::format("loss {:.4f}", record.loss.value_or(0));
     if (status.valid_loss) facts += fmt::format("  valid {:.4f}", *status.valid_loss);
     facts += fmt::format("  {:.0f} {}  {} left  {}", status.per_second, unit_,
-                         duration_text(status.seconds_left),
+                         seconds_text(status.seconds_left),
                          memory_text(static_cast<uint64_t>(record.memory)));
     draw(record.step, status.steps, facts);
     if (last) clear();

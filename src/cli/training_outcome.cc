@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/memory.h"
 #include "base/printable.h"
+#include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/print.h"
 

@@ -60,7 +60,10 @@ TEST(Primitives, are_accurate_over_their_range) {
     double worst = 0, at = 0;
     for (size_t i = 0; i < x.size(); ++i) {
       const double error = ulps(y[i], row.function(x[i]));
-      if (error > worst) worst = error, at = x[i];
+      if (error > worst) {
+        worst = error;
+        at = x[i];
+      }
     }
     EXPECT_LE(worst, row.max_ulps) << row.name << " at " << at;
   }
@@ -100,8 +103,10 @@ TEST(Primitives, keep_special_values) {
 TEST(Primitives, handle_every_length_and_misalignment) {
   constexpr size_t kLongest = 70;
   std::vector<float> a(kLongest + 8), b(kLongest + 8);
-  for (size_t i = 0; i < a.size(); ++i)
-    a[i] = static_cast<float>(i) - 20, b[i] = 3.5f * static_cast<float>(i % 7);
+  for (size_t i = 0; i < a.size(); ++i) {
+    a[i] = static_cast<float>(i) - 20;
+    b[i] = 3.5f * static_cast<float>(i % 7);
+  }
   for (size_t shift = 0; shift < 4; ++shift) {
     for (size_t count = 0; count <= kLongest; ++count) {
       std::vector<float> y(kLongest + 8, -77);

@@ -25,7 +25,10 @@ const std::vector<float>& special_values() {
 std::pair<Tensor, Tensor> pairs() {
   std::vector<float> a, b;
   for (const float x : special_values()) {
-    for (const float y : special_values()) a.push_back(x), b.push_back(y);
+    for (const float y : special_values()) {
+      a.push_back(x);
+      b.push_back(y);
+    }
   }
   const Shape shape{static_cast<int64_t>(a.size())};
   return {floats(a, shape), floats(b, shape)};

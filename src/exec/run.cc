@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/quantity_text.h"
 #include "base/signals.h"
 #include "exec/reference.h"
 

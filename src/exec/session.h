@@ -1,6 +1,6 @@
 // Session: runs a function for any input shapes, planning once per shape.
 //
-//   exec::Session session(*function, specialiser, ops::catalog(), &cpu::backend());
+//   exec::Session session(*function, specialiser, ops::catalog(), &ops::cpu_backend());
 //   exec::States states = session.make_states();
 //   exec::RunResult result = session.run({{"input_ids", ids}}, &states);
 //   use(result.outputs.at("logits").tensor);

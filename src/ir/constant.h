@@ -21,6 +21,14 @@ struct BlobRef {
   friend bool operator==(const BlobRef&, const BlobRef&) = default;
 };
 
+// Turns `BLOBFILE(path = .., offset = ..)` into the tensor stored there.
+class BlobResolver {
+ public:
+  virtual ~BlobResolver() = default;
+  // A tensor of exactly this type, which is static and not of strings. Throws mw::Error.
+  virtual Tensor resolve(const Type& type, const BlobRef& ref) = 0;
+};
+
 class Constant {
  public:
   // A numeric, bool or string tensor; its type follows from the tensor.

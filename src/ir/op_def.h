@@ -8,8 +8,10 @@
 //   OpDef gather() {
 //     return OpDef("gather").types("T", {...}).input("x", "T").input("indices", DType::kI32)
 //         .input("axis", DType::kI32, kConst | kOptional, 0)
-//         .since(Opset::kIos16, [](OpDef& def) { def.input("batch_dims", DType::kI32, kConst |
-//         kOptional, 0); }) .infer(infer).eval(evaluate);
+//         .since(Opset::kIos16, [](OpDef& def) {
+//           def.input("batch_dims", DType::kI32, kConst | kOptional, 0);
+//         })
+//         .infer(infer).eval(evaluate);
 //   }
 #pragma once
 

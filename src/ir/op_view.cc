@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/quantity_text.h"
 
 namespace mw::ir {
 namespace {

@@ -1,7 +1,7 @@
 // read_logits(): what a model returned for token ids, looked at before it is read.
 //
-//   const lm::Logits logits = lm::read_logits(result.outputs.at(name), {.batch = 1, .time = 5},
-//   name); use(logits.row(0, logits.positions() - 1));   // what follows the last token
+//   const lm::Logits logits = lm::read_logits(outputs.at(name), {.batch = 1, .time = 5}, name);
+//   use(logits.row(0, logits.positions() - 1));   // what follows the last token
 #pragma once
 
 #include <cstdint>

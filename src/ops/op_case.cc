@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <numbers>
 
+#include "base/random.h"
 #include "ir/builder.h"
 #include "ir/evaluate.h"
 #include "ir/verify.h"
@@ -285,34 +286,26 @@ void OpCases::run() const {
   }
 }
 
-namespace {
-// splitmix64
-uint64_t next(uint64_t& state) {
-  uint64_t z = (state += 0x9E3779B97F4A7C15ull);
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
-  return z ^ (z >> 31);
-}
-double unit(uint64_t& state) { return static_cast<double>(next(state) >> 11) * 0x1p-53; }
-}  // namespace
-
 Tensor OpCases::normal(const Shape& shape, double mean, double deviation) {
   Tensor t(DType::kF64, shape);
   for (int64_t i = 0; i < t.count(); ++i) {
-    const double radius = std::sqrt(-2 * std::log(1 - unit(state_)));
-    t.set_number(i, mean + deviation * radius * std::cos(2 * std::numbers::pi * unit(state_)));
+    const double radius = std::sqrt(-2 * std::log(1 - next_uniform(state_)));
+    t.set_number(i,
+                 mean + deviation * radius * std::cos(2 * std::numbers::pi * next_uniform(state_)));
   }
   return t;
 }
 Tensor OpCases::uniform(const Shape& shape, double low, double high) {
   Tensor t(DType::kF64, shape);
-  for (int64_t i = 0; i < t.count(); ++i) t.set_number(i, low + (high - low) * unit(state_));
+  for (int64_t i = 0; i < t.count(); ++i)
+    t.set_number(i, low + (high - low) * next_uniform(state_));
   return t;
 }
 Tensor OpCases::random_ints(const Shape& shape, int64_t low, int64_t high, DType dtype) {
   Tensor t(dtype, shape);
   for (int64_t i = 0; i < t.count(); ++i) {
-    t.set_integer(i, low + static_cast<int64_t>(next(state_) % static_cast<uint64_t>(high - low)));
+    t.set_integer(
+        i, low + static_cast<int64_t>(next_random(state_) % static_cast<uint64_t>(high - low)));
   }
   return t;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ir/text/text.h"
 #include "package/blob.h"
 #include "package/coremldata.h"
 #include "package/description_proto.h"
@@ -27,7 +28,7 @@ void tolerate_errors(const Body& body) {
 }
 
 // Zeros for every blob, of sizes that a fuzzer can afford.
-class ZeroBlobs : public ir::text::BlobResolver {
+class ZeroBlobs : public ir::BlobResolver {
  public:
   Tensor resolve(const ir::Type& type, const ir::BlobRef&) override {
     constexpr int64_t kMost = 1 << 16;

@@ -1,9 +1,8 @@
 // read() and write(): Core ML model files (.mlmodelc, .mlpackage, .mlmodel) to a Model and back.
 //
 //   package::Model model = package::read("student.mlmodelc");
-//   package::correct(model, catalog);                           // read() does not know the ops
-//   package::write(model, "student.mlpackage");                 // the extension chooses the
-//   container
+//   package::correct(model, catalog);            // read() does not know the ops
+//   package::write(model, "student.mlpackage");  // the extension chooses the container
 #pragma once
 
 #include <cstdint>

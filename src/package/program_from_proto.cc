@@ -45,7 +45,7 @@ class Scope {
 
 ir::Attributes attributes_from_proto(
     const google::protobuf::RepeatedPtrField<pb::mil::ValueEntry>& entries,
-    ir::text::BlobResolver* blobs) {
+    ir::BlobResolver* blobs) {
   ir::Attributes attributes;
   std::unordered_set<std::string_view> seen;
   for (const auto& entry : entries) {
@@ -62,7 +62,7 @@ ir::Attributes attributes_from_proto(
 
 class FunctionReader {
  public:
-  FunctionReader(ir::Function& function, ir::text::BlobResolver* blobs)
+  FunctionReader(ir::Function& function, ir::BlobResolver* blobs)
       : function_(function), blobs_(blobs) {}
 
   void run(const pb::mil::Function& from, const pb::mil::Block& body) {
@@ -157,7 +157,7 @@ class FunctionReader {
   }
 
   ir::Function& function_;
-  ir::text::BlobResolver* blobs_;
+  ir::BlobResolver* blobs_;
   Scope scope_;
 };
 
@@ -176,7 +176,7 @@ const pb::mil::Block& body_of(const pb::mil::Function& function) {
 }  // namespace
 
 std::unique_ptr<ir::Program> program_from_proto(const pb::mil::Program& from,
-                                                ir::text::BlobResolver* blobs) {
+                                                ir::BlobResolver* blobs) {
   if (from.version() != 1) {
     fail(ErrorCode::kUnsupported, "an ML Program: expected version 1 of the schema, got {}",
          from.version());

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "ir/program.h"
 #include "package/value_proto.h"
 
 namespace mw::package {
@@ -11,7 +12,7 @@ namespace mw::package {
 // cycles are errors too. Errors carry function, op and input. `blobs` may be null: blobs are errors
 // then.
 std::unique_ptr<ir::Program> program_from_proto(const pb::mil::Program& program,
-                                                ir::text::BlobResolver* blobs);
+                                                ir::BlobResolver* blobs);
 
 // Every value must be visible under its own name where it is used; a clash is an error.
 void program_to_proto(const ir::Program& program, const BlobOf& blob_of, pb::mil::Program* out);

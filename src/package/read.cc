@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ir/text/text.h"
 #include "package/container.h"
 #include "package/coremldata.h"
 #include "package/description_proto.h"
@@ -128,7 +129,7 @@ Model read_unmixed(const fs::path& path) {
 
 }  // namespace
 
-void read_spec(std::span<const std::byte> bytes, ir::text::BlobResolver* blobs, Model& model) {
+void read_spec(std::span<const std::byte> bytes, ir::BlobResolver* blobs, Model& model) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     fail(ErrorCode::kUnsupported, "a model file of {} bytes: expected less than 2 GiB",
          bytes.size());

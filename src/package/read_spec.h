@@ -3,13 +3,13 @@
 
 #include <span>
 
-#include "ir/text/text.h"
+#include "ir/constant.h"
 #include "package/package.h"
 
 namespace mw::package {
 
 // Fills program, spec_version, functions, default_function, metadata. `blobs` may be null: blobs
 // are errors then. Throws as read() does.
-void read_spec(std::span<const std::byte> bytes, ir::text::BlobResolver* blobs, Model& model);
+void read_spec(std::span<const std::byte> bytes, ir::BlobResolver* blobs, Model& model);
 
 }  // namespace mw::package

@@ -148,7 +148,7 @@ void expect_fit(const ir::Type& declared, const ir::Constant& child) {
 // Reads `values` as the elements of `type`; declared(i) is what element i must be.
 template <class Values, class Declared>
 ir::ConstantPtr sequence(const ir::Type& type, const Values& values, const Declared& declared,
-                         ir::text::BlobResolver* blobs) {
+                         ir::BlobResolver* blobs) {
   std::vector<ir::ConstantPtr> children;
   for (int i = 0; i < values.size(); ++i) {
     children.push_back(constant_from_proto(values.Get(i), blobs));
@@ -158,7 +158,7 @@ ir::ConstantPtr sequence(const ir::Type& type, const Values& values, const Decla
 }
 
 ir::ConstantPtr aggregate_from_proto(const ir::Type& type, const pb::mil::Value& value,
-                                     ir::text::BlobResolver* blobs) {
+                                     ir::BlobResolver* blobs) {
   const pb::mil::Value::ImmediateValue& immediate = value.immediatevalue();
   switch (type.kind()) {
     case ir::Type::Kind::kList: {
@@ -254,7 +254,7 @@ void tensor_to_proto(const Tensor& tensor, TensorValue* out) {
 
 }  // namespace
 
-ir::ConstantPtr constant_from_proto(const pb::mil::Value& value, ir::text::BlobResolver* blobs) {
+ir::ConstantPtr constant_from_proto(const pb::mil::Value& value, ir::BlobResolver* blobs) {
   const ir::Type type = type_from_proto(value.type());
   if (value.value_case() == pb::mil::Value::kBlobFileValue) {
     const ir::BlobRef ref{value.blobfilevalue().filename(), value.blobfilevalue().offset()};

@@ -7,7 +7,6 @@
 
 #include "MIL.pb.h"
 #include "ir/constant.h"
-#include "ir/text/text.h"
 
 namespace mw::package {
 
@@ -19,7 +18,7 @@ void type_to_proto(const ir::Type& type, pb::mil::ValueType* out);
 
 // `blobs` may be null: then a blob is an error. The decoding follows the declared dtype and
 // whichever field holds the elements, since writers differ; counts and ranges are checked.
-ir::ConstantPtr constant_from_proto(const pb::mil::Value& value, ir::text::BlobResolver* blobs);
+ir::ConstantPtr constant_from_proto(const pb::mil::Value& value, ir::BlobResolver* blobs);
 
 // Where a constant is to lie; nullopt for an immediate value.
 using BlobOf = std::function<std::optional<ir::BlobRef>(const ir::Constant&)>;

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "ir/text/text.h"
+#include "ir/constant.h"
 #include "package/blob.h"
 
 namespace mw::package {
 
-class WeightFiles : public ir::text::BlobResolver {
+class WeightFiles : public ir::BlobResolver {
  public:
   // `folder` is what @model_path stands for. With `may_leave`, paths may go up to its parent, no
   // further. `items` are further folders that the package names; a file missing from `folder` is

@@ -6,6 +6,7 @@
 
 #include "base/atomic_write.h"
 #include "base/error.h"
+#include "ir/text/text.h"
 #include "package/container.h"
 #include "package/coremldata.h"
 #include "package/description_proto.h"

@@ -1,7 +1,9 @@
 // expand_ops(): replaces ops of our own by the MIL ops that define them.
 //
-//   loss, n = mw.squared_error(x, t)    =>    d = sub(x, t); s = square(d); loss = reduce_sum(s); n
-//   = 6
+//                                             d = sub(x, t)
+//   loss, n = mw.squared_error(x, t)    =>    s = square(d)
+//                                             loss = reduce_sum(s)
+//                                             n = 6
 #pragma once
 
 #include <functional>

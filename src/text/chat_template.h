@@ -1,8 +1,8 @@
 // ChatTemplate: a conversation as the one text that a model was trained to read.
 //
 //   const auto chat = text::ChatTemplate::find(folder_of_the_tokenizer);
-//   chat->render(Json::parse(R"({"messages": [{"role": "user", "content": "hello"}]})"),
-//   true).text;
+//   const Json talk = Json::parse(R"({"messages": [{"role": "user", "content": "hello"}]})");
+//   chat->render(talk, true).text;
 //   // "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
 #pragma once
 

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/finite.h"
+#include "base/random.h"
 #include "train/checksum.h"
-#include "train/splitmix.h"
 
 namespace mw::train {
 namespace {

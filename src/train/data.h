@@ -9,11 +9,11 @@
 #include <vector>
 
 #include "millwright/tensor.hpp"
+#include "ops/loss/loss.h"
 
 namespace mw::train {
 
-// A label that counts nothing.
-inline constexpr int32_t kIgnoredLabel = -100;
+using ops::kIgnoredLabel;
 // Throws invalid_argument: there is no mean over no labels.
 [[noreturn]] void fail_uncounted();
 

@@ -8,10 +8,10 @@
 #include "base/error.h"
 #include "base/finite.h"
 #include "base/glob.h"
+#include "base/random.h"
 #include "base/tensor_file.h"
 #include "train/checksum.h"
 #include "train/peft.h"
-#include "train/splitmix.h"
 
 namespace mw::train {
 namespace {
@@ -66,7 +66,7 @@ Tensor begin_a(const Shape& shape, uint64_t seed, const std::string& weight) {
   Tensor a(DType::kF32, shape);
   const double limit = std::sqrt(static_cast<double>(shape[0]) / static_cast<double>(a.count()));
   for (float& number : std::span(a.mutable_data<float>(), static_cast<size_t>(a.count()))) {
-    const double unit = static_cast<double>(next_random(state) >> 11) * 0x1p-53;
+    const double unit = next_uniform(state);
     number = static_cast<float>((2 * unit - 1) * limit);
   }
   return a;

@@ -7,7 +7,7 @@
 
 #include "autodiff/recompute.h"
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/quantity_text.h"
 #include "train/program.h"
 
 namespace mw::train {

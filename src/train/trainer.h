@@ -54,6 +54,8 @@ class Trainer {
   void check_master(const Lifted::Parameter& parameter, const Tensor& value) const;
   // Masters as "NAME", moments as "NAME.MOMENT", the step as "step" (int32).
   [[nodiscard]] TensorMap state() const;
+  // The same without a copy: the next step writes beside the tensors that someone still holds.
+  [[nodiscard]] TensorMap snapshot() const;
   void load_state(const TensorMap& state);
   [[nodiscard]] int64_t steps_done() const { return step_; }
   // What the largest step so far takes, counted as in StudentOptions::memory; 0 before the first.

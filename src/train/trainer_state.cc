@@ -70,12 +70,18 @@ void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value
 }
 
 TensorMap Trainer::state() const {
+  TensorMap all = snapshot();
+  for (auto& [name, tensor] : all) tensor = tensor.clone();
+  return all;
+}
+
+TensorMap Trainer::snapshot() const {
   TensorMap all;
   all["step"] = Tensor::scalar(static_cast<int32_t>(step_));
   for (const auto& parameter : lifted_.parameters) {
-    all[parameter.name] = cell(parameter.state).clone();
+    all[parameter.name] = cell(parameter.state);
     for (const std::string& moment : rule_->moments()) {
-      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment)).clone();
+      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment));
     }
   }
   return all;

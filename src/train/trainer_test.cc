@@ -303,6 +303,23 @@ TEST(TrainerState, that_is_not_finite_is_refused_and_changes_nothing) {
 }
 
 // A mask holds what it holds.
+TEST(TrainerState, as_a_snapshot_takes_no_copy_and_stays_as_it_is) {
+  const Network network;
+  for (const Way& way : kWays) {
+    Trainer trainer = trainer_of(network, way), twin = trainer_of(network, way);
+    (void)trainer.step(batch_of(1));
+    (void)twin.step(batch_of(1));
+    const TensorMap kept = trainer.snapshot(), before = trainer.state();
+    for (const auto& parameter : trainer.parameters()) {
+      EXPECT_EQ(kept.at(parameter.name).raw(), trainer.master(parameter).raw()) << way.name;
+    }
+    (void)trainer.step(batch_of(2));
+    (void)twin.step(batch_of(2));
+    expect_same(kept, before, way.name);
+    expect_same(trainer.state(), twin.state(), std::string(way.name) + ", the step after");
+  }
+}
+
 TEST(TrainerState, may_hold_infinities_that_the_model_has) {
   Built built(ir::Opset::kIos18);
   ir::Value* x = built.input("x", {4, 2});

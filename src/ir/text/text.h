@@ -14,14 +14,6 @@
 
 namespace mw::ir::text {
 
-// Turns `BLOBFILE(path = .., offset = ..)` into the tensor stored there.
-class BlobResolver {
- public:
-  virtual ~BlobResolver() = default;
-  // A tensor of exactly this type, which is static and not of strings. Throws mw::Error.
-  virtual Tensor resolve(const Type& type, const BlobRef& ref) = 0;
-};
-
 struct ParseOptions {
   BlobResolver* blobs = nullptr;   // null: blob constants get a type and a reference, but no value
   std::string file = "model.mil";  // how error messages name the source

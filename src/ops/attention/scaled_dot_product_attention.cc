@@ -124,9 +124,12 @@ void attend(const Extents& x, const Entry<T>& entry, const std::vector<int64_t>&
             int64_t first, int64_t count) {
   std::vector<double> scores(static_cast<size_t>(count * x.keys));
   Contraction similarity;
-  similarity.x_m = offsets(count, x.depth), similarity.x_k = offsets(x.depth, 1);
-  similarity.w_k = offsets(x.depth, 1), similarity.w_n = offsets(x.keys, x.depth);
-  similarity.y_m = offsets(count, x.keys), similarity.y_n = offsets(x.keys, 1);
+  similarity.x_m = offsets(count, x.depth);
+  similarity.x_k = offsets(x.depth, 1);
+  similarity.w_k = offsets(x.depth, 1);
+  similarity.w_n = offsets(x.keys, x.depth);
+  similarity.y_m = offsets(count, x.keys);
+  similarity.y_n = offsets(x.keys, 1);
   contract(similarity, entry.query + first * x.depth, entry.key, scores.data());
   const double scale = 1 / std::sqrt(static_cast<double>(x.depth));
   const size_t axis = mask_strides.size() - 2;
@@ -135,9 +138,12 @@ void attend(const Extents& x, const Entry<T>& entry, const std::vector<int64_t>&
                 entry.mask + (first + q) * mask_strides[axis], mask_strides[axis + 1]);
   }
   Contraction mix;
-  mix.x_m = similarity.y_m, mix.x_k = similarity.y_n;
-  mix.w_k = offsets(x.keys, x.value_depth), mix.w_n = offsets(x.value_depth, 1);
-  mix.y_m = offsets(count, x.value_depth), mix.y_n = mix.w_n;
+  mix.x_m = similarity.y_m;
+  mix.x_k = similarity.y_n;
+  mix.w_k = offsets(x.keys, x.value_depth);
+  mix.w_n = offsets(x.value_depth, 1);
+  mix.y_m = offsets(count, x.value_depth);
+  mix.y_n = mix.w_n;
   contract(mix, scores.data(), entry.value, entry.y + first * x.value_depth);
 }
 

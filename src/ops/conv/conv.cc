@@ -60,11 +60,16 @@ void run(Eval& e, const Tensor& weight) {
   patches.channels = weight.dim(1);
   Shape in, grid, start, step, kernel;
   for (const Window& w : windows) {
-    in.push_back(w.in), grid.push_back(w.out);
-    start.push_back(-w.before), step.push_back(w.stride), kernel.push_back(w.kernel);
+    in.push_back(w.in);
+    grid.push_back(w.out);
+    start.push_back(-w.before);
+    step.push_back(w.stride);
+    kernel.push_back(w.kernel);
   }
-  patches.in = three(in, 1), patches.grid = three(grid, 1);
-  patches.start = three(start, 0), patches.step = three(step, 1);
+  patches.in = three(in, 1);
+  patches.grid = three(grid, 1);
+  patches.start = three(start, 0);
+  patches.step = three(step, 1);
   const int64_t depth = weight.count() / weight.dim(0);
   for (Walk<0> w(kernel, {}); depth > 0 && !w.done(); w.next()) {
     Shape tap = w.index();
@@ -74,8 +79,10 @@ void run(Eval& e, const Tensor& weight) {
   const int64_t groups = e.integer("groups"), outputs = weight.dim(0) / groups;
   const int64_t positions = count_of(grid), plane = count_of(in);
   Contraction c;
-  c.x_m = offsets(outputs, depth), c.x_k = offsets(depth, 1);
-  c.y_m = offsets(outputs, positions), c.y_n = offsets(positions, 1);
+  c.x_m = offsets(outputs, depth);
+  c.x_k = offsets(depth, 1);
+  c.y_m = offsets(outputs, positions);
+  c.y_n = offsets(positions, 1);
   c.batches.clear();
   for (int64_t i = 0; i < x.dim(0) * groups; ++i) {
     c.batches.push_back(

@@ -159,7 +159,8 @@ void run_phase(const Problem& p, const std::vector<const Phase*>& phase) {
   for (int64_t channel = 0; channel < p.inputs; ++channel) {
     for (const int64_t tap : taps) c.x_k.push_back(channel * p.outputs * volume + tap);
   }
-  c.y_m = offsets(p.outputs, positions), c.y_n = offsets(grid, steps);
+  c.y_m = offsets(p.outputs, positions);
+  c.y_n = offsets(grid, steps);
   c.batches.clear();
   for (int64_t i = 0; i < p.batch * p.groups; ++i) {
     c.batches.push_back({i % p.groups * p.inputs * p.outputs * volume, i * p.inputs * plane,
@@ -182,7 +183,9 @@ void run(Eval& e, const Tensor& x, const Tensor& weight, Tensor& y) {
   std::vector<std::vector<Phase>> phases;
   Shape counts;
   for (const Window& w : windows_of_transpose(e)) {
-    p.in.push_back(w.in), p.out.push_back(w.out), p.kernel.push_back(w.kernel);
+    p.in.push_back(w.in);
+    p.out.push_back(w.out);
+    p.kernel.push_back(w.kernel);
     p.strides.push_back(w.stride);
     phases.push_back(phases_of(w));
     counts.push_back(static_cast<int64_t>(phases.back().size()));

@@ -26,7 +26,9 @@ Geometry geometry_of(const OpView& op) {
   g.m = {per_axis(op, "strides", axes, 1), per_axis(op, "dilations", axes, 1),
          op.has("before") ? per_axis(op, "before", axes, 0) : std::vector<int64_t>(axes, 0),
          op.integer("groups")};
-  g.batch = x[0], g.inputs = x[1], g.outputs = y[1];
+  g.batch = x[0];
+  g.inputs = x[1];
+  g.outputs = y[1];
   return g;
 }
 
@@ -107,7 +109,8 @@ void evaluate(Eval& e) {
   Contraction c;
   c.x_m = offsets(outputs, positions);
   c.x_k = offsets({g.batch, positions}, {g.outputs * positions, 1});
-  c.y_m = offsets(outputs, inputs * taps), c.y_n = offsets(inputs * taps, 1);
+  c.y_m = offsets(outputs, inputs * taps);
+  c.y_n = offsets(inputs * taps, 1);
   c.batches.clear();
   for (int64_t i = 0; i < g.m.groups; ++i) {
     c.batches.push_back({i * outputs * positions, i * inputs * plane, i * outputs * inputs * taps});

@@ -168,7 +168,10 @@ void average_rule(Vjp& v) {
 std::vector<int64_t> elements_of_windows(const Vjp& v) {
   const std::vector<Window> windows = windows_of(v, kernel_of(v));
   Shape grid, kernel;
-  for (const Window& w : windows) grid.push_back(w.out), kernel.push_back(w.kernel);
+  for (const Window& w : windows) {
+    grid.push_back(w.out);
+    kernel.push_back(w.kernel);
+  }
   std::vector<int64_t> elements;
   for (Walk<0> p(grid, {}); !p.done(); p.next()) {
     for (Walk<0> t(kernel, {}); !t.done(); t.next()) {

@@ -91,7 +91,7 @@ OpDef binary_cross_entropy() {
       .input("x", "T")
       .input("labels", "T")
       .input("pos_weight", "T", kConst | kOptional)
-      .input("ignore_index", DType::kI32, kConst | kOptional, -100)
+      .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .infer(infer)
       .eval(evaluate)
       .expand(expand)

@@ -109,7 +109,7 @@ OpDef cross_entropy() {
       .types("T", {DType::kF16, DType::kF32})
       .input("logits", "T")
       .input("labels", DType::kI32)
-      .input("ignore_index", DType::kI32, kConst | kOptional, -100)
+      .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .input("label_smoothing", DType::kF32, kConst | kOptional, 0.0)
       .infer(infer)
       .eval(evaluate)

@@ -103,7 +103,7 @@ OpDef distillation() {
       .input("student", "T")
       .input("teacher", "T")
       .input("labels", DType::kI32)
-      .input("ignore_index", DType::kI32, kConst | kOptional, -100)
+      .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .input("temperature", DType::kF32, kConst | kOptional, 1.0)
       .infer(infer)
       .eval(evaluate)

@@ -7,6 +7,9 @@
 
 namespace mw::ops {
 
+// A label that counts nothing.
+inline constexpr int32_t kIgnoredLabel = -100;
+
 struct LossValue {
   ir::Value* sum = nullptr;    // float scalar
   ir::Value* count = nullptr;  // float scalar

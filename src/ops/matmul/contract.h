@@ -1,8 +1,9 @@
 // Contraction: the batched matrix product behind the reference implementations of linear, matmul,
 // einsum, convolution, attention and the recurrent layers.
 //
-//   Contraction c;                                      // y[m, n] = sum over k of x[m, k] * w[n,
-//   k] c.x_m = offsets(m, k), c.x_k = offsets(k, 1); c.w_k = offsets(k, 1), c.w_n = offsets(n, k);
+//   Contraction c;  // y[m, n] = sum over k of x[m, k] * w[n, k]
+//   c.x_m = offsets(m, k), c.x_k = offsets(k, 1);
+//   c.w_k = offsets(k, 1), c.w_n = offsets(n, k);
 //   c.y_m = offsets(m, n), c.y_n = offsets(n, 1);
 //   contract(c, x, w, y);
 #pragma once

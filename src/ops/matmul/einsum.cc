@@ -142,9 +142,12 @@ void multiply(const Extents& extents, const Term& x, const Term& w, Term& y) {
     group.shape.push_back(extent);
   }
   Contraction c;
-  c.x_m = x.offsets_of(rows), c.x_k = x.offsets_of(summed);
-  c.w_k = w.offsets_of(summed), c.w_n = w.offsets_of(columns);
-  c.y_m = y.offsets_of(rows), c.y_n = y.offsets_of(columns);
+  c.x_m = x.offsets_of(rows);
+  c.x_k = x.offsets_of(summed);
+  c.w_k = w.offsets_of(summed);
+  c.w_n = w.offsets_of(columns);
+  c.y_m = y.offsets_of(rows);
+  c.y_n = y.offsets_of(columns);
   const std::vector<int64_t> in_x = x.offsets_of(batch), in_w = w.offsets_of(batch);
   const std::vector<int64_t> in_y = y.offsets_of(batch);
   c.batches.clear();

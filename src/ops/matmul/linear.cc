@@ -41,9 +41,12 @@ void evaluate(Eval& e) {
   const int64_t rows = count_of({x.shape().begin(), x.shape().end() - 1});
   const int64_t depth = x.dim(-1), width = y.dim(-1);
   Contraction c;
-  c.x_m = offsets(rows, depth), c.x_k = offsets(depth, 1);
-  c.w_k = offsets(depth, 1), c.w_n = offsets(width, depth);
-  c.y_m = offsets(rows, width), c.y_n = offsets(width, 1);
+  c.x_m = offsets(rows, depth);
+  c.x_k = offsets(depth, 1);
+  c.w_k = offsets(depth, 1);
+  c.w_n = offsets(width, depth);
+  c.y_m = offsets(rows, width);
+  c.y_n = offsets(width, 1);
   contract(c, x, weight, y);
   if (!e.has("bias")) return;
   const Tensor bias = e.in("bias").to(x.dtype());

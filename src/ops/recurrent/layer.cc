@@ -116,9 +116,12 @@ Weights weights_of(Eval& e, const Layer& layer, int64_t gates, const std::string
   const std::vector<double> x = numbers_or_zeros(e, "x", rows * layer.inputs);
   const std::vector<double> ih = numbers_or_zeros(e, "weight_ih" + suffix, width * layer.inputs);
   Contraction c;
-  c.x_m = offsets(rows, layer.inputs), c.x_k = offsets(layer.inputs, 1);
-  c.w_k = offsets(layer.inputs, 1), c.w_n = offsets(width, layer.inputs);
-  c.y_m = offsets(rows, width), c.y_n = offsets(width, 1);
+  c.x_m = offsets(rows, layer.inputs);
+  c.x_k = offsets(layer.inputs, 1);
+  c.w_k = offsets(layer.inputs, 1);
+  c.w_n = offsets(width, layer.inputs);
+  c.y_m = offsets(rows, width);
+  c.y_n = offsets(width, 1);
   contract(c, x.data(), ih.data(), result.from_input.data());
   for (const std::string_view name : biases) {
     const std::vector<double> bias = numbers_or_zeros(e, name, width);

@@ -251,7 +251,8 @@ void rule(Vjp& v) {
     LstmPass pass;
     pass.layer = layer;
     pass.suffix = half == 1 ? "_back" : "";
-    pass.half = half, pass.halves = halves;
+    pass.half = half;
+    pass.halves = halves;
     pass.backwards = half == 1 || direction == Direction::kReverse;
     pass.in_order_of_x = halves == 2;
     const auto [h, c] = differentiate(v, pass);

@@ -111,7 +111,8 @@ std::unique_ptr<Kernel> make_tile(Claim& claim) {
   Place y;
   auto kernel = start(claim, y);
   Place from = x, to = y;
-  from.shape.clear(), from.strides.clear();
+  from.shape.clear();
+  from.strides.clear();
   for (size_t i = 0; i < reps->size(); ++i) {
     from.shape.insert(from.shape.end(), {(*reps)[i], x.shape[i]});
     from.strides.insert(from.strides.end(), {0, x.strides[i]});

@@ -1,9 +1,9 @@
-// next_random(): the generator behind everything in training that a seed decides.
+// next_random(): the generator behind everything that a seed decides, data and tests alike.
 #pragma once
 
 #include <cstdint>
 
-namespace mw::train {
+namespace mw {
 
 // Steele, Lea and Flood 2014: splitmix64.
 inline uint64_t next_random(uint64_t& state) {
@@ -13,4 +13,9 @@ inline uint64_t next_random(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-}  // namespace mw::train
+// In [0, 1).
+inline double next_uniform(uint64_t& state) {
+  return static_cast<double>(next_random(state) >> 11) * 0x1p-53;
+}
+
+}  // namespace mw
