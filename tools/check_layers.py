@@ -19,6 +19,9 @@ TABLE = "docs/architecture.md"
 ALLOW = "tools/op_name_allow.txt"
 PUBLIC = "millwright"
 NAMES_OPS = {"ops", "package"}
+# The model classes: what they stand on does not know them.
+FACADE = {"millwright/millwright.hpp", "millwright/training.hpp", "millwright/millwright.h"}
+SEES_FACADE = {PUBLIC, "lm", "api", "cli"}
 SOURCES = {".cc", ".h", ".hpp", ".cu"}
 ROW = re.compile(r"^\s*\|(.+)\|\s*$")
 ROOM = re.compile(r"`(?:src/(\w+)|(include/millwright|python))\b")
@@ -139,9 +142,11 @@ def check_includes(path, text, rooms, root):
     room = room_of(path, root)
     allowed = rooms.reach(room, path.name)
     for match in INCLUDE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        if match.group(1) in FACADE and room not in SEES_FACADE:
+            yield f"{path.relative_to(root)}:{line}: includes the model classes of {match.group(1)}"
         target = included_room(match.group(1), path, root)
         if target is not None and target not in allowed:
-            line = text.count("\n", 0, match.start()) + 1
             may = ", ".join(sorted(allowed - {room})) or "nothing of ours"
             place = f"{path.relative_to(root)}:{line}"
             yield f'{place}: includes "{match.group(1)}"; {room} may include {may}'
@@ -192,13 +197,15 @@ SELF_TEST = {
     "| `src/cli/`, `python/` | f | all |\n",
     ALLOW: "# rows\nsrc/cli/*.cc | log | the name of a flag\nsrc/cli/*.cc | relu | never used\n",
     "include/millwright/a.hpp": "",
+    "include/millwright/training.hpp": "",
     "src/base/a.h": '#include "millwright/a.hpp"\n#include "ir/a.h"\n',
     "src/ir/a.h": '#include "base/a.h"\n// #include "exec/a.h"\n'
     '/* "relu" */ const char* s = "relu";\n',
-    "src/exec/a.h": '#include "ir/a.h"\n#include "base/a.h"\n',
+    "src/exec/a.h": '#include "ir/a.h"\n#include "base/a.h"\n#include "millwright/training.hpp"\n',
     "src/ops/x/relu.cc": 'OpDef relu() { return OpDef("relu"); }\n#include "exec/a.h"\n',
     "src/ops/x/relu_cpu.cc": '#include "exec/a.h"\nOpDef("log");',
     "src/ops/x/relu_test.cc": '#include "exec/a.h"\n',
+    "src/cli/b.cc": '#include "millwright/training.hpp"\n',
     "src/cli/a.cc": '#include "exec/a.h"\n#include "ops/x/relu.cc"\n'
     'auto a = "log"; auto b = \'"\'; auto c = "tanh";\n',
     "src/stray/a.h": "",
@@ -208,6 +215,7 @@ SELF_TEST_FINDS = (
     'src/ir/a.h:3: "relu" is an op\'s name',
     'src/ops/x/relu.cc:2: includes "exec/a.h"',
     "src/stray: has no row",
+    "src/exec/a.h:3: includes the model classes",
     "'src/cli/*.cc | relu' allows nothing",
 )
 

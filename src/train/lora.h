@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "millwright/training.hpp"
+#include "millwright/settings.hpp"
 #include "ops/rewrites/adapters.h"
 
 namespace mw::train {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "millwright/training.hpp"
+#include "millwright/settings.hpp"
 #include "ops/loss/ends.h"
 #include "ops/loss/loss.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "millwright/training.hpp"
+#include "millwright/settings.hpp"
 #include "ops/expr.h"
 
 namespace mw::train {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "millwright/training.hpp"
+#include "millwright/settings.hpp"
 #include "train/lift.h"
 #include "train/objective.h"
 #include "train/optimizer.h"

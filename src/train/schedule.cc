@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "millwright/training.hpp"
+#include "millwright/settings.hpp"
 
 namespace mw {
 

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "exec/session.h"
+#include "millwright/settings.hpp"
+#include "millwright/step_result.hpp"
 #include "train/program.h"
 
 namespace mw::train {
