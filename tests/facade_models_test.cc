@@ -2,9 +2,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "api/language_model.h"
+#include "api/impl.h"
 #include "base/tensor_file.h"
 #include "facade_testing.h"
+#include "lm/language_model.h"
 
 namespace mw {
 namespace {
@@ -42,8 +43,8 @@ TEST(SharedModels, shakespeare_writes_the_reference_text) {
   MW_SHARED_MODEL(tokenizer, "shakespeare-tokenizer.json");
   const json greedy = read_json(trajectories)["greedy"];
   const auto model = CoreMLModelWrapper::load(path, {.tokenizer = tokenizer});
-  const LanguageModel lm(model);
-  LanguageModel::Stream stream(lm);
+  const lm::LanguageModel lm(model.impl());
+  lm::LanguageModel::Stream stream(lm);
   std::vector<int32_t> ids = model.tokenizer().encode(greedy["prompt"].get<std::string>());
   EXPECT_EQ(ids, greedy["prompt_ids"].get<std::vector<int32_t>>());
   std::vector<float> logits = stream.extend(ids);
@@ -64,9 +65,9 @@ TEST(SharedModels, the_key_value_cache_gives_the_same_tokens) {
   const Tensor plain = CoreMLModelWrapper::load(plain_path).forward(ids);
   const auto model = CoreMLModelWrapper::load(path);
   ASSERT_EQ(model.states().size(), 2U);
-  const LanguageModel lm(model);
+  const lm::LanguageModel lm(model.impl());
   EXPECT_TRUE(lm.has_cache());
-  LanguageModel::Stream stream(lm);
+  lm::LanguageModel::Stream stream(lm);
   int compared = 0;
   constexpr size_t kPrompt = 2;
   for (size_t i = kPrompt - 1; i + 1 < ids.size(); ++i) {

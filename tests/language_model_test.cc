@@ -1,9 +1,10 @@
 // Language models in every form that logits come in: the same numbers as one that is read naively.
-#include "api/language_model.h"
-#include "api/sample_text.h"
+#include "lm/language_model.h"
+#include "api/impl.h"
 #include "built_model.h"
 #include "facade_testing.h"
 #include "language_model_testing.h"
+#include "lm/sample_text.h"
 #include "lm/sampler.h"
 
 namespace mw {
@@ -48,7 +49,7 @@ TEST_F(LanguageModels, give_the_same_logits_in_every_form) {
           if (form == Form::kDictionary) m.dtype = DType::kF32, m.softmax = true;
           SCOPED_TRACE(text_of(m));
           const auto model = model_of(m);
-          const LanguageModel lm(model);
+          const lm::LanguageModel lm(model.impl());
           // 12 tokens of a vocabulary of 12, too: extents that are alike by chance.
           for (const int64_t time : {1, 2, 12, 24}) {
             const std::vector<int32_t> ids = some_ids(m, time);
@@ -75,7 +76,7 @@ TEST_F(LanguageModels, say_the_same_however_their_output_ends) {
         SCOPED_TRACE(std::string(end) + ", " + text_of(m));
         const auto model = model_of(m);
         const std::vector<int32_t> ids = some_ids(m, 9);
-        const lm::Logits logits = LanguageModel(model).logits(Tensor::from(ids, {1, 9}));
+        const lm::Logits logits = lm::LanguageModel(model.impl()).logits(Tensor::from(ids, {1, 9}));
         EXPECT_EQ(logits.numbers(), std::string(end) == "log softmax"
                                         ? lm::Numbers::kLogits
                                         : lm::Numbers::kProbabilities);
@@ -93,8 +94,8 @@ TEST_F(LanguageModels, that_end_in_a_sigmoid_are_not_sampled_from) {
       SCOPED_TRACE(std::string(end) + ", " + text_of(m));
       const auto model = model_of(m);
       EXPECT_EQ(model.forward(some_ids(m, 7)).rank(), 3) << "the numbers are there";
-      const LanguageModel lm(model);
-      LanguageModel::Stream stream(lm);
+      const lm::LanguageModel lm(model.impl());
+      lm::LanguageModel::Stream stream(lm);
       const std::string error =
           error_of([&] { (void)stream.extend(some_ids(m, 7)); }, ErrorCode::kInvalidArgument);
       EXPECT_TRUE(testing::has(error, "output 'logits': expected logits or a softmax of them"));
@@ -124,7 +125,8 @@ TEST_F(LanguageModels, are_looked_at_only_where_the_program_does_not_say) {
   for (const bool has_layer : {true, false}) {
     const auto model =
         CoreMLModelWrapper::load(write_table_model(folder_ / "table.mlpackage", has_layer));
-    const lm::Logits logits = LanguageModel(model).logits(Tensor::from<int32_t>({0, 1}, {1, 2}));
+    const lm::Logits logits =
+        lm::LanguageModel(model.impl()).logits(Tensor::from<int32_t>({0, 1}, {1, 2}));
     EXPECT_EQ(logits.row(0, 1)[0], has_layer ? 0.125F : std::log(0.125F));
   }
 }
@@ -143,8 +145,8 @@ TEST_F(LanguageModels, a_stream_continues_in_every_form) {
     const SmallModel m{.form = form, .longest = 10, .softmax = form == Form::kDictionary};
     SCOPED_TRACE(text_of(m));
     const auto model = model_of(m);
-    const LanguageModel lm(model);
-    LanguageModel::Stream stream(lm);
+    const lm::LanguageModel lm(model.impl());
+    lm::LanguageModel::Stream stream(lm);
     const std::vector<int32_t> ids = some_ids(m, 16);
     std::vector<float> row = stream.extend({ids.begin(), ids.begin() + 5});
     for (size_t at = 5; at < ids.size(); ++at) {
@@ -166,10 +168,10 @@ TEST_F(LanguageModels, of_fixed_length_are_read_at_the_right_position) {
     const SmallModel m{.form = form, .time = 8, .softmax = form == Form::kDictionary};
     SCOPED_TRACE(text_of(m));
     const auto model = model_of(m);
-    const LanguageModel lm(model);
+    const lm::LanguageModel lm(model.impl());
     const std::vector<int32_t> ids = some_ids(m, 8);
     const auto want = expected_logits(m, ids);
-    LanguageModel::Stream whole(lm), part(lm);
+    lm::LanguageModel::Stream whole(lm), part(lm);
     expect_row(whole.extend(ids), want.back(), 1e-4);
     EXPECT_EQ(whole.obstacle(), "");
     const std::vector<int32_t> few(ids.begin(), ids.begin() + 3);
@@ -192,12 +194,12 @@ TEST_F(LanguageModels, of_listed_lengths_take_shorter_texts_padded) {
   SmallModel m{.listed = {8, 4, 16}};
   auto model = model_of(m);
   const std::vector<int32_t> ids = some_ids(m, 20);
-  const auto row_after = [&](const LanguageModel& lm, int64_t count) {
-    LanguageModel::Stream stream(lm);
+  const auto row_after = [&](const lm::LanguageModel& lm, int64_t count) {
+    lm::LanguageModel::Stream stream(lm);
     return stream.extend({ids.begin(), ids.begin() + count});
   };
   {
-    const LanguageModel lm(model);
+    const lm::LanguageModel lm(model.impl());
     for (const int64_t count : {1, 4, 5, 11, 16}) {
       expect_row(row_after(lm, count),
                  expected_logits(m, {ids.begin(), ids.begin() + count}).back(), 1e-4);
@@ -205,10 +207,10 @@ TEST_F(LanguageModels, of_listed_lengths_take_shorter_texts_padded) {
   }
   m.form = Form::kLast;
   model = model_of(m);
-  const LanguageModel lm(model);
+  const lm::LanguageModel lm(model.impl());
   expect_row(row_after(lm, 8), expected_logits(m, {ids.begin(), ids.begin() + 8}).back(), 1e-4);
   error_of([&] { (void)row_after(lm, 9); }, ErrorCode::kInvalidArgument);
-  LanguageModel::Stream stream(lm);
+  lm::LanguageModel::Stream stream(lm);
   (void)stream.extend({ids.begin(), ids.begin() + 8});
   EXPECT_EQ(stream.obstacle(), "the model takes 4, 8 or 16 tokens, not 9");
 }
@@ -217,9 +219,9 @@ TEST_F(LanguageModels, of_listed_lengths_take_shorter_texts_padded) {
 TEST_F(LanguageModels, of_several_rows_go_on_as_those_of_one) {
   const SmallModel m{.form = Form::kLast, .rows = 2, .time = 4};
   const auto model = model_of(m);
-  const LanguageModel lm(model);
+  const lm::LanguageModel lm(model.impl());
   const std::vector<int32_t> ids = some_ids(m, 6);
-  LanguageModel::Stream stream(lm);
+  lm::LanguageModel::Stream stream(lm);
   (void)stream.extend({ids.begin(), ids.begin() + 4});
   for (size_t at = 4; at < ids.size(); ++at) {
     ASSERT_EQ(stream.obstacle(), "");
@@ -234,12 +236,12 @@ TEST_F(LanguageModels, with_a_cache_continue_whatever_they_take_per_call) {
       const SmallModel m{.form = form, .time = call, .longest = 6, .cache = 13};
       SCOPED_TRACE(text_of(m));
       const auto model = model_of(m);
-      const LanguageModel lm(model);
+      const lm::LanguageModel lm(model.impl());
       const std::vector<int32_t> ids = some_ids(m, 13);
       const auto want = expected_logits(m, ids);
       for (int64_t prompt = 1; prompt <= 9; ++prompt) {
         SCOPED_TRACE(prompt);
-        LanguageModel::Stream stream(lm);
+        lm::LanguageModel::Stream stream(lm);
         const std::vector<int32_t> first(ids.begin(), ids.begin() + prompt);
         if (form == Form::kLast && prompt < call) {
           error_of([&] { (void)stream.extend(first); }, ErrorCode::kInvalidArgument);
@@ -262,8 +264,8 @@ TEST_F(LanguageModels, without_a_mask_use_their_cache_up_to_its_end) {
     const SmallModel m{.time = 1, .cache = 13, .by_position = true};
     (void)model_of(m);
     const auto model = CoreMLModelWrapper::load(folder_ / "model.mlpackage", {.naive = naive});
-    const LanguageModel lm(model);
-    LanguageModel::Stream stream(lm);
+    const lm::LanguageModel lm(model.impl());
+    lm::LanguageModel::Stream stream(lm);
     const std::vector<int32_t> ids = some_ids(m, 13);
     const auto want = expected_logits(m, ids);
     expect_row(stream.extend({ids.begin(), ids.begin() + 4}), want[3], 1e-4);
@@ -286,14 +288,14 @@ TEST_F(LanguageModels, are_sampled_within_a_budget) {
         std::filesystem::path(std::getenv("MW_TEST_DATA")) / "tokenizer/byte_level.json";
     const auto model = CoreMLModelWrapper::load(path, options);
     for (const int64_t budget : {0, 1, 2, 7, 30, 100, 1000}) {
-      const SampledText sampled =
-          sample_text(model, "", some_ids(m, 10), {.tokens = 12, .budget = budget});
+      const lm::SampledText sampled = lm::sample_text(
+          model.impl(), model.tokenizer(), "", some_ids(m, 10), {.tokens = 12, .budget = budget});
       EXPECT_LE(sampled.tokens_run, budget);
       EXPECT_EQ(sampled.tokens_run > 0, budget > 0) << budget;
       EXPECT_EQ(sampled.text.empty(), budget == 0) << budget;
     }
-    const SampledText stopped =
-        sample_text(model, "", some_ids(m, 10), {.should_stop = [] { return true; }});
+    const lm::SampledText stopped = lm::sample_text(
+        model.impl(), model.tokenizer(), "", some_ids(m, 10), {.should_stop = [] { return true; }});
     EXPECT_EQ(stopped.tokens_run, 0);
   }
 }
@@ -302,7 +304,7 @@ TEST_F(LanguageModels, say_the_same_whatever_their_output_is_called) {
   for (const char* name : {"var_412", "Logits", "scores"}) {
     const SmallModel m{.form = Form::kHead, .output = name};
     const auto model = model_of(m);
-    EXPECT_EQ(LanguageModel(model).output(), name);
+    EXPECT_EQ(lm::LanguageModel(model.impl()).output(), name);
     EXPECT_EQ(to_string(model.forward(some_ids(m, 4)).shape()), "[1, 4, 31]");
   }
 }
@@ -321,7 +323,7 @@ TEST_F(LanguageModels, with_inputs_spelt_in_another_way_are_told_how_to_rename_t
     const auto path = folder_ / "named.mlpackage";
     built.write(path);
     const auto model = CoreMLModelWrapper::load(path);
-    return error_of([&] { const LanguageModel lm(model); }, ErrorCode::kInvalidArgument);
+    return error_of([&] { const lm::LanguageModel lm(model.impl()); }, ErrorCode::kInvalidArgument);
   };
   EXPECT_EQ(error({"inputIds", "causalMask"}),
             "input 'inputIds' (int32 [1, 4]) cannot be made from token ids; `millwright convert "

@@ -1,8 +1,9 @@
 // Which language models are scored and trained, and on which labels.
-#include "api/language_model.h"
+#include "api/impl.h"
 #include "built_model.h"
 #include "facade_testing.h"
 #include "language_model_testing.h"
+#include "lm/language_model.h"
 #include "millwright/training.hpp"
 
 namespace mw {
@@ -20,7 +21,7 @@ TEST_F(LanguageModels, with_a_cache_are_not_scored_or_trained_without_their_past
   for (const int64_t call : {1, 4}) {
     const SmallModel m{.time = call, .cache = 13};
     const auto model = model_of(m);
-    const LanguageModel lm(model);
+    const lm::LanguageModel lm(model.impl());
     for (const char* purpose : {"eval", "training"}) {
       const std::string error =
           error_of([&] { (void)lm.window(0, 512, purpose); }, ErrorCode::kUnsupported);
@@ -36,14 +37,14 @@ TEST_F(LanguageModels, with_a_cache_are_not_scored_or_trained_without_their_past
   }
   const SmallModel whole{.longest = 13, .cache = 13};
   const auto model = model_of(whole);
-  EXPECT_EQ(LanguageModel(model).window(0, 512, "eval"), 13);
+  EXPECT_EQ(lm::LanguageModel(model.impl()).window(0, 512, "eval"), 13);
 }
 
 TEST_F(LanguageModels, of_the_last_position_are_not_scored) {
   for (const Form form : kForms) {
     const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
     const auto model = model_of(m);
-    const LanguageModel lm(model);
+    const lm::LanguageModel lm(model.impl());
     EXPECT_EQ(lm.layout({1, 9}).last_only, is_last_only(form));
     EXPECT_EQ(lm.classes({1, 9}), 31);
     if (!is_last_only(form)) {
@@ -182,7 +183,7 @@ TEST_F(LanguageModels, with_a_softmax_of_the_positions_have_classes_where_the_la
   for (const int64_t fixed : {0, 7}) {
     const SmallModel m{.vocabulary = 7, .time = fixed, .end = "softmax of positions"};
     const auto model = model_of(m);
-    EXPECT_EQ(LanguageModel(model).layout({1, 7}).classes, 2) << "fixed " << fixed;
+    EXPECT_EQ(lm::LanguageModel(model.impl()).layout({1, 7}).classes, 2) << "fixed " << fixed;
     const std::string error = error_of(
         [&] {
           (void)step_of(model, m, {1, 7});

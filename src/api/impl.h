@@ -7,8 +7,7 @@
 #include <string>
 
 #include "exec/session.h"
-#include "lm/logits.h"
-#include "lm/target.h"
+#include "lm/model.h"
 #include "millwright/millwright.hpp"
 #include "package/package.h"
 #include "train/objective.h"
@@ -21,7 +20,7 @@ struct State::Impl {
   exec::States cells;
 };
 
-struct CoreMLModelWrapper::Impl {
+struct CoreMLModelWrapper::Impl final : lm::Model {
   std::filesystem::path path;
   LoadOptions options;
   package::Model model;
@@ -32,16 +31,21 @@ struct CoreMLModelWrapper::Impl {
   std::unique_ptr<exec::Session> session;
 
   const Tokenizer& tokenizer() const;
-  // Ids that the tokenizer has; 0 where there is none.
-  int64_t vocabulary() const;
-  // The output that is meant by `wanted`.
-  lm::Target target(const std::string& wanted) const;
-  // How an output ends; looked for once, at the shapes of the inputs that `shapes` gives.
-  lm::Ending ending(const std::string& output, const std::function<Shapes()>& shapes) const;
-  // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
-  // filled in.
-  TensorMap prepare(const TensorMap& given) const;
-  exec::RunResult run(const TensorMap& inputs, State* state,
+  std::string name() const override { return path.string(); }
+  std::vector<FeatureDescription> inputs() const override;
+  std::vector<FeatureDescription> states() const override;
+  int64_t vocabulary() const override;
+  lm::Target target(const std::string& wanted) const override;
+  lm::Ending ending(const std::string& output,
+                    const std::function<Shapes()>& shapes) const override;
+  std::optional<Shape> shape_of(const std::string& output, const Shapes& inputs) const override;
+  TensorMap prepare(const TensorMap& given) const override;
+  exec::States make_states() const override { return session->make_states(); }
+  exec::RunResult run(const TensorMap& inputs, exec::States& states) const override {
+    return run(inputs, &states, {});
+  }
+  // Null: no states are passed, which a model that has some refuses.
+  exec::RunResult run(const TensorMap& inputs, exec::States* states,
                       const std::vector<std::string>& taps) const;
 
  private:

@@ -5,9 +5,9 @@
 #include "api/coerce.h"
 #include "api/ending.h"
 #include "api/impl.h"
-#include "api/language_model.h"
 #include "base/error.h"
 #include "base/threads.h"
+#include "lm/language_model.h"
 #include "ops/catalog.h"
 #include "ops/kernels_cpu.h"
 #include "passes/precision.h"
@@ -215,18 +215,17 @@ TensorMap CoreMLModelWrapper::Impl::prepare(const TensorMap& given) const {
   return prepared;
 }
 
-exec::RunResult CoreMLModelWrapper::Impl::run(const TensorMap& inputs, State* state,
+exec::RunResult CoreMLModelWrapper::Impl::run(const TensorMap& inputs, exec::States* states,
                                               const std::vector<std::string>& taps) const {
   return in_context([&] { return path.string(); },
                     [&] {
-                      if (!description->states.empty() && state == nullptr) {
+                      if (!description->states.empty() && states == nullptr) {
                         fail(ErrorCode::kInvalidArgument,
                              "the model has states; pass one made by make_state()");
                       }
-                      exec::States* cells = state == nullptr ? nullptr : &state->impl_->cells;
-                      if (cells != nullptr) expect_own(*cells, *function);
-                      if (taps.empty()) return session->run(prepare(inputs), cells);
-                      return tapped(taps)->run(prepare(inputs), cells);
+                      if (states != nullptr) expect_own(*states, *function);
+                      if (taps.empty()) return session->run(prepare(inputs), states);
+                      return tapped(taps)->run(prepare(inputs), states);
                     });
 }
 
@@ -249,7 +248,8 @@ TensorMap CoreMLModelWrapper::predict(const TensorMap& inputs, State& state) con
 
 TensorMap CoreMLModelWrapper::predict(const TensorMap& inputs, State* state,
                                       const std::vector<std::string>& taps) const {
-  exec::RunResult result = impl_->run(inputs, state, taps);
+  exec::RunResult result =
+      impl_->run(inputs, state == nullptr ? nullptr : &state->impl_->cells, taps);
   TensorMap outputs = std::move(result.taps);
   for (auto& [name, datum] : result.outputs) {
     if (!datum.list) {
@@ -271,7 +271,7 @@ TensorMap CoreMLModelWrapper::predict(const TensorMap& inputs, State* state,
 
 State CoreMLModelWrapper::make_state() const {
   State state;
-  state.impl_->cells = impl_->session->make_states();
+  state.impl_->cells = impl_->make_states();
   return state;
 }
 
@@ -280,7 +280,7 @@ Tensor CoreMLModelWrapper::forward(const std::vector<int32_t>& ids) const {
 }
 
 Tensor CoreMLModelWrapper::forward(const Tensor& ids) const {
-  return LanguageModel(*this).logits(coerced("input_ids", ids, DType::kI32)).values();
+  return lm::LanguageModel(*impl_).logits(coerced("input_ids", ids, DType::kI32)).values();
 }
 
 const Tokenizer& CoreMLModelWrapper::Impl::tokenizer() const {
@@ -306,6 +306,15 @@ lm::Ending CoreMLModelWrapper::Impl::ending(const std::string& output,
   }
   return endings_[output] = {};
 }
+
+std::optional<Shape> CoreMLModelWrapper::Impl::shape_of(const std::string& output,
+                                                        const Shapes& inputs) const {
+  const auto at = passes::specialise(*function, ops::catalog(), {.shapes = inputs});
+  const ir::Value* value = output_named(*at, output);
+  if (value == nullptr || !value->type.is_tensor() || !value->type.is_static()) return {};
+  return value->type.shape();
+}
+
 lm::Target CoreMLModelWrapper::Impl::target(const std::string& wanted) const {
   return lm::find_target(*description, *function, wanted, [this] { return vocabulary(); });
 }
@@ -320,13 +329,21 @@ int64_t CoreMLModelWrapper::Impl::vocabulary() const {
 
 const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer(); }
 
-std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const {
+std::vector<FeatureDescription> CoreMLModelWrapper::Impl::inputs() const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->inputs) {
-    result.push_back(describe(feature, impl_->function->find_argument(feature.name)));
+  for (const auto& feature : description->inputs) {
+    result.push_back(describe(feature, function->find_argument(feature.name)));
   }
   return result;
 }
+std::vector<FeatureDescription> CoreMLModelWrapper::Impl::states() const {
+  std::vector<FeatureDescription> result;
+  for (const auto& feature : description->states) {
+    result.push_back(describe(feature, function->find_argument(feature.name)));
+  }
+  return result;
+}
+std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const { return impl_->inputs(); }
 std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const {
   std::vector<FeatureDescription> result;
   for (const auto& feature : impl_->description->outputs) {
@@ -334,13 +351,7 @@ std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const {
   }
   return result;
 }
-std::vector<FeatureDescription> CoreMLModelWrapper::states() const {
-  std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->states) {
-    result.push_back(describe(feature, impl_->function->find_argument(feature.name)));
-  }
-  return result;
-}
+std::vector<FeatureDescription> CoreMLModelWrapper::states() const { return impl_->states(); }
 std::string CoreMLModelWrapper::function() const { return impl_->description->name; }
 std::vector<std::string> CoreMLModelWrapper::functions() const {
   std::vector<std::string> names;

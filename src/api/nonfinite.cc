@@ -5,10 +5,10 @@
 #include <map>
 
 #include "api/impl.h"
-#include "api/language_model.h"
 #include "base/error.h"
 #include "base/finite.h"
 #include "exec/naive.h"
+#include "lm/language_model.h"
 #include "ops/catalog.h"
 #include "passes/precision.h"
 
@@ -64,7 +64,7 @@ std::string first_nonfinite(const CoreMLModelWrapper& model, const StudentModel&
   TensorMap inputs = batch;
   inputs.erase("labels");
   if (inputs.size() == 1 && inputs.begin()->first == "input_ids") {
-    inputs = LanguageModel(model, target).inputs_for(inputs.begin()->second, 0);
+    inputs = lm::LanguageModel(loaded, target).inputs_for(inputs.begin()->second, 0);
   }
   exec::StateCells cells;
   for (const auto& argument : function->body.arguments) {

@@ -1,4 +1,5 @@
 // StudentModel: what the caller says, resolved against the loaded model, in front of a Trainer.
+#include "lm/language_model.h"
 #include "millwright/training.hpp"
 
 #include <algorithm>
@@ -7,7 +8,6 @@
 
 #include "api/class_labels.h"
 #include "api/impl.h"
-#include "api/language_model.h"
 #include "api/student_adapters.h"
 #include "api/student_files.h"
 #include "api/student_selection.h"
@@ -105,8 +105,8 @@ struct StudentModel::Impl {
   std::unique_ptr<StudentAdapters> adapters;  // null: none
   std::optional<ClassLabels> classes;
   std::unique_ptr<train::Trainer> trainer;
-  std::optional<LanguageModel> language;                  // made when token ids alone are given
-  std::map<Shape, LanguageModel::LabelForm> label_forms;  // by the shape of the ids
+  std::optional<lm::LanguageModel> language;                  // made when token ids alone are given
+  std::map<Shape, lm::LanguageModel::LabelForm> label_forms;  // by the shape of the ids
 
   // Inputs of the model as it wants them, and the labels.
   TensorMap prepared(const Batch& batch) {
@@ -124,7 +124,7 @@ struct StudentModel::Impl {
     const bool is_text = inputs.size() == 1 && inputs.begin()->first == "input_ids";
     Shape ids;
     if (is_text) {
-      if (!language) language.emplace(model, options.target);
+      if (!language) language.emplace(model.impl(), options.target);
       ids = inputs.begin()->second.shape();
       inputs = language->inputs_for(inputs.begin()->second, 0);
     }
@@ -137,7 +137,7 @@ struct StudentModel::Impl {
     return inputs;
   }
 
-  const LanguageModel::LabelForm& label_form(const Shape& ids) {
+  const lm::LanguageModel::LabelForm& label_form(const Shape& ids) {
     const auto known = label_forms.find(ids);
     if (known != label_forms.end()) return known->second;
     const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};

@@ -3,8 +3,9 @@
 
 #include <algorithm>
 
-#include "api/language_model.h"
+#include "api/impl.h"
 #include "base/error.h"
+#include "lm/language_model.h"
 
 namespace mw {
 
@@ -41,8 +42,9 @@ std::optional<train::TeacherLayout> layout_of_teacher(const Speaker& student,
                                                       const Speaker& teacher,
                                                       const Shapes& shapes) {
   try {
-    const LanguageModel ours(student.model, student.target), theirs(teacher.model, teacher.target);
-    const Shape& ids = shapes.at(ours.ids_input());
+    const lm::LanguageModel ours(student.model.impl(), student.target);
+    const lm::LanguageModel theirs(teacher.model.impl(), teacher.target);
+    const Shape& ids = shapes.at(ours.roles().ids_input());
     const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};
     const lm::Layout here = ours.layout(call), there = theirs.layout(call);
     if (here.last_only || there.last_only) return std::nullopt;

@@ -9,9 +9,9 @@
 
 #include "api/class_labels.h"
 #include "api/impl.h"
-#include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
+#include "lm/language_model.h"
 #include "text/chat_template.h"
 #include "train/data_text.h"
 
@@ -132,7 +132,7 @@ void choose_seq_len(TrainingData& data, const Extent& time, const lm::CallShapes
 }
 
 // That a model gives logits for every token of one and for every id.
-void check_logits(const LanguageModel& lm, const TrainingData& data,
+void check_logits(const lm::LanguageModel& lm, const TrainingData& data,
                   const TrainingDataOptions& options, const Tokenizer& tokenizer) {
   if (options.loss == Loss::kOutput) return;
   const lm::CallShape shape = {data.call_size, data.seq_len};
@@ -151,8 +151,9 @@ FeatureDescription ids_input(const CoreMLModelWrapper& model) {
 void load_texts(TrainingData& data, const Files& files, const CoreMLModelWrapper& model,
                 const TrainingDataOptions& options) {
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm = in_context([&] { return model.path().string(); },
-                                      [&] { return LanguageModel(model, options.target); });
+  const lm::LanguageModel lm =
+      in_context([&] { return model.path().string(); },
+                 [&] { return lm::LanguageModel(model.impl(), options.target); });
   const FeatureDescription input = ids_input(model);
   const size_t rank = std::max(input.shape.size(), input.ranges.size());
   Extent batch, time;

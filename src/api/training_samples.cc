@@ -3,8 +3,9 @@
 
 #include <chrono>
 
-#include "api/sample_text.h"
+#include "api/impl.h"
 #include "api/training_run.h"
+#include "lm/sample_text.h"
 
 namespace mw {
 namespace {
@@ -43,13 +44,15 @@ void TrainingRun::take_sample(const std::string& heading,
                               const std::function<CoreMLModelWrapper()>& model) {
   const int64_t steps = position_.step - resumed_step_;
   const double limit = now() + kShare / 2 * (position_.seconds - resumed_seconds_);
-  SampleOptions options;
+  lm::SampleOptions options;
   options.budget = sample_budget(steps, examples_per_step_ * data_.seq_len);
   options.should_stop = [&] { return now() > limit || observer_.should_stop(); };
-  SampledText sampled;
+  lm::SampledText sampled;
   try {
     if (options.budget > 0) {
-      sampled = sample_text(model(), settings_.target, data_.prompt, options);
+      const CoreMLModelWrapper loaded = model();
+      sampled = lm::sample_text(loaded.impl(), loaded.tokenizer(), settings_.target, data_.prompt,
+                                options);
     }
     if (sampled.tokens_run == 0) {
       sampled.text =

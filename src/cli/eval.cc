@@ -5,10 +5,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "api/language_model.h"
+#include "api/impl.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "lm/language_model.h"
 #include "lm/score.h"
 #include "train/data_text.h"
 
@@ -31,83 +32,31 @@ std::vector<int32_t> read_ids(const Options& o, const Tokenizer& tokenizer) {
   return train::read_text(o.data, reader).ids;
 }
 
-struct Loss {
-  int64_t windows = 0, tokens = 0;
-  double total = 0;
-};
-
-// Windows [start, start + seq_len) predict the tokens one further on; of overlapping windows only
-// the positions that no earlier window has seen count.
-class Evaluation {
- public:
-  Evaluation(const LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,
-             int64_t seq_len)
-      : lm_(lm), ids_(ids), seq_len_(seq_len), stride_(o.stride > 0 ? o.stride : seq_len) {
-    for (int64_t at = 0; at + seq_len + 1 <= static_cast<int64_t>(ids.size()); at += stride_) {
-      starts_.push_back(at);
-    }
-    if (starts_.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
-           seq_len + 1, ids.size());
-    }
-  }
-
-  Loss run(int64_t batch_size) {
-    const auto batch = static_cast<size_t>(std::min(batch_size, lm_.shapes().max_batch()));
-    Progress progress("eval", static_cast<int64_t>(starts_.size()));
-    for (size_t first = 0; first < starts_.size(); first += batch) {
-      stop_if_interrupted();
-      score(first, std::min(batch, starts_.size() - first));
-      progress.update(loss_.windows);
-    }
-    return loss_;
-  }
-
- private:
-  void score(size_t first, size_t rows) {
-    Tensor input(DType::kI32, {static_cast<int64_t>(rows), seq_len_});
-    for (size_t r = 0; r < rows; ++r) {
-      std::copy_n(ids_.begin() + starts_[first + r], seq_len_,
-                  input.mutable_data<int32_t>() + static_cast<int64_t>(r) * seq_len_);
-    }
-    const lm::Logits logits = lm_.logits(input);
-    for (size_t r = 0; r < rows; ++r) {
-      const int64_t start = starts_[first + r];
-      const int64_t skip = start == 0 ? 0 : std::max<int64_t>(seq_len_ - stride_, 0);
-      for (int64_t t = skip; t < seq_len_; ++t) {
-        const int32_t label = ids_[static_cast<size_t>(start + t + 1)];
-        const double loss = lm::cross_entropy(logits.row(static_cast<int64_t>(r), t), label);
-        check_finite(loss, start, t);
-        loss_.total += loss;
-        ++loss_.tokens;
-      }
-      ++loss_.windows;
-    }
-  }
-
-  void check_finite(double loss, int64_t start, int64_t position) const {
-    if (std::isfinite(loss)) return;
+lm::Score score(const lm::LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,
+                int64_t seq_len) {
+  const lm::Windows windows{.tokens = seq_len,
+                            .stride = o.stride > 0 ? o.stride : seq_len,
+                            .per_call = std::min(o.batch_size, lm.shapes().max_batch())};
+  const int64_t count = windows.count(static_cast<int64_t>(ids.size()));
+  if (count == 0) {
     fail(ErrorCode::kInvalidArgument,
-         "output '{}': expected logits with a finite loss, got {} in window {}, for what follows "
-         "its token {}",
-         lm_.output(), std::isnan(loss) ? "no number" : "an infinite one", start / stride_ + 1,
-         position + 1);
+         "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
+         seq_len + 1, ids.size());
   }
-
-  const LanguageModel& lm_;
-  const std::vector<int32_t>& ids_;
-  int64_t seq_len_, stride_;
-  std::vector<int64_t> starts_;
-  Loss loss_;
-};
+  Progress progress("eval", count);
+  return lm::score_windows(lm, ids, windows, [&](int64_t done) {
+    progress.update(done);
+    stop_if_interrupted();
+  });
+}
 
 void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm = in_context([&] { return model.path().string(); },
-                                      [&] { return LanguageModel(model, o.target); });
+  const lm::LanguageModel lm =
+      in_context([&] { return model.path().string(); },
+                 [&] { return lm::LanguageModel(model.impl(), o.target); });
   const int64_t seq_len =
       in_context([&] { return model.path().string(); },
                  [&] {
@@ -123,7 +72,7 @@ void run(const Options& o) {
   }
   const std::vector<int32_t> ids = read_ids(o, tokenizer);
   const double started = now_seconds();
-  const Loss loss = Evaluation(lm, ids, o, seq_len).run(o.batch_size);
+  const lm::Score loss = score(lm, ids, o, seq_len);
   stop_if_interrupted();
   const double seconds = now_seconds() - started;
   const double mean = loss.total / static_cast<double>(loss.tokens);

@@ -3,11 +3,12 @@
 
 #include <memory>
 
-#include "api/language_model.h"
+#include "api/impl.h"
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/numbers.h"
 #include "cli/print.h"
+#include "lm/language_model.h"
 #include "lm/sampler.h"
 
 namespace mw::cli {
@@ -36,14 +37,15 @@ void run(const Options& o) {
   watch_interrupts();
   const CoreMLModelWrapper model = o.model.load();
   const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm = in_context([&] { return model.path().string(); },
-                                      [&] { return LanguageModel(model, o.target); });
+  const lm::LanguageModel lm =
+      in_context([&] { return model.path().string(); },
+                 [&] { return lm::LanguageModel(model.impl(), o.target); });
   const std::vector<int32_t> prompt = tokenizer.encode(o.prompt);
   if (prompt.empty()) {
     fail(ErrorCode::kInvalidArgument, "--prompt: expected at least one token, got none");
   }
   lm::Sampler sampler(o.sampler);
-  LanguageModel::Stream stream(lm);
+  lm::LanguageModel::Stream stream(lm);
   StreamDecoder decoder(tokenizer);
 
   const double started = now_seconds();

@@ -9,7 +9,6 @@
 
 #include "api/class_labels.h"
 #include "api/impl.h"
-#include "api/language_model.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
 #include "cli/command.h"
@@ -18,6 +17,7 @@
 #include "cli/loss_options.h"
 #include "cli/numbers.h"
 #include "cli/print.h"
+#include "lm/language_model.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -89,7 +89,7 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
   const auto ids = inputs.find("input_ids");
   if (ids == inputs.end() || inputs.size() == 1 || ids->second.rank() > 2) return inputs;
   try {
-    const LanguageModel lm(model, o.loss.target);
+    const lm::LanguageModel lm(model.impl(), o.loss.target);
     return lm.inputs_for(ids->second, 0);
   } catch (const Error&) {
     return inputs;  // no language model

@@ -1,9 +1,11 @@
-// Cross entropy of one position by the logarithm of the sum of exponentials.
+// Cross entropy of one position by the logarithm of the sum of exponentials, and of windows of a
+// text.
 #include "lm/score.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "base/error.h"
 
@@ -22,6 +24,56 @@ double cross_entropy(const std::vector<float>& logits, int32_t label) {
   double sum = 0;
   for (const float logit : logits) sum += std::exp(logit - largest);
   return largest + std::log(sum) - logits[static_cast<size_t>(label)];
+}
+
+int64_t Windows::count(int64_t length) const {
+  const int64_t last = length - tokens - 1;
+  return last < 0 ? 0 : last / stride + 1;
+}
+
+namespace {
+
+void expect_finite(double loss, const std::string& output, int64_t window, int64_t token) {
+  if (std::isfinite(loss)) return;
+  fail(ErrorCode::kInvalidArgument,
+       "output '{}': expected logits with a finite loss, got {} in window {}, for what follows "
+       "its token {}",
+       output, std::isnan(loss) ? "no number" : "an infinite one", window + 1, token + 1);
+}
+
+Tensor rows_at(const std::vector<int32_t>& ids, const Windows& windows, int64_t first,
+               int64_t rows) {
+  Tensor input(DType::kI32, {rows, windows.tokens});
+  for (int64_t r = 0; r < rows; ++r) {
+    std::copy_n(ids.begin() + (first + r) * windows.stride, windows.tokens,
+                input.mutable_data<int32_t>() + r * windows.tokens);
+  }
+  return input;
+}
+
+}  // namespace
+
+Score score_windows(const LanguageModel& lm, const std::vector<int32_t>& ids,
+                    const Windows& windows, const std::function<void(int64_t)>& scored) {
+  Score score;
+  const int64_t count = windows.count(static_cast<int64_t>(ids.size()));
+  while (score.windows < count) {
+    const int64_t rows = std::min(windows.per_call, count - score.windows);
+    const Logits logits = lm.logits(rows_at(ids, windows, score.windows, rows));
+    for (int64_t r = 0; r < rows; ++r, ++score.windows) {
+      const int64_t start = score.windows * windows.stride;
+      const int64_t seen = start == 0 ? 0 : std::max<int64_t>(windows.tokens - windows.stride, 0);
+      for (int64_t t = seen; t < windows.tokens; ++t) {
+        const int32_t label = ids[static_cast<size_t>(start + t + 1)];
+        const double loss = cross_entropy(logits.row(r, t), label);
+        expect_finite(loss, lm.output(), score.windows, t);
+        score.total += loss;
+        ++score.tokens;
+      }
+    }
+    scored(score.windows);
+  }
+  return score;
 }
 
 }  // namespace mw::lm

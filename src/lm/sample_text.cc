@@ -1,12 +1,12 @@
 // Sampling a continuation at a low temperature.
-#include "api/sample_text.h"
+#include "lm/sample_text.h"
 
 #include <algorithm>
 
-#include "api/language_model.h"
+#include "lm/language_model.h"
 #include "lm/sampler.h"
 
-namespace mw {
+namespace mw::lm {
 namespace {
 
 // At least half of what the model takes and of what may be spent is left for the continuation.
@@ -20,13 +20,12 @@ std::vector<int32_t> shortened(std::vector<int32_t> prompt, const LanguageModel&
 
 }  // namespace
 
-SampledText sample_text(const CoreMLModelWrapper& model, const std::string& target,
+SampledText sample_text(const Model& model, const Tokenizer& tokenizer, const std::string& target,
                         const std::vector<int32_t>& prompt, const SampleOptions& options) {
-  const Tokenizer& tokenizer = model.tokenizer();
-  const LanguageModel lm(model, target);
-  LanguageModel::Stream stream(lm);
-  lm::Sampler sampler({.temperature = options.temperature, .seed = options.seed});
-  std::vector<int32_t> ids = shortened(prompt, lm, options.budget), next = ids;
+  const LanguageModel reader(model, target);
+  LanguageModel::Stream stream(reader);
+  Sampler sampler({.temperature = options.temperature, .seed = options.seed});
+  std::vector<int32_t> ids = shortened(prompt, reader, options.budget), next = ids;
   const size_t begin = ids.size();
   while (static_cast<int64_t>(ids.size() - begin) < options.tokens && stream.obstacle().empty() &&
          stream.cost(static_cast<int64_t>(next.size())) <= options.budget - stream.tokens_run() &&
@@ -44,4 +43,4 @@ SampledText sample_text(const CoreMLModelWrapper& model, const std::string& targ
   return sampled;
 }
 
-}  // namespace mw
+}  // namespace mw::lm

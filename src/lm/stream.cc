@@ -1,45 +1,46 @@
 // LanguageModel::Stream: a text that grows, by the model's cache or in a window.
+#include <fmt/format.h>
+
 #include <algorithm>
 
-#include "api/impl.h"
-#include "api/language_model.h"
 #include "base/error.h"
+#include "lm/language_model.h"
 
-namespace mw {
+namespace mw::lm {
 
 // Whether rows of the cache that were written once may be written again, or with tokens that stand
 // for nothing: every state has a place for each token, and the mask says how many of them count.
 bool LanguageModel::can_rewrite() const {
   const auto states = model_.states();
-  return has_causal_mask_ &&
+  return roles_.has_causal_mask() &&
          std::all_of(states.begin(), states.end(), [&](const FeatureDescription& state) {
-           return std::find(state.shape.begin(), state.shape.end(), max_total_) !=
+           return std::find(state.shape.begin(), state.shape.end(), max_total()) !=
                   state.shape.end();
          });
 }
 
 LanguageModel::Stream::Stream(const LanguageModel& model)
-    : model_(model), state_(model.model_.make_state()) {}
+    : model_(model), states_(model.model_.make_states()) {}
 
 std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids) {
   if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
-  if (model_.has_cache_ && static_cast<int64_t>(ids.size()) > model_.max_total_ - size()) {
+  if (model_.has_cache_ && static_cast<int64_t>(ids.size()) > model_.max_total() - size()) {
     fail(ErrorCode::kInvalidArgument,
          "the cache holds {} tokens and is full; shorten the prompt or --max-tokens",
-         model_.max_total_);
+         model_.max_total());
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   if (model_.has_cache_) return extend_cache();
-  const int64_t window = std::min(size(), model_.shapes_.max_time());
+  const int64_t window = std::min(size(), model_.shapes().max_time());
   const std::vector<int32_t> tail(ids_.end() - window, ids_.end());
   tokens_run_ += cost(0);
-  const lm::Logits logits = model_.logits(Tensor::from(tail, {1, window}));
+  const Logits logits = model_.logits(Tensor::from(tail, {1, window}));
   last_only_ = logits.last_only();
   return logits.row(0, logits.positions() - 1);
 }
 
 int64_t LanguageModel::Stream::cost(int64_t count) const {
-  const lm::CallShapes& shapes = model_.shapes_;
+  const CallShapes& shapes = model_.shapes();
   const auto padded = [&](int64_t time) {
     const auto shape = shapes.padded({1, time});
     return shape ? shape->batch * shape->time : time;
@@ -55,19 +56,18 @@ int64_t LanguageModel::Stream::cost(int64_t count) const {
 }
 
 std::string LanguageModel::Stream::obstacle() const {
-  if (model_.has_cache_) return size() < model_.max_total_ ? "" : "the cache is full";
-  const int64_t window = std::min(size() + 1, model_.shapes_.max_time());
-  const auto call = model_.shapes_.padded({1, window});
+  if (model_.has_cache_) return size() < model_.max_total() ? "" : "the cache is full";
+  const int64_t window = std::min(size() + 1, model_.shapes().max_time());
+  const auto call = model_.shapes().padded({1, window});
   if (!last_only_ || (call && call->time == window)) return "";  // rows that are added say nothing
-  return fmt::format("the model takes {} tokens, not {}", model_.shapes_.times_text(), window);
+  return fmt::format("the model takes {} tokens, not {}", model_.shapes().times_text(), window);
 }
 
 std::vector<float> LanguageModel::Stream::run(int64_t begin, int64_t count, int64_t pads) {
   std::vector<int32_t> part(ids_.begin() + begin, ids_.begin() + begin + count);
   part.resize(static_cast<size_t>(count + pads));
   const Tensor ids = Tensor::from(part, {1, count + pads});
-  const lm::Logits logits =
-      model_.run(model_.inputs_for(ids, begin, pads), {1, count + pads}, &state_);
+  const Logits logits = model_.run(model_.inputs_for(ids, begin, pads), {1, count + pads}, states_);
   if (pads > 0 && logits.last_only()) model_.fail_last_only(count);
   cached_ = begin + count;
   tokens_run_ += count + pads;
@@ -79,20 +79,20 @@ std::vector<float> LanguageModel::Stream::run(int64_t begin, int64_t count, int6
 std::vector<float> LanguageModel::Stream::extend_cache() {
   std::vector<float> next;
   while (cached_ < size()) {
-    const int64_t rest = size() - cached_, count = model_.shapes_.longest(rest);
+    const int64_t rest = size() - cached_, count = model_.shapes().longest(rest);
     if (count > 0) {
       next = run(cached_, count, 0);
       continue;
     }
-    const int64_t least = model_.shapes_.min_time();
+    const int64_t least = model_.shapes().min_time();
     if (!model_.can_rewrite()) {
       fail(ErrorCode::kUnsupported,
            "input_ids takes {} tokens a call, and the last {} of {} tokens are fewer",
-           model_.shapes_.times_text(), rest, size());
+           model_.shapes().times_text(), rest, size());
     }
     next = size() >= least ? run(size() - least, least, 0) : run(0, size(), least - size());
   }
   return next;
 }
 
-}  // namespace mw
+}  // namespace mw::lm

@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "millwright/millwright.hpp"
+#include "lm/model.h"
+#include "millwright/tokenizer.hpp"
 
-namespace mw {
+namespace mw::lm {
 
 struct SampleOptions {
   int64_t tokens = 60;
@@ -27,7 +28,7 @@ struct SampledText {
 };
 
 // `target` as in LanguageModel. No text where the budget is too small for one token.
-SampledText sample_text(const CoreMLModelWrapper& model, const std::string& target,
+SampledText sample_text(const Model& model, const Tokenizer& tokenizer, const std::string& target,
                         const std::vector<int32_t>& prompt, const SampleOptions& options = {});
 
-}  // namespace mw
+}  // namespace mw::lm

@@ -1,8 +1,8 @@
 // LanguageModel: a model that is fed token ids; its masks and positions are made for the caller.
 //
-//   LanguageModel lm(model);
+//   lm::LanguageModel lm(model);
 //   lm::Logits logits = lm.logits(ids);       // of every position, or of the last one
-//   LanguageModel::Stream stream(lm);         // one text, extended token by token
+//   lm::LanguageModel::Stream stream(lm);         // one text, extended token by token
 //   std::vector<float> next = stream.extend(prompt);
 #pragma once
 
@@ -12,25 +12,29 @@
 
 #include "lm/call_shapes.h"
 #include "lm/logits.h"
-#include "millwright/millwright.hpp"
+#include "lm/model.h"
+#include "lm/roles.h"
 
-namespace mw {
+namespace mw::lm {
 
 class LanguageModel {
  public:
-  // `target` names the output with the logits; empty: as lm::find_target() has it.
-  explicit LanguageModel(const CoreMLModelWrapper& model, const std::string& target = "");
+  // `target` names the output with the logits; empty: as find_target() has it. The model outlives
+  // this.
+  explicit LanguageModel(const Model& model, const std::string& target = "");
 
   // Of ids [time] or [batch, time], from the beginning of a text. Shorter ones than the model takes
   // are padded on the right and the logits cut back; that changes nothing to the left of the pads
   // in a causal model, and an attention mask leaves the pads out.
-  [[nodiscard]] lm::Logits logits(const Tensor& ids) const;
+  [[nodiscard]] Logits logits(const Tensor& ids) const;
   // Inputs for ids, [time] or [batch, time], after `past` cached ones; the last `pads` columns hold
   // no tokens.
-  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past, int64_t pads = 0) const;
+  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past, int64_t pads = 0) const {
+    return roles_.inputs_for(ids, past, pads);
+  }
   // The form of the logits for such ids, found without running the model.
-  [[nodiscard]] lm::Layout layout(lm::CallShape ids) const;
-  [[nodiscard]] int64_t classes(lm::CallShape ids) const;
+  [[nodiscard]] Layout layout(CallShape ids) const;
+  [[nodiscard]] int64_t classes(CallShape ids) const;
   // Of labels that go with logits of such ids: the logits' shape without their classes. Throws
   // where there are logits for the last token only.
   struct LabelForm {
@@ -39,21 +43,21 @@ class LanguageModel {
     // `labels`, [time] or [batch, time], in this form; as they are where their number is another.
     [[nodiscard]] Tensor of(const Tensor& labels) const;
   };
-  [[nodiscard]] LabelForm label_form(lm::CallShape ids) const;
+  [[nodiscard]] LabelForm label_form(CallShape ids) const;
 
-  [[nodiscard]] const std::string& output() const { return output_; }
-  [[nodiscard]] const std::string& ids_input() const;  // the name of the input that takes the ids
+  [[nodiscard]] const std::string& output() const { return target_.name; }
+  [[nodiscard]] const Roles& roles() const { return roles_; }
   // What one call takes.
-  [[nodiscard]] const lm::CallShapes& shapes() const { return shapes_; }
+  [[nodiscard]] const CallShapes& shapes() const { return roles_.shapes(); }
   [[nodiscard]] bool has_cache() const { return has_cache_; }
   // Tokens that a text may have when the model has a cache; INT64_MAX where nothing tells.
-  [[nodiscard]] int64_t max_total() const { return max_total_; }
+  [[nodiscard]] int64_t max_total() const { return roles_.max_total(); }
 
   // The tokens of a window that `purpose` ("eval") works on: `wanted`, else as many as the model
   // takes, at most `usual`. Throws where one call cannot take such a window.
   [[nodiscard]] int64_t window(int64_t wanted, int64_t usual, const std::string& purpose) const;
   // Throws where the model gives logits for the last token of such ids only.
-  void expect_all_positions(lm::CallShape ids, const std::string& purpose) const;
+  void expect_all_positions(CallShape ids, const std::string& purpose) const;
 
   // A growing text. Uses the model's cache states where it has them, else runs the whole window
   // anew.
@@ -76,7 +80,7 @@ class LanguageModel {
     std::vector<float> run(int64_t begin, int64_t count, int64_t pads);
 
     const LanguageModel& model_;
-    State state_;
+    exec::States states_;
     std::vector<int32_t> ids_;
     int64_t cached_ = 0;  // of them, in the state
     int64_t tokens_run_ = 0;
@@ -84,28 +88,18 @@ class LanguageModel {
   };
 
  private:
-  struct Role {
-    std::string name;
-    enum class Kind : uint8_t { kIds, kAttentionMask, kCausalMask, kPositions } kind;
-    DType dtype;
-    int64_t rank;
-  };
-  void find_inputs();
   [[nodiscard]] bool can_rewrite() const;
-  [[nodiscard]] lm::Asked asked(lm::CallShape ids) const;
-  [[nodiscard]] bool time_first(lm::CallShape ids) const;
-  [[nodiscard]] Shapes input_shapes(lm::CallShape ids) const;
-  [[nodiscard]] Shape output_shape(lm::CallShape ids) const;
-  [[nodiscard]] lm::Logits run(const TensorMap& inputs, lm::CallShape ids, State* state) const;
+  [[nodiscard]] Asked asked(CallShape ids) const;
+  [[nodiscard]] bool time_first(CallShape ids) const;
+  [[nodiscard]] Shapes input_shapes(CallShape ids) const;
+  [[nodiscard]] Shape output_shape(CallShape ids) const;
+  [[nodiscard]] Logits run(const TensorMap& inputs, CallShape ids, exec::States& states) const;
   [[noreturn]] void fail_last_only(int64_t time) const;
 
-  const CoreMLModelWrapper& model_;
-  std::vector<Role> roles_;
-  std::string output_;
-  const ir::Value* value_ = nullptr;  // of the output
-  lm::CallShapes shapes_;
-  bool has_cache_ = false, has_causal_mask_ = false;
-  int64_t max_total_ = 0;
+  const Model& model_;
+  bool has_cache_;
+  Roles roles_;
+  Target target_;
 };
 
-}  // namespace mw
+}  // namespace mw::lm

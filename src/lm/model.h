@@ -1,0 +1,43 @@
+// Model: what is asked of a loaded model that is fed token ids.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "exec/session.h"
+#include "lm/logits.h"
+#include "lm/target.h"
+#include "millwright/millwright.hpp"
+
+namespace mw::lm {
+
+// Calls may come from several threads.
+class Model {
+ public:
+  virtual ~Model() = default;
+  // What errors call it: the path it was loaded from.
+  [[nodiscard]] virtual std::string name() const = 0;
+  [[nodiscard]] virtual std::vector<FeatureDescription> inputs() const = 0;
+  [[nodiscard]] virtual std::vector<FeatureDescription> states() const = 0;
+  // Ids that its tokenizer has; 0 where there is none.
+  [[nodiscard]] virtual int64_t vocabulary() const = 0;
+  // The output that is meant by `wanted`; see find_target().
+  [[nodiscard]] virtual Target target(const std::string& wanted) const = 0;
+  // How an output ends; looked for once, at the shapes of the inputs that `shapes` gives.
+  [[nodiscard]] virtual Ending ending(const std::string& output,
+                                      const std::function<Shapes()>& shapes) const = 0;
+  // Of an output for inputs of these shapes; nullopt for a dictionary and where only a run tells.
+  [[nodiscard]] virtual std::optional<Shape> shape_of(const std::string& output,
+                                                      const Shapes& inputs) const = 0;
+  // Inputs as the function wants them: names, dtypes, extents checked; defaults of optional ones
+  // filled in. Throws invalid_argument.
+  [[nodiscard]] virtual TensorMap prepare(const TensorMap& given) const = 0;
+  // All of the model's, zero.
+  [[nodiscard]] virtual exec::States make_states() const = 0;
+  [[nodiscard]] virtual exec::RunResult run(const TensorMap& inputs,
+                                            exec::States& states) const = 0;
+};
+
+}  // namespace mw::lm
