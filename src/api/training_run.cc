@@ -2,7 +2,6 @@
 #include "api/training_run.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,7 +13,7 @@
 #include "api/training_position.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
-#include "base/memory.h"
+#include "base/os.h"
 #include "base/quantity_text.h"
 
 namespace mw {
@@ -30,15 +29,6 @@ struct StoppedWithin {};
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-int64_t resident_bytes() {
-  int64_t pages = 0;
-  if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(file, "%*s %ld", &pages) != 1) pages = 0;
-    std::fclose(file);
-  }
-  return pages * sysconf(_SC_PAGESIZE);
 }
 
 std::string loss_text(const std::optional<double>& loss) {
@@ -254,7 +244,7 @@ void TrainingRun::step() {
   record.learning_rate = std::stod(fmt::format("{}", result.learning_rate));
   record.tokens = result.tokens;
   record.seconds = now() - started;
-  record.memory = resident_bytes();
+  record.memory = os::resident_bytes();
   position_.seconds += record.seconds;
   outcome_.loss = result.loss;
   outcome_.step_bytes = student_.step_bytes();

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/os.h"
 
 namespace mw {
 namespace fs = std::filesystem;
@@ -116,13 +117,9 @@ void sweep_folder(const fs::path& folder, const fs::path& only) {
 
 // Atomically trades the two names. False when the file system has no such call.
 bool exchange(const fs::path& a, const fs::path& b) {
-#ifdef RENAME_EXCHANGE
-  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return true;
-  if (errno != EINVAL && errno != ENOSYS) fail_io(b, "replace", errno);
-#else
-  static_cast<void>(a), static_cast<void>(b);
-#endif
-  return false;
+  const os::Exchange result = os::exchange_names(a, b);
+  if (result == os::Exchange::kFailed) fail_io(b, "replace", errno);
+  return result == os::Exchange::kDone;
 }
 
 // For file systems that cannot trade names: the target is missing for a moment, and a process that

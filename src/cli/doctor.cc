@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 #include <google/protobuf/stubs/common.h>
 #include <hwy/targets.h>
-#include <sched.h>
-#include <unistd.h>
 #include <zip.h>
 #include <CLI/Version.hpp>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/memory.h"
+#include "base/os.h"
 #include "base/parallel.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
@@ -31,25 +30,6 @@ struct Options {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
-// The value of a line "name : value" in one of the kernel's text files.
-std::string line_value(const char* path, std::string_view name) {
-  std::ifstream file(path);
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(':');
-    if (!line.starts_with(name) || colon == std::string::npos) continue;
-    const size_t first = line.find_first_not_of(" \t", colon + 1);
-    return first == std::string::npos ? "" : line.substr(first);
-  }
-  return "unknown";
-}
-
-int cores_allowed() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-}
-
 std::string simd_targets() {
   std::string text;
   for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
@@ -60,11 +40,8 @@ std::string simd_targets() {
 }
 
 std::string memory_of_machine() {
-  const auto total =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t available =
-      std::strtoull(line_value("/proc/meminfo", "MemAvailable").c_str(), nullptr, 10) * 1024;
-  return fmt::format("{}, {} available", memory_text(total), memory_text(available));
+  return fmt::format("{}, {} available", memory_text(static_cast<uint64_t>(total_memory())),
+                     memory_text(static_cast<uint64_t>(available_memory())));
 }
 
 std::string compiler_text() {
@@ -97,9 +74,9 @@ std::string onednn_text() {
 }
 
 Rows machine_rows() {
-  return {{"processor", line_value("/proc/cpuinfo", "model name")},
+  return {{"processor", os::processor_name()},
           {"SIMD", simd_targets()},
-          {"cores", std::to_string(cores_allowed())},
+          {"cores", std::to_string(os::cores_allowed())},
           {"memory", memory_of_machine()}};
 }
 

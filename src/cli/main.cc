@@ -1,7 +1,6 @@
 // The millwright command: parses the command line and turns errors into one sentence and an exit
 // code.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -12,6 +11,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/os.h"
 #include "cli/command.h"
 #include "cli/print.h"
 
@@ -27,7 +27,7 @@ void restart_with_short_spins(char** argv) {
     if (std::getenv(known) != nullptr) return;
   }
   setenv("GOMP_SPINCOUNT", "4000", 1);
-  execv("/proc/self/exe", argv);  // without /proc it runs on as it is
+  mw::os::restart(argv);
 }
 
 bool is_upper(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }

@@ -1,8 +1,6 @@
 // Run: binds buffers to memory and executes the steps in order.
 #include "exec/run.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -10,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/os.h"
 #include "base/quantity_text.h"
 #include "base/signals.h"
 #include "exec/reference.h"
@@ -48,7 +47,7 @@ Arena::Arena(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes
     fail(ErrorCode::kOutOfMemory, "cannot allocate {} for intermediate results",
          memory_text(bytes_));
   }
-  if (align == kHugePage) madvise(memory, bytes_, MADV_HUGEPAGE);
+  if (align == kHugePage) os::prefer_huge_pages(memory, bytes_);
   data_ = static_cast<std::byte*>(memory);
   forbid(data_, static_cast<int64_t>(bytes_));
 }
