@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "millwright/training.hpp"
 #include "train/lora.h"
 #include "train/trainer.h"
 
