@@ -326,8 +326,8 @@ TEST_F(LanguageModels, with_inputs_spelt_in_another_way_are_told_how_to_rename_t
     return error_of([&] { const lm::LanguageModel lm(model.impl()); }, ErrorCode::kInvalidArgument);
   };
   EXPECT_EQ(error({"inputIds", "causalMask"}),
-            "input 'inputIds' (int32 [1, 4]) cannot be made from token ids; `millwright convert "
-            "MODEL OUTPUT --rename inputIds=input_ids causalMask=causal_mask` gives it the name "
+            "input 'inputIds' (int32 [1, 4]) cannot be made from token ids; converting the "
+            "model with rename inputIds=input_ids causalMask=causal_mask gives it the name "
             "that says so");
   EXPECT_EQ(error({"input_ids", "current"}),
             "input 'current' (int32 [1, 4]) cannot be made from token ids; give all inputs by name "

@@ -173,7 +173,7 @@ TEST_F(LanguageModels, say_how_a_teachers_inputs_get_the_students_names) {
   const std::string error = error_of([&] { (void)student.training_step(Batch(tokens, tokens)); },
                                      ErrorCode::kInvalidArgument);
   EXPECT_NE(error.find("teacher: expected inputs that the student has, too, got 'inputIds'; "
-                       "`millwright convert` of it with `--rename inputIds=input_ids` gives it the "
+                       "converting it with rename inputIds=input_ids gives it the "
                        "student's name"),
             std::string::npos)
       << error;

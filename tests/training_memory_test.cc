@@ -130,7 +130,7 @@ TEST(TrainingMemory, a_budget_that_is_too_small_is_refused_with_what_it_takes) {
   const size_t at = error.find(before);
   ASSERT_NE(at, std::string::npos) << error;
   EXPECT_NE(error.find("got 1.0 MB; a smaller batch takes less, and so does a batch in parts "
-                       "(--accumulate)"),
+                       "(accumulate)"),
             std::string::npos)
       << error;
   const double least = std::stod(error.substr(at + before.size())) * 1e6;

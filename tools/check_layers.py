@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Checks that src/ keeps to the room table of docs/architecture.md, and who names operations.
+"""Checks that src/ keeps to the room table of docs/architecture.md, and who names ops and flags.
 
-Two rules. A file may include its own room, the rooms in its row's last column and what those may
-include; the public headers are open to all; tests may include anything. And outside ops/, package/
-and tests no string literal is the name of an op, because the stages see ops only through the
-catalog; tools/op_name_allow.txt lists words that mean something else where they stand, each with
-the reason.
+Three rules. A file may include its own room, the rooms in its row's last column and what those may
+include; the public headers are open to all, but for those with the model classes, which are for
+the rooms that stand on them; tests may include anything. Outside ops/, package/ and tests no string
+literal is the name of an op, because the stages see ops only through the catalog;
+tools/op_name_allow.txt lists words that mean something else where they stand, each with the
+reason. And outside cli/ no message holds a flag of the command line: it names the setting, by
+setting() of base/error.h, which each face spells its own way.
 """
 
 import argparse
@@ -165,6 +167,13 @@ def check_names(path, text, names, allowed, root):
             yield f"{relative}:{line}: {token} is an op's name; only ops/ and package/ may hold one"
 
 
+def check_flags(path, text, root):
+    """Raw strings are pages and programs, no messages."""
+    for token, line in tokens(text):
+        if token.startswith('"') and "--" in token:
+            yield f"{path.relative_to(root)}:{line}: {token} names a flag; name the setting"
+
+
 def check(root):
     rooms = Rooms((root / TABLE).read_text())
     names = op_names(root)
@@ -179,6 +188,8 @@ def check(root):
             unknown.add(room)
         elif not is_test(path):
             problems.extend(check_includes(path, text, rooms, root))
+            if room != "cli":
+                problems.extend(check_flags(path, text, root))
             if room not in NAMES_OPS:
                 problems.extend(check_names(path, text, names, allowed, root))
     problems.extend(f"src/{room}: has no row in the table of {TABLE}" for room in sorted(unknown))
@@ -198,7 +209,9 @@ SELF_TEST = {
     ALLOW: "# rows\nsrc/cli/*.cc | log | the name of a flag\nsrc/cli/*.cc | relu | never used\n",
     "include/millwright/a.hpp": "",
     "include/millwright/training.hpp": "",
-    "src/base/a.h": '#include "millwright/a.hpp"\n#include "ir/a.h"\n',
+    "src/base/a.h": '#include "millwright/a.hpp"\n#include "ir/a.h"\n'
+    'auto a = "lower --lr"; auto b = R"(--paper)"; auto c = "a-b"; // "--lr"\n',
+    "src/base/a_test.cc": 'auto a = "--lr";',
     "src/ir/a.h": '#include "base/a.h"\n// #include "exec/a.h"\n'
     '/* "relu" */ const char* s = "relu";\n',
     "src/exec/a.h": '#include "ir/a.h"\n#include "base/a.h"\n#include "millwright/training.hpp"\n',
@@ -207,10 +220,11 @@ SELF_TEST = {
     "src/ops/x/relu_test.cc": '#include "exec/a.h"\n',
     "src/cli/b.cc": '#include "millwright/training.hpp"\n',
     "src/cli/a.cc": '#include "exec/a.h"\n#include "ops/x/relu.cc"\n'
-    'auto a = "log"; auto b = \'"\'; auto c = "tanh";\n',
+    'auto a = "log --lr"; auto a = "log"; auto b = \'"\'; auto c = "tanh";\n',
     "src/stray/a.h": "",
 }
 SELF_TEST_FINDS = (
+    'src/base/a.h:3: "lower --lr" names a flag',
     'src/base/a.h:2: includes "ir/a.h"',
     'src/ir/a.h:3: "relu" is an op\'s name',
     'src/ops/x/relu.cc:2: includes "exec/a.h"',

@@ -81,6 +81,9 @@ typedef struct mw_state mw_state;
 typedef struct mw_outputs mw_outputs;
 
 MW_C_API const char* mw_last_error(void);
+/* The setting that the last error is about, or whose change would help, by its name in
+ * docs/settings.md ("seq_len"); empty: none. */
+MW_C_API const char* mw_last_error_setting(void);
 MW_C_API const char* mw_version(void);
 
 MW_C_API mw_status mw_model_load(const char* path, const mw_load_options* options,

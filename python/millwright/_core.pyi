@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 class Error(ValueError):
     code: str
+    setting: str
 
 class Feature:
     name: str

@@ -215,9 +215,10 @@ def _signature(feature: _core.Feature) -> str:
     return f"{feature.name} {feature.dtype} {extents}"
 
 
-def _invalid(message: str) -> _core.Error:
+def _invalid(message: str, setting: str = "") -> _core.Error:
     error = _core.Error(message)
     error.code = "invalid_argument"
+    error.setting = setting
     return error
 
 

@@ -43,8 +43,12 @@ void raise(const std::exception_ptr& thrown, void* type) {
     const std::optional<Error> known = known_error();
     if (!known) throw;
     const nb::handle error(static_cast<PyObject*>(type));
-    nb::object instance = error(known->what());
+    const std::string sentence = known->spelled([](std::string_view name, bool is_subject) {
+      return std::string(name) + (is_subject ? "" : "=");
+    });
+    nb::object instance = error(sentence);
     instance.attr("code") = code_name(known->code());
+    instance.attr("setting") = known->setting();
     PyErr_SetObject(error.ptr(), instance.ptr());
   }
 }

@@ -8,7 +8,7 @@
 namespace mw::c_api {
 namespace {
 
-thread_local std::string g_error;  // NOLINT: the C API's per-thread message
+thread_local std::string g_error, g_setting;  // NOLINT: the C API's per-thread message
 
 mw_status status_of(ErrorCode code) {
   switch (code) {
@@ -59,6 +59,7 @@ Tensor wrap(const mw_tensor& tensor) {
 mw_status status_of_exception() {
   const Error error = current_error();
   g_error = error.what();
+  g_setting = error.setting();
   return status_of(error.code());
 }
 
@@ -95,6 +96,7 @@ mw_outputs* outputs_of(const TensorMap& tensors) {
 }
 
 const char* last_error() { return g_error.c_str(); }
+const char* last_error_setting() { return g_setting.c_str(); }
 
 }  // namespace mw::c_api
 
@@ -103,6 +105,7 @@ using mw::c_api::number_of;
 using mw::c_api::require;
 
 const char* mw_last_error(void) { return mw::c_api::last_error(); }
+const char* mw_last_error_setting(void) { return mw::c_api::last_error_setting(); }
 const char* mw_version(void) { return MW_VERSION; }
 
 mw_status mw_model_load(const char* path, const mw_load_options* options, mw_model** model) {

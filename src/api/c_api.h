@@ -15,6 +15,7 @@ namespace mw::c_api {
 // Of the exception being handled; its sentence becomes the thread's last error.
 mw_status status_of_exception();
 const char* last_error();
+const char* last_error_setting();
 
 template <class Body>
 mw_status guarded(const Body& body) {

@@ -103,7 +103,7 @@ void choose_batch(TrainingData& data, const Extent& extent, int64_t wanted, int6
   while (call >= extent.least && (data.batch_size % call != 0 || !allows(call))) --call;
   if (call >= extent.least) return;
   fail(ErrorCode::kInvalidArgument,
-       "--batch-size {}: expected a multiple of {}, which the model takes at a time",
+       "{} {}: expected a multiple of {}, which the model takes at a time", setting("batch_size"),
        data.batch_size,
        extent.fixed() ? std::to_string(extent.most)
                       : fmt::format("a number from {} to {}", extent.least, extent.most));
@@ -117,17 +117,16 @@ void choose_seq_len(TrainingData& data, const Extent& time, const lm::CallShapes
     data.seq_len = std::max(shapes.longest(usual), time.least);
   }
   if (data.seq_len > time.most) {
-    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens",
-         data.seq_len, time.most);
+    fail(ErrorCode::kInvalidArgument, "{} {}: the model takes at most {} tokens",
+         setting("seq_len"), data.seq_len, time.most);
   }
   if (time.fixed() && data.seq_len != time.most) {
-    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes exactly {} tokens",
-         data.seq_len, time.most);
+    fail(ErrorCode::kInvalidArgument, "{} {}: the model takes exactly {} tokens",
+         setting("seq_len"), data.seq_len, time.most);
   }
   if (!shapes.allow_time(data.seq_len)) {
-    fail(ErrorCode::kInvalidArgument,
-         "--seq-len {}: expected a number of tokens that the model takes: {}", data.seq_len,
-         shapes.times_text());
+    fail(ErrorCode::kInvalidArgument, "{} {}: expected a number of tokens that the model takes: {}",
+         setting("seq_len"), data.seq_len, shapes.times_text());
   }
 }
 
@@ -247,7 +246,8 @@ TrainingData load_training_data(const CoreMLModelWrapper& model,
     return data;
   }
   if (options.seq_len > 0) {
-    fail(ErrorCode::kInvalidArgument, "--seq-len: {} holds no text", files.train.string());
+    fail(ErrorCode::kInvalidArgument, "{}: {} holds no text", setting("seq_len"),
+         files.train.string());
   }
   data.train = read_arrays(files.train, model, options, data.notes);
   data.valid = read_arrays(files.valid, model, options, data.notes);

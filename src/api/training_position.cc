@@ -11,8 +11,8 @@ int64_t examples_of_step(int64_t batch_size, int64_t accumulate, int64_t steps) 
   if (__builtin_mul_overflow(batch_size, accumulate, &examples) ||
       __builtin_mul_overflow(examples, steps, &all)) {
     fail(ErrorCode::kInvalidArgument,
-         "--batch-size {}, --accumulate {}, --steps {}: expected fewer examples in all than 2^63",
-         batch_size, accumulate, steps);
+         "{} {}, {} {}, {} {}: expected fewer examples in all than 2^63", setting("batch_size"),
+         batch_size, setting("accumulate"), accumulate, setting("steps"), steps);
   }
   return examples;
 }

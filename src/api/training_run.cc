@@ -55,11 +55,11 @@ TrainingRun::TrainingRun(const CoreMLModelWrapper& model, MakeStudent make_stude
 std::map<std::string, std::string> TrainingRun::fixed() const {
   if (data_.train == nullptr) return {};
   std::map<std::string, std::string> all = {
-      {"--accumulate", std::to_string(settings_.accumulate)},
-      {"--batch-size", std::to_string(data_.batch_size)},
-      {"--data", fmt::format("{:016x}", data_.train->fingerprint())},
-      {"--seed", std::to_string(settings_.seed)},
-      {"--seq-len", std::to_string(data_.seq_len)}};
+      {"accumulate", std::to_string(settings_.accumulate)},
+      {"batch_size", std::to_string(data_.batch_size)},
+      {"data", fmt::format("{:016x}", data_.train->fingerprint())},
+      {"seed", std::to_string(settings_.seed)},
+      {"seq_len", std::to_string(data_.seq_len)}};
   all.insert(settings_.fixed.begin(), settings_.fixed.end());
   return all;
 }
@@ -71,15 +71,15 @@ void TrainingRun::check_fixed(const train::RunPosition& position, const fs::path
       fail(
           ErrorCode::kInvalidArgument,
           "{}: expected a checkpoint that tells its {}, got none; it is of another run, or damaged",
-          path.string(), name);
+          path.string(), setting(name));
     }
     if (found->second == value) continue;
-    if (name == "--data") {
+    if (name == "data") {
       fail(ErrorCode::kInvalidArgument, "{}: expected the data of this checkpoint, got other data",
            path.string());
     }
     fail(ErrorCode::kInvalidArgument, "{}: expected {} {} as in this checkpoint, got {}",
-         path.string(), name, found->second, value);
+         path.string(), setting(name), found->second, value);
   }
 }
 
@@ -102,9 +102,10 @@ void TrainingRun::resume() {
       return file.path.filename() < path.filename();
     });
     fail(e.code(), "{}; {}", e.what(),
-         before == files.rend() ? "there is none before it, start again without --resume"
-                                : fmt::format("--resume-from {} goes on from the one before it",
-                                              before->path.string()));
+         before == files.rend()
+             ? fmt::format("there is none before it, start again without {}", setting("resume"))
+             : fmt::format("{} {} goes on from the one before it", setting("resume_from"),
+                           before->path.string()));
   }
   check_fixed(checkpoint.position, path);
   in_context([&] { return path.string(); },
@@ -127,9 +128,8 @@ void TrainingRun::clear_later_checkpoints() const {
     if (goes_on && file.step <= position_.step) continue;
     if (!goes_on && !settings_.overwrite) {
       fail(ErrorCode::kInvalidArgument,
-           "{}: holds checkpoints of an earlier run; --resume goes on with it, --overwrite starts "
-           "anew",
-           settings_.folder.string());
+           "{}: holds checkpoints of an earlier run; {} goes on with it, {} starts anew",
+           settings_.folder.string(), setting("resume"), setting("overwrite"));
     }
     std::error_code error;
     fs::remove(file.path, error);
@@ -147,7 +147,8 @@ TrainingOutcome TrainingRun::finish() {
     train::tidy_checkpoints(settings_.folder, SIZE_MAX);
     resume();
     if (data_.train == nullptr && has_steps_left()) {
-      fail(ErrorCode::kInvalidArgument, "--data: expected a file to train on, got none");
+      fail(ErrorCode::kInvalidArgument, "{}: expected a file to train on, got none",
+           setting("data"));
     }
   }
   const bool steps_left = has_steps_left();
@@ -281,11 +282,12 @@ void TrainingRun::explain_failure() {
                 : first_nonfinite(model_, student_, settings_.target, call.tensors);
     if (!found.empty() && loss_is) what = fmt::format("the gradient of '{}' is", found);
     if (!found.empty() && !loss_is) what = fmt::format("{} gives the first number that is", found);
-    fail(ErrorCode::kInvalidArgument, "{} not finite; lower --lr or set --clip, and start again{}",
-         what,
-         outcome_.checkpoint.empty() ? ""
-                                     : fmt::format(" (or go on with --resume: {} is from before)",
-                                                   outcome_.checkpoint.string()));
+    fail(ErrorCode::kInvalidArgument, "{} not finite; lower {} or set {}, and start again{}", what,
+         setting("learning_rate"), setting("clip_norm"),
+         outcome_.checkpoint.empty()
+             ? ""
+             : fmt::format(" (or go on with {}: {} is from before)", setting("resume"),
+                           outcome_.checkpoint.string()));
   }
 }
 

@@ -36,7 +36,7 @@ struct TrainingSettings {
   bool resume = false;                // from the last checkpoint of the folder, if there is one
   std::filesystem::path resume_from;  // from this one
   bool overwrite = false;             // start anew although the folder holds checkpoints
-  // More options that a resumed run must not change, as they are typed.
+  // More settings that a resumed run must not change, by name, with their values as text.
   std::map<std::string, std::string> fixed;
   std::vector<std::pair<std::string, std::string>> shown;  // in the report
   std::string loss_name = "training";                      // in the report: what a step's loss is

@@ -54,9 +54,9 @@ void TrainingRun::take_valid_loss(train::StepRecord& record) {
       fail(ErrorCode::kInvalidArgument, "{}", *place);
     }
     fail(ErrorCode::kInvalidArgument,
-         "step {}: the validation loss is not finite; lower --lr or set --clip, and look at the "
+         "step {}: the validation loss is not finite; lower {} or set {}, and look at the "
          "validation data",
-         position_.step);
+         position_.step, setting("learning_rate"), setting("clip_norm"));
   }
   record.valid_loss = outcome_.valid_loss = loss;
   position_.validated_step = position_.step;
@@ -82,11 +82,12 @@ bool TrainingRun::has_steps_left() const {
 void TrainingRun::check_patience() const {
   if (settings_.patience == 0) return;
   if (data_.valid == nullptr) {
-    fail(ErrorCode::kInvalidArgument, "--patience: expected --eval-data beside it, got none");
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} beside it, got none", setting("patience"),
+         setting("eval_data"));
   }
   if (settings_.eval_every == 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "--patience: expected validations on the way, got --eval-every 0");
+    fail(ErrorCode::kInvalidArgument, "{}: expected validations on the way, got {} 0",
+         setting("patience"), setting("eval_every"));
   }
 }
 
@@ -125,8 +126,8 @@ void TrainingRun::take_best() {
     if (best.position.step != position_.best_step) {
       fail(ErrorCode::kInvalidArgument,
            "{}: expected the weights of step {}, the best of this run, got those of step {}; go on "
-           "from another checkpoint, or start anew with --overwrite",
-           path.string(), position_.best_step, best.position.step);
+           "from another checkpoint, or start anew with {}",
+           path.string(), position_.best_step, best.position.step, setting("overwrite"));
     }
     in_context([&] { return path.string(); }, [&] { student_.load_state(best.state); });
     outcome_.written_step = position_.best_step;

@@ -1,6 +1,7 @@
 // What exceptions of other libraries come to, and what makes every message one printable line.
 #include "base/error.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <ios>
@@ -19,6 +20,41 @@ ErrorCode code_of(const std::error_code& error) {
   const bool memory =
       error == std::errc::not_enough_memory || error == std::errc::resource_unavailable_try_again;
   return memory ? ErrorCode::kOutOfMemory : ErrorCode::kIo;
+}
+
+// Around the name of a setting in a message that is not yet told to anybody.
+constexpr char kBegin = '\x0e', kEnd = '\x0f';
+
+// The name that a mark at the beginning of `text` is around; nothing where there is no mark.
+std::optional<std::string_view> marked_name(std::string_view text) {
+  const size_t end = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_", 1);
+  if (text.empty() || text[0] != kBegin || end == std::string_view::npos || end == 1) return {};
+  if (text[end] != kEnd) return {};
+  return text.substr(1, end - 1);
+}
+
+std::string as_it_is(std::string_view name, bool /*is_subject*/) { return std::string(name); }
+std::string marked(std::string_view name, bool /*is_subject*/) { return setting(name); }
+
+// One printable line, the settings in it as `spelling` has them.
+std::string rewritten(std::string_view text, const Error::Spelling& spelling) {
+  std::string line;
+  for (size_t at = 0; at < text.size();) {
+    const size_t next = std::min(text.find(kBegin, at), text.size());
+    line += printable(text.substr(at, next - at));
+    at = next;
+    if (const auto name = marked_name(text.substr(at))) {
+      line += spelling(*name, at == 0);
+      at += name->size() + 2;
+    } else if (at < text.size()) {
+      line += printable(text.substr(at++, 1));
+    }
+  }
+  return line;
+}
+
+std::string joined(const std::string& where, const std::string& message) {
+  return where.empty() ? message : message.empty() ? where : where + ": " + message;
 }
 
 }  // namespace
@@ -45,16 +81,30 @@ std::optional<Error> known_error() {
   }
 }
 
+std::string setting(std::string_view name) { return fmt::format("{}{}{}", kBegin, name, kEnd); }
+
 Error::Error(ErrorCode code, const std::string& message, const std::string& where)
-    : std::runtime_error(printable(where.empty() ? message : where + ": " + message)),
+    : std::runtime_error(rewritten(joined(where, message), as_it_is)),
       code_(code),
-      message_(printable(message)),
-      where_(printable(where)) {}
+      marked_message_(rewritten(message, marked)),
+      marked_where_(rewritten(where, marked)),
+      message_(rewritten(message, as_it_is)),
+      where_(rewritten(where, as_it_is)) {
+  rewritten(message, [this](std::string_view name, bool) {
+    if (setting_.empty()) setting_ = name;
+    return std::string();
+  });
+}
 
 Error Error::within(std::string_view context) const {
-  const std::string outer = printable(context);
+  const std::string outer = rewritten(context, as_it_is);
   if (where_ == outer || where_.starts_with(outer + ": ")) return *this;
-  return {code_, message_, where_.empty() ? outer : outer + ": " + where_};
+  return {code_, marked_message_, joined(rewritten(context, marked), marked_where_)};
+}
+
+std::string Error::spelled(const Spelling& spelling) const {
+  const std::string message = rewritten(marked_message_, spelling);
+  return joined(rewritten(marked_where_, spelling), message);
 }
 
 Error current_error() {

@@ -18,6 +18,10 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
+// The name of a setting as it may stand in a message, where each face spells it its own way:
+// fail(code, "{} {}: the model takes at most {} tokens", setting("seq_len"), a, b)
+std::string setting(std::string_view name);
+
 // The exception being handled, in a catch block, as the caller is told of it: an mw::Error as it
 // is; those of the operating system, of an allocation and of a parser with their codes. Nothing for
 // any other.

@@ -50,8 +50,8 @@ void expect_startable(int threads) {
   for (std::thread& thread : started) thread.join();
   if (!all) {
     fail(ErrorCode::kOutOfMemory,
-         "threads: the system starts {} of {}; ask for fewer (--threads, OMP_NUM_THREADS)",
-         started.size() + 1, threads);
+         "threads: the system starts {} of {}; ask for fewer ({}, OMP_NUM_THREADS)",
+         started.size() + 1, threads, setting("threads"));
   }
   proven.store(threads);
 }

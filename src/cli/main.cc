@@ -14,6 +14,7 @@
 #include "base/os.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "cli/spelling.h"
 
 namespace {
 
@@ -101,7 +102,7 @@ int exit_code_of_exception() noexcept {
   } catch (...) {
     try {
       const mw::Error error = mw::current_error();
-      inform("millwright: {}\n", error.what());
+      inform("millwright: {}\n", told(error));
       return error.exit_code();
     } catch (...) {
       inform_text("millwright: out of memory\n");

@@ -231,8 +231,8 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   settings.module_names = o.adapter_names;
   settings.save.only_function = o.only_function;
   if (student.lora) {
-    settings.fixed = {{"--lora-rank", std::to_string(student.lora->rank)},
-                      {"--lora-alpha", fmt::format("{}", student.lora->alpha)}};
+    settings.fixed = {{"lora_rank", std::to_string(student.lora->rank)},
+                      {"lora_alpha", fmt::format("{}", student.lora->alpha)}};
   }
   settings.folder = run_folder(o);
   settings.target = o.loss.target;

@@ -168,9 +168,8 @@ const OpDef& Catalog::at(const Operation& op, Opset opset) const {
     fail(ErrorCode::kInvalidModel, "{} '{}': expected opset {} or later, got {}", op.type,
          op.name(), name_of(*since), name_of(opset));
   }
-  fail(ErrorCode::kUnsupported,
-       "{} '{}': unknown op type; `millwright doctor --ops` lists the known ones", op.type,
-       op.name());
+  fail(ErrorCode::kUnsupported, "{} '{}': unknown op type; docs/ops.md lists the known ones",
+       op.type, op.name());
 }
 
 std::vector<std::string> Catalog::names() const {

@@ -147,11 +147,13 @@ int64_t LanguageModel::window(int64_t wanted, int64_t usual, const std::string& 
          "the model takes {} token{} a call and keeps those before in its states, and {} needs "
          "whole windows in one call{}",
          most, most == 1 ? "" : "s", purpose,
-         most == 1 ? "" : fmt::format("; windows of {} tokens (--seq-len) are possible", most));
+         most == 1
+             ? ""
+             : fmt::format("; windows of {} tokens ({}) are possible", most, setting("seq_len")));
   }
   if (window > most) {
-    fail(ErrorCode::kInvalidArgument, "--seq-len {}: the model takes at most {} tokens", window,
-         most);
+    fail(ErrorCode::kInvalidArgument, "{} {}: the model takes at most {} tokens",
+         setting("seq_len"), window, most);
   }
   return window;
 }

@@ -97,8 +97,8 @@ std::string remedy_for(const FeatureDescription& input,
     const std::string usual = usual_name(other);
     if (!usual.empty()) renames += fmt::format(" {}={}", other.name, usual);
   }
-  return fmt::format("`millwright convert MODEL OUTPUT --rename{}` gives it the name that says so",
-                     renames);
+  return fmt::format("converting the model with {}{} gives it the name that says so",
+                     setting("rename"), renames);
 }
 
 }  // namespace

@@ -26,8 +26,8 @@ std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids
   if (ids.empty()) fail(ErrorCode::kInvalidArgument, "the prompt has no tokens");
   if (model_.has_cache_ && static_cast<int64_t>(ids.size()) > model_.max_total() - size()) {
     fail(ErrorCode::kInvalidArgument,
-         "the cache holds {} tokens and is full; shorten the prompt or --max-tokens",
-         model_.max_total());
+         "the cache holds {} tokens and is full; shorten the prompt or lower {}",
+         model_.max_total(), setting("max_tokens"));
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   if (model_.has_cache_) return extend_cache();

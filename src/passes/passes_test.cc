@@ -265,8 +265,7 @@ TEST(verify, names_op_input_and_what_was_expected) {
     return verify_error(*program("tensor<fp32, [2, 3]> x", body, "y"));
   };
   EXPECT_EQ(message("tensor<fp32, [2, 3]> y = no_such_op(x = x);"),
-            "function 'main': no_such_op 'y': unknown op type; `millwright doctor --ops` lists the "
-            "known ones");
+            "function 'main': no_such_op 'y': unknown op type; docs/ops.md lists the known ones");
   EXPECT_EQ(message("tensor<fp32, [2, 3]> y = relu(z = x);"),
             "function 'main': relu 'y': z: unknown input; relu takes x");
   EXPECT_EQ(message("tensor<fp32, [2, 3]> y = relu();"),

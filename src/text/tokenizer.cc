@@ -196,9 +196,8 @@ void Tokenizer::check_fits(int64_t model_vocab) const {
   if (id_limit() <= model_vocab) return;
   fail(ErrorCode::kInvalidArgument,
        "tokenizer '{}': vocabulary: expected ids below the model's {} tokens, got ids up to {} of "
-       "{} "
-       "tokens; name the model's own tokenizer with --tokenizer",
-       impl_->path, model_vocab, id_limit() - 1, vocab_size());
+       "{} tokens; give the model's own tokenizer as {}",
+       impl_->path, model_vocab, id_limit() - 1, vocab_size(), setting("tokenizer"));
 }
 
 const std::string& Tokenizer::path() const { return impl_->path; }

@@ -98,9 +98,8 @@ fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   if (!named.empty()) {
     fs::path path = is_folder(named) ? named / kFileName : named;
     if (may_be_file(path)) return path;
-    fail(ErrorCode::kIo,
-         "--tokenizer '{}': expected a tokenizer file or a folder with {}, found no '{}'",
-         named.string(), kFileName, path.string());
+    fail(ErrorCode::kIo, "{} '{}': expected a tokenizer file or a folder with {}, found no '{}'",
+         setting("tokenizer"), named.string(), kFileName, path.string());
   }
   const fs::path whole = without_trailing_slash(model);
   std::string looked;
@@ -114,8 +113,8 @@ fs::path find_tokenizer_file(const fs::path& model, const fs::path& named) {
   if (fs::path beside = whole.parent_path() / kFileName; there(beside)) return beside;
   fail(ErrorCode::kIo,
        "'{}': tokenizer: expected a {} in the model's folder or beside it, found none (looked for "
-       "{}); name the file with --tokenizer",
-       model.string(), kFileName, looked);
+       "{}); give the file as {}",
+       model.string(), kFileName, looked, setting("tokenizer"));
 }
 
 EndOfText end_of_text_in(const fs::path& folder) {

@@ -56,6 +56,13 @@ int64_t count_in(const Json& json, const char* key) {
        value.dump());
 }
 
+// Checkpoints of earlier versions hold options as they were typed: --batch-size.
+std::string setting_named(std::string name) {
+  name.erase(0, name.find_first_not_of('-'));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 RunPosition position_of(const Tensor& bytes) {
   const auto* text = static_cast<const char*>(bytes.raw());
   const Json json = Json::parse(text, text + bytes.nbytes());
@@ -65,7 +72,9 @@ RunPosition position_of(const Tensor& bytes) {
   position.tokens = count_in(json, "tokens");
   position.best_step = count_in(json, "best_step");
   json.at("seconds").get_to(position.seconds);
-  json.at("fixed").get_to(position.fixed);
+  for (const auto& [name, value] : json.at("fixed").items()) {
+    position.fixed[setting_named(name)] = value.get<std::string>();
+  }
   if (json.contains("best_loss")) position.best_loss = json["best_loss"].get<double>();
   if (!(position.seconds >= 0 && std::isfinite(position.seconds))) {
     fail(ErrorCode::kInvalidArgument, "its seconds: expected at least 0, got {}", position.seconds);

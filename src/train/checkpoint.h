@@ -25,7 +25,7 @@ struct RunPosition {
   int64_t best_step = 0;
   int64_t validated_step = -1;  // of the last validation; -1: none, or not known
   int64_t stale = 0;            // validations since the best one
-  // Settings that a run cannot change on its way, as they are typed: --seed and its value.
+  // Settings that a run cannot change on its way: `seed` and its value.
   std::map<std::string, std::string> fixed;
 };
 

@@ -27,7 +27,7 @@ class Checkpoints : public ::testing::Test {
     checkpoint.position.step = 12;
     checkpoint.position.cursor = 96;
     checkpoint.position.best_loss = 1.0 / 3;
-    checkpoint.position.fixed = {{"--seed", "5"}};
+    checkpoint.position.fixed = {{"seed", "5"}};
     return checkpoint;
   }
   static std::string read(const fs::path& path) {
@@ -53,6 +53,17 @@ TEST_F(Checkpoints, come_back_bit_for_bit) {
   EXPECT_EQ(got.position.cursor, 96);
   EXPECT_EQ(got.position.best_loss, wrote.position.best_loss);
   EXPECT_EQ(got.position.fixed, wrote.position.fixed);
+}
+
+// Earlier versions wrote options as they were typed.
+TEST_F(Checkpoints, with_options_for_settings_open) {
+  const fs::path path = folder_ / checkpoint_name(12);
+  Checkpoint old = example();
+  old.position.fixed = {{"--batch-size", "8"}, {"--data", "0f"}, {"--lora-rank", "4"}};
+  write_checkpoint(path, old);
+  const std::map<std::string, std::string> settings = {
+      {"batch_size", "8"}, {"data", "0f"}, {"lora_rank", "4"}};
+  EXPECT_EQ(read_checkpoint(path).position.fixed, settings);
 }
 
 TEST_F(Checkpoints, are_refused_after_any_damage) {

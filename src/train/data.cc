@@ -33,8 +33,8 @@ class Windows : public Dataset {
     }
     if (windows_.empty()) {
       fail(ErrorCode::kInvalidArgument,
-           "{}: expected at least {} tokens for one window, got {}; lower --seq-len", name,
-           seq_len + 1, total);
+           "{}: expected at least {} tokens for one window, got {}; lower {}", name, seq_len + 1,
+           total, setting("seq_len"));
     }
   }
 

@@ -121,7 +121,7 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
   const auto format = metadata.find("format"), version = metadata.find("version");
   if (format == metadata.end() || format->second != kFormat) {
     fail(ErrorCode::kInvalidArgument,
-         "expected an adapter that `train --lora-rank` wrote, or one of Hugging Face PEFT with "
+         "expected an adapter that Millwright wrote, or one of Hugging Face PEFT with "
          "adapter_config.json beside it");
   }
   if (version == metadata.end() || version->second != kVersion) {

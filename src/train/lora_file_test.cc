@@ -172,7 +172,7 @@ TEST_F(AdapterFile, with_anything_else_wrong_is_refused_in_a_sentence) {
   changed = metadata;
   changed["version"] = "2";
   told(refusal(good, changed), "metadata 'version': expected 1, got 2");
-  told(refusal(good, {}), "expected an adapter that `train --lora-rank` wrote");
+  told(refusal(good, {}), "expected an adapter that Millwright wrote");
   told(refusal({}, metadata), "it holds no factors");
   TensorMap tensors = good;
   tensors.erase("layer_0_w.lora_B");

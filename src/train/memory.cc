@@ -92,10 +92,11 @@ std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> functi
   if (changed.function != nullptr) return std::move(changed.function);
   const auto least = static_cast<uint64_t>(changed.need);
   fail(ErrorCode::kInvalidArgument,
-       "memory: expected at least {} for a step with this batch ({} of them for weights and the "
+       "{}: expected at least {} for a step with this batch ({} of them for weights and the "
        "optimiser's states), got {}; a smaller batch takes less, and so does a batch in parts "
-       "(--accumulate)",
-       memory_text(fixed + least), memory_text(fixed), memory_text(limit.bytes));
+       "({})",
+       setting("memory"), memory_text(fixed + least), memory_text(fixed), memory_text(limit.bytes),
+       setting("accumulate"));
 }
 
 }  // namespace mw::train

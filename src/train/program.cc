@@ -96,10 +96,8 @@ class Composer {
         std::string remedy;
         for (const auto& [name, shape] : shapes) {
           if (plain_name(name) != plain_name(argument->name)) continue;
-          remedy = fmt::format(
-              "; `millwright convert` of it with `--rename {}={}` gives it the "
-              "student's name",
-              argument->name, name);
+          remedy = fmt::format("; converting it with {} {}={} gives it the student's name",
+                               setting("rename"), argument->name, name);
         }
         fail(ErrorCode::kInvalidArgument,
              "teacher: expected inputs that the student has, too, got '{}'{}", argument->name,

@@ -1,0 +1,32 @@
+// Options of settings: dashes for underscores, and the names that people type most are short.
+#include "cli/spelling.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace mw::cli {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kShort = {{
+    {"learning_rate", "lr"},
+    {"warmup_steps", "warmup"},
+    {"clip_norm", "clip"},
+    {"groups", "group"},
+}};
+
+}  // namespace
+
+std::string option_of(std::string_view setting) {
+  const auto found = std::find_if(kShort.begin(), kShort.end(),
+                                  [&](const auto& row) { return row.first == setting; });
+  std::string name(found == kShort.end() ? setting : found->second);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return "--" + name;
+}
+
+std::string told(const Error& error) {
+  return error.spelled([](std::string_view name, bool) { return option_of(name); });
+}
+
+}  // namespace mw::cli
