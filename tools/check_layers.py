@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Checks that src/ keeps to the room table of docs/architecture.md, and who names ops and flags.
 
-Three rules. A file may include its own room, the rooms in its row's last column and what those may
+Four rules. A file may include its own room, the rooms in its row's last column and what those may
 include; the public headers are open to all, but for those with the model classes, which are for
-the rooms that stand on them; tests may include anything. Outside ops/, package/ and tests no string
+the rooms that stand on them; tests may include anything. A file of ops/ that is named `_cpu` includes something of
+cpu/. Outside ops/, package/ and tests no string
 literal is the name of an op, because the stages see ops only through the catalog;
 tools/op_name_allow.txt lists words that mean something else where they stand, each with the
 reason. And outside cli/ no message holds a flag of the command line: it names the setting, by
@@ -24,6 +25,7 @@ NAMES_OPS = {"ops", "package"}
 # The model classes: what they stand on does not know them.
 FACADE = {"millwright/millwright.hpp", "millwright/training.hpp", "millwright/millwright.h"}
 SEES_FACADE = {PUBLIC, "lm", "api", "cli"}
+LISTS_OF_FAMILIES = {"catalog_plan.cc", "kernels_cpu.cc"}
 SOURCES = {".cc", ".h", ".hpp", ".cu"}
 ROW = re.compile(r"^\s*\|(.+)\|\s*$")
 ROOM = re.compile(r"`(?:src/(\w+)|(include/millwright|python))\b")
@@ -120,7 +122,7 @@ def without_comments(text):
 def op_names(root):
     found = set()
     for path in (root / "src" / "ops").rglob("*.cc"):
-        if not is_test(path) and path.name != "kernels_cpu.cc":  # which lists families
+        if not is_test(path) and path.name not in LISTS_OF_FAMILIES:
             for literal, listed in OP_NAME.findall(path.read_text()):
                 found.add(literal or listed)
     return found - {"name", "op"}
@@ -152,6 +154,14 @@ def check_includes(path, text, rooms, root):
             may = ", ".join(sorted(allowed - {room})) or "nothing of ours"
             place = f"{path.relative_to(root)}:{line}"
             yield f'{place}: includes "{match.group(1)}"; {room} may include {may}'
+
+
+def check_device(path, text, root):
+    """A name of a device that the file does not see."""
+    if path.stem.endswith("_cpu"):
+        rooms = {included_room(name, path, root) for name in INCLUDE.findall(text)}
+        if "cpu" not in rooms:
+            yield f"{path.relative_to(root)}: named _cpu, but includes nothing of cpu/"
 
 
 def check_names(path, text, names, allowed, root):
@@ -190,6 +200,8 @@ def check(root):
             problems.extend(check_includes(path, text, rooms, root))
             if room != "cli":
                 problems.extend(check_flags(path, text, root))
+            if room == "ops":
+                problems.extend(check_device(path, text, root))
             if room not in NAMES_OPS:
                 problems.extend(check_names(path, text, names, allowed, root))
     problems.extend(f"src/{room}: has no row in the table of {TABLE}" for room in sorted(unknown))
@@ -204,7 +216,8 @@ def check(root):
 SELF_TEST = {
     TABLE: "| room | owns | may include |\n|---|---|---|\n| `include/millwright/` | a | – |\n"
     "| `src/base/` | b | nothing of ours |\n| `src/ir/` | c | base |\n"
-    "| `src/ops/<family>/` | d | ir (`*_cpu.cc` also exec) |\n| `src/exec/` | e | ir |\n"
+    "| `src/ops/<family>/` | d | ir (`*_plan.*` also plan) (`*_cpu.*` also exec, cpu) |\n"
+    "| `src/plan/` | p | ir |\n| `src/exec/` | e | plan |\n| `src/cpu/` | g | exec |\n"
     "| `src/cli/`, `python/` | f | all |\n",
     ALLOW: "# rows\nsrc/cli/*.cc | log | the name of a flag\nsrc/cli/*.cc | relu | never used\n",
     "include/millwright/a.hpp": "",
@@ -215,8 +228,12 @@ SELF_TEST = {
     "src/ir/a.h": '#include "base/a.h"\n// #include "exec/a.h"\n'
     '/* "relu" */ const char* s = "relu";\n',
     "src/exec/a.h": '#include "ir/a.h"\n#include "base/a.h"\n#include "millwright/training.hpp"\n',
+    "src/plan/a.h": "",
+    "src/cpu/a.h": '#include "exec/a.h"\n',
+    "src/ops/x/x_plan.cc": '#include "plan/a.h"\n#include "cpu/a.h"\n#include "exec/a.h"\n',
     "src/ops/x/relu.cc": 'OpDef relu() { return OpDef("relu"); }\n#include "exec/a.h"\n',
-    "src/ops/x/relu_cpu.cc": '#include "exec/a.h"\nOpDef("log");',
+    "src/ops/x/relu_cpu.cc": '#include "exec/a.h"\n#include "cpu/a.h"\nOpDef("log");',
+    "src/ops/x/tanh_cpu.h": '#include "plan/a.h"\n// #include "cpu/a.h"\n',
     "src/ops/x/relu_test.cc": '#include "exec/a.h"\n',
     "src/cli/b.cc": '#include "millwright/training.hpp"\n',
     "src/cli/a.cc": '#include "exec/a.h"\n#include "ops/x/relu.cc"\n'
@@ -228,6 +245,9 @@ SELF_TEST_FINDS = (
     'src/base/a.h:2: includes "ir/a.h"',
     'src/ir/a.h:3: "relu" is an op\'s name',
     'src/ops/x/relu.cc:2: includes "exec/a.h"',
+    "src/ops/x/tanh_cpu.h: named _cpu",
+    'src/ops/x/x_plan.cc:2: includes "cpu/a.h"',
+    'src/ops/x/x_plan.cc:3: includes "exec/a.h"',
     "src/stray: has no row",
     "src/exec/a.h:3: includes the model classes",
     "'src/cli/*.cc | relu' allows nothing",

@@ -30,8 +30,9 @@ enum class Compute : uint8_t {
 };
 
 struct LoadOptions {
-  std::string function;  // of a multi-function package; empty: its default
-  int threads = 0;       // 0: all cores
+  std::string function;        // of a multi-function package; empty: its default
+  std::string device = "cpu";  // what computes; load() answers an unknown name with those there are
+  int threads = 0;             // 0: all cores
   Compute compute = Compute::kFp32;
   // A tokenizer.json or its folder; empty: look in and beside the model.
   std::filesystem::path tokenizer;

@@ -7,9 +7,9 @@
 #include "api/impl.h"
 #include "base/error.h"
 #include "base/threads.h"
+#include "devices/devices.h"
 #include "lm/language_model.h"
 #include "ops/catalog.h"
-#include "ops/kernels_cpu.h"
 #include "passes/precision.h"
 #include "passes/specialise.h"
 #include "train/lora.h"
@@ -124,8 +124,8 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   options.adjustable = [lowered, &catalog](const Shapes& shapes) {
     return passes::specialise_adjustable(*lowered, catalog, {.shapes = shapes});
   };
-  return std::make_unique<exec::Session>(*lowered, specialiser, catalog, &ops::cpu_backend(),
-                                         options);
+  return std::make_unique<exec::Session>(*lowered, specialiser,
+                                         devices::platform(impl.options.device), options);
 }
 
 // A state that the model does not have would keep what it holds, and look as if it were used.
@@ -156,6 +156,7 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
     fail(ErrorCode::kInvalidArgument, "threads: expected 0 (all cores) or more, got {}",
          options.threads);
   }
+  (void)devices::platform(options.device);  // throws before anything is read
   const Computation computation(1);
   CoreMLModelWrapper wrapper;
   auto impl = std::make_shared<Impl>();

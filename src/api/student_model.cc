@@ -14,8 +14,8 @@
 #include "api/teacher.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
+#include "devices/devices.h"
 #include "ops/catalog.h"
-#include "ops/kernels_cpu.h"
 #include "train/data.h"
 #include "train/trainer.h"
 
@@ -226,8 +226,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.target = loaded.target(options.target).name;
     impl_->classes.emplace(loaded.target(options.target).value);
     t.candidates = impl_->selection.candidates;
-    t.catalog = &ops::catalog();
-    t.backend = &ops::cpu_backend();
+    t.platform = devices::platform(loaded.options.device);
     t.threads = loaded.options.threads;
     if (loaded.options.compute == Compute::kFp16) {
       fail(ErrorCode::kInvalidArgument,

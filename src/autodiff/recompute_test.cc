@@ -12,11 +12,11 @@
 
 #include "autodiff/activity.h"
 #include "autodiff/gradient.h"
+#include "devices/devices.h"
 #include "exec/naive.h"
 #include "exec/session.h"
 #include "ops/catalog.h"
 #include "ops/expr.h"
-#include "ops/kernels_cpu.h"
 #include "passes/dead_code.h"
 
 namespace mw::autodiff {
@@ -343,7 +343,7 @@ TEST(Recompute, a_plan_gives_the_same_bits_in_a_smaller_arena) {
   build_perceptrons(perceptrons);
   const auto outputs_of = [](const Program& p, const ir::Function& function, uint64_t& arena) {
     const exec::Session session(function, [&](const auto&) { return ir::clone(function); },
-                                ops::catalog(), &ops::cpu_backend(), {.poison = true});
+                                devices::platform("cpu"), {.poison = true});
     TensorMap outputs;
     for (auto& [name, datum] : session.run(p.inputs).outputs) outputs[name] = datum.tensor;
     arena = session.arena_bytes();

@@ -17,8 +17,8 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/print.h"
+#include "devices/devices.h"
 #include "ops/catalog.h"
-#include "ops/kernels_cpu.h"
 #include "ops/released.h"
 
 namespace mw::cli {
@@ -110,12 +110,12 @@ std::string gradient_text(const std::string& name) {
 }
 
 std::vector<OpRow> known_ops() {
+  const plan::Platform cpu = devices::platform("cpu");
   std::vector<OpRow> rows;
   for (const std::string& name : ops::catalog().names()) {
-    const plan::Rules* rules = ops::cpu_backend().find(name);
     const char* kernel = "reference";
-    if (rules != nullptr && rules->view) kernel = "view";
-    if (rules != nullptr && (rules->make || rules->row)) kernel = "kernel";
+    if (cpu.ops->form<plan::ViewOf>(name) != nullptr) kernel = "view";
+    if (cpu.backend->kernel(name) != nullptr || cpu.ops->of(name).row) kernel = "kernel";
     const auto opset = ops::catalog().first_opset(name);
     rows.push_back(
         {name, std::string(opset ? ir::name_of(*opset) : ""), kernel, gradient_text(name)});

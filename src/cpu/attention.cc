@@ -39,7 +39,7 @@ class AttentionKernel : public plan::Kernel {
     copies_keys_ = !few_ && !key_by_depth_;
     keys_floats_ = copies_keys_ ? a.depth * keys_stride_ : 0;
     wide_floats_ = copies_keys_ && a.key.dtype == DType::kF16 ? 16 * round_up(a.depth, 16) : 0;
-    slots_ = static_cast<int>(std::min<int64_t>(thread_count(), heads_ * chunks_));
+    slots_ = static_cast<int>(std::min<int64_t>(claim.slots(), heads_ * chunks_));
     slot_floats_ = round_up(scores_floats_ + keys_floats_ + wide_floats_, 16);
     workspace_ = claim.workspace(slots_ * slot_floats_ * int64_t{sizeof(float)}).ref;
     affine_ = unary_loop(RowOp::kAffine);

@@ -5,7 +5,7 @@
 #include <memory>
 #include <optional>
 
-#include "plan/backend.h"
+#include "plan/claim.h"
 
 namespace mw::cpu {
 

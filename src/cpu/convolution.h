@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "plan/backend.h"
+#include "plan/claim.h"
 
 namespace mw::cpu {
 

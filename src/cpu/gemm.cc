@@ -113,7 +113,7 @@ class FewRowsDecoded : public plan::Kernel {
         y_(y.ref),
         x_stride_(gemm.x.strides[0]),
         by_output_(gemm.weight_by_output),
-        slots_(thread_count()),
+        slots_(claim.slots()),
         reader_(gemm.weight.reader),
         epilogue_(epilogue) {
     const int64_t k = std::max<int64_t>(k_, 1);

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "cpu/matmul.h"
-#include "plan/backend.h"
+#include "plan/claim.h"
 
 namespace mw::cpu {
 

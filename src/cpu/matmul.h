@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "plan/backend.h"
+#include "plan/op_plan.h"
 
 namespace mw::cpu {
 

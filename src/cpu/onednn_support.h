@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "plan/backend.h"
+#include "plan/op_plan.h"
 
 namespace mw::cpu {
 

@@ -45,7 +45,7 @@ struct Step {
 
 class RowKernel : public plan::Kernel {
  public:
-  RowKernel(RowProgram program, const std::function<Ref(int64_t)>& workspace);
+  RowKernel(RowProgram program, const plan::Workspace& workspace);
   void run(const Frame& frame) const override;
 
  private:
@@ -82,7 +82,7 @@ class RowKernel : public plan::Kernel {
   Ref workspace_;
 };
 
-RowKernel::RowKernel(RowProgram program, const std::function<Ref(int64_t)>& workspace)
+RowKernel::RowKernel(RowProgram program, const plan::Workspace& workspace)
     : program_(std::move(program)) {
   if (program_.outer.empty()) {
     program_.outer = {1};
@@ -104,8 +104,8 @@ RowKernel::RowKernel(RowProgram program, const std::function<Ref(int64_t)>& work
   choose_registers();
   lanes_bytes_ = static_cast<int64_t>(program_.values.size() * sizeof(Lanes) + 63) / 64 * 64;
   slot_bytes_ = lanes_bytes_ + workspace_floats_ * static_cast<int64_t>(sizeof(float));
-  slots_ = thread_count();
-  workspace_ = workspace(slot_bytes_ * slots_);
+  slots_ = workspace.slots;
+  workspace_ = workspace.reserve(slot_bytes_ * slots_);
 }
 
 void RowKernel::choose_steps() {
@@ -371,8 +371,7 @@ void RowKernel::run(const Frame& frame) const {
 
 }  // namespace
 
-std::unique_ptr<plan::Kernel> make_rows(RowProgram program,
-                                        const std::function<Ref(int64_t)>& workspace) {
+std::unique_ptr<plan::Kernel> make_rows(RowProgram program, const plan::Workspace& workspace) {
   return std::make_unique<RowKernel>(std::move(program), workspace);
 }
 

@@ -1,14 +1,13 @@
 // Row programs on the CPU.
 #pragma once
 
-#include <functional>
 #include <memory>
 
+#include "plan/backend.h"
 #include "plan/row.h"
 
 namespace mw::cpu {
 
-std::unique_ptr<plan::Kernel> make_rows(plan::RowProgram program,
-                                        const std::function<plan::Ref(int64_t)>& workspace);
+std::unique_ptr<plan::Kernel> make_rows(plan::RowProgram program, const plan::Workspace& workspace);
 
 }  // namespace mw::cpu

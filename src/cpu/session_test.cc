@@ -323,8 +323,8 @@ TEST(Session, fails_when_a_weight_file_was_truncated) {
   exec::SessionOptions options;
   options.files = {file};
   const exec::Session session(
-      function, [&](const auto&) { return ir::clone(function); }, ops::catalog(),
-      &ops::cpu_backend(), options);
+      function, [&](const auto&) { return ir::clone(function); }, devices::platform("cpu"),
+      options);
   const TensorMap inputs{{"x", noise({1, 128}, 1)}};
   EXPECT_NO_THROW((void)session.run(inputs));
   std::filesystem::resize_file(path, 0);

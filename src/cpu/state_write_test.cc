@@ -14,8 +14,8 @@ int64_t check(const std::string& statements, const std::string& outputs) {
   const TestProgram program(kArguments, statements, outputs);
   exec::SessionOptions options;
   options.poison = true;
-  exec::Session session(program.function(), program.specialiser(), ops::catalog(),
-                        &ops::cpu_backend(), options);
+  exec::Session session(program.function(), program.specialiser(), devices::platform("cpu"),
+                        options);
   exec::States states = session.make_states(), plain = session.make_states();
   for (uint64_t i = 1; i < 4; ++i) {
     const TensorMap inputs{{"g", noise({kCount}, i)}};

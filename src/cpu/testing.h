@@ -8,12 +8,12 @@
 #include <string>
 
 #include "base/error.h"
+#include "devices/devices.h"
 #include "exec/naive.h"
 #include "exec/session.h"
 #include "ir/text/text.h"
 #include "ir/verify.h"
 #include "ops/catalog.h"
-#include "ops/kernels_cpu.h"
 #include "passes/precision.h"
 #include "passes/specialise.h"
 
@@ -41,8 +41,8 @@ class TestProgram {
     options.adjustable = [this](const Shapes& shapes) {
       return passes::specialise_adjustable(*lowered_, ops::catalog(), {.shapes = shapes});
     };
-    return std::make_unique<exec::Session>(*lowered_, specialiser(), ops::catalog(),
-                                           &ops::cpu_backend(), std::move(options));
+    return std::make_unique<exec::Session>(*lowered_, specialiser(), devices::platform("cpu"),
+                                           std::move(options));
   }
   // What the naive executor says.
   [[nodiscard]] std::map<std::string, ir::Datum> expected(

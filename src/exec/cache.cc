@@ -97,12 +97,8 @@ Borrowed::~Borrowed() {
 }
 
 PlanCache::PlanCache(const ir::Function& signature, Specialiser specialiser,
-                     const ir::Catalog& catalog, const plan::Backend* backend,
-                     const SessionOptions& options)
-    : specialiser_(std::move(specialiser)),
-      catalog_(catalog),
-      backend_(backend),
-      options_(options) {
+                     const plan::Platform& platform, const SessionOptions& options)
+    : specialiser_(std::move(specialiser)), platform_(platform), options_(options) {
   for (const auto& argument : signature.body.arguments) {
     if (argument->type.is_tensor()) inputs_.emplace_back(argument->name, argument->type);
   }
@@ -151,9 +147,9 @@ void PlanCache::prepare(const Shapes& shapes) {
 
 plan::Request PlanCache::request() const {
   plan::Request request;
-  request.catalog = &catalog_;
-  request.backend = backend_;
+  request.platform = platform_;
   request.pool = &pool_;
+  request.slots = options_.threads;
   request.taps = options_.taps;
   return request;
 }
@@ -191,7 +187,7 @@ Footprint PlanCache::footprint(const ir::Function& function) const {
 
 // Null: the first shapes of their kind, or a function that is planned for each shape anew.
 Relatives* PlanCache::relatives_of(const Shapes& shapes) {
-  if (!options_.adjustable || backend_ == nullptr || !options_.taps.empty()) return nullptr;
+  if (!options_.adjustable || !options_.taps.empty()) return nullptr;
   Shapes ones = shapes;
   for (auto& [name, shape] : ones) {
     for (int64_t& extent : shape) extent = extent == 1 ? 1 : 0;

@@ -71,8 +71,8 @@ class Borrowed {
 
 class PlanCache {
  public:
-  PlanCache(const ir::Function& signature, Specialiser specialiser, const ir::Catalog& catalog,
-            const plan::Backend* backend, const SessionOptions& options);
+  PlanCache(const ir::Function& signature, Specialiser specialiser, const plan::Platform& platform,
+            const SessionOptions& options);
 
   // The binding for these inputs; allocates nothing when it is known.
   std::shared_ptr<Binding> binding(const TensorMap& inputs);
@@ -104,8 +104,7 @@ class PlanCache {
 
   std::vector<std::pair<std::string, ir::Type>> inputs_;  // tensors only
   Specialiser specialiser_;
-  const ir::Catalog& catalog_;
-  const plan::Backend* backend_;
+  const plan::Platform platform_;
   const SessionOptions& options_;
   mutable plan::ConstantPool pool_;
 

@@ -82,12 +82,12 @@ void States::reset() {
 
 class Session::Impl {
  public:
-  Impl(const ir::Function& signature, Specialiser specialiser, const ir::Catalog& catalog,
-       const plan::Backend* backend, SessionOptions options)
+  Impl(const ir::Function& signature, Specialiser specialiser, const plan::Platform& platform,
+       SessionOptions options)
       : name_(signature.name),
         options_(std::move(options)),
-        cache_(signature, std::move(specialiser), catalog, backend, options_),
-        catalog_(catalog) {
+        cache_(signature, std::move(specialiser), platform, options_),
+        catalog_(*platform.catalog) {
     for (const auto& argument : signature.body.arguments) {
       if (argument->type.is_state()) states_.emplace_back(argument->name, argument->type);
     }
@@ -205,9 +205,9 @@ class Session::Impl {
   std::vector<std::pair<std::string, ir::Type>> states_;
 };
 
-Session::Session(const ir::Function& signature, Specialiser specialiser, const ir::Catalog& catalog,
-                 const plan::Backend* backend, SessionOptions options)
-    : impl_(std::make_unique<Impl>(signature, std::move(specialiser), catalog, backend,
+Session::Session(const ir::Function& signature, Specialiser specialiser,
+                 const plan::Platform& platform, SessionOptions options)
+    : impl_(std::make_unique<Impl>(signature, std::move(specialiser), platform,
                                    std::move(options))) {}
 Session::~Session() = default;
 

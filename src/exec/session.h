@@ -1,6 +1,6 @@
 // Session: runs a function for any input shapes, planning once per shape.
 //
-//   exec::Session session(*function, specialiser, ops::catalog(), &ops::cpu_backend());
+//   exec::Session session(*function, specialiser, devices::platform("cpu"));
 //   exec::States states = session.make_states();
 //   exec::RunResult result = session.run({{"input_ids", ids}}, &states);
 //   use(result.outputs.at("logits").tensor);
@@ -16,8 +16,8 @@
 #include "exec/profile.h"
 #include "ir/adjustable.h"
 #include "ir/evaluate.h"
-#include "plan/backend.h"
 #include "plan/plan.h"
+#include "plan/platform.h"
 
 namespace mw::exec {
 
@@ -81,10 +81,9 @@ using Specialiser = std::function<std::unique_ptr<ir::Function>(const Shapes&)>;
 
 class Session {
  public:
-  // `signature` gives names and types of inputs, states and outputs; it is not kept. The catalog
-  // and the backend outlive the session; without a backend every step is a reference step.
-  Session(const ir::Function& signature, Specialiser specialiser, const ir::Catalog& catalog,
-          const plan::Backend* backend, SessionOptions options = {});
+  // `signature` gives names and types of inputs, states and outputs; it is not kept.
+  Session(const ir::Function& signature, Specialiser specialiser, const plan::Platform& platform,
+          SessionOptions options = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

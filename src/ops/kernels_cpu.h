@@ -1,16 +1,10 @@
-// The table of what the CPU backend knows about each op: views, kernels, costs.
+// The kernels that the CPU has for ops, by family.
 #pragma once
 
-#include <map>
-#include <string>
-
-#include "plan/backend.h"
+#include "cpu/backend.h"
 
 namespace mw::ops {
 
-using RuleTable = std::map<std::string, plan::Rules, std::less<>>;
-
-// Immutable, filled on first use, lives forever.
-const plan::Backend& cpu_backend();
+cpu::KernelTable cpu_kernels();
 
 }  // namespace mw::ops

@@ -91,9 +91,9 @@ Place Claim::result_for_view() {
     user = uses->second[0].op;
   }
   if (user == nullptr || lowering_.beyond_region(user)) return place;
-  const Rules* rules = lowering_.request_.backend->find(user->type);
-  if (rules == nullptr || !rules->view || user->input(rules->viewed) != tail_) return place;
-  const auto seen = rules->view(view(*user), place);
+  const auto* form = lowering_.op_plans().form<ViewOf>(user->type);
+  if (form == nullptr || user->input(form->input) != tail_) return place;
+  const auto seen = form->results(view(*user), place);
   if (!seen || seen->size() != 1) return place;
   const Place& wanted = (*seen)[0];
   if (wanted.count() != place.count() || wanted.ref.offset != place.ref.offset) return place;
@@ -140,6 +140,8 @@ Place Claim::workspace(int64_t bytes) {
   return place;
 }
 
+int Claim::slots() const { return lowering_.slots(); }
+
 Tensor Claim::constant(std::string_view input) {
   const ir::Operand& operand = op_.operand(input);
   if (operand.literal != nullptr) return operand.literal->value();
@@ -159,13 +161,11 @@ std::optional<Weight> Claim::weight(std::string_view input) {
     if (operand.value != nullptr) lowering_.plan_->weights.push_back(constant);
   } else if (operand.value != nullptr && operand.value->producer != nullptr) {
     const ir::Operation& producer = *operand.value->producer;
-    const Rules* rules = lowering_.request_.backend->find(producer.type);
-    if (rules != nullptr && rules->reader) {
+    if (const auto* form = lowering_.op_plans().form<Decodes>(producer.type)) {
       weight.key = lowering_.frozen_.identity(operand, weight.sources);
-      const ir::OpView view(producer, lowering_.request_.catalog->at(producer, lowering_.opset_),
-                            lowering_.opset_);
+      const ir::OpView view(producer, lowering_.def_of(producer), lowering_.opset_);
       weight.reader = pool().get<WeightReader>(weight.key + "|reader", weight.sources, [&] {
-        return ConstantPool::Made{rules->reader(view, operand.value->index), 0};
+        return ConstantPool::Made{form->reader(view, operand.value->index), 0};
       });
       for (const auto& source : weight.sources) {
         if (source->is_tensor()) lowering_.plan_->weights.push_back(source);
@@ -198,8 +198,7 @@ const ir::Operation* Claim::sole_user() const {
 std::optional<Tensor> Claim::take_bias(int64_t width) {
   const ir::Operation* user = sole_user();
   if (user == nullptr) return std::nullopt;
-  const Rules* rules = lowering_.request_.backend->find(user->type);
-  if (rules == nullptr || !rules->is_sum) return std::nullopt;
+  if (!lowering_.op_plans().of(user->type).adds) return std::nullopt;
   for (const ir::Operand& operand : ir::operands(*user)) {
     // An operand that comes later has not been seen: only literals and constants before this op
     // are known to be frozen.
@@ -220,10 +219,10 @@ std::optional<Tensor> Claim::take_bias(int64_t width) {
 std::optional<Activation> Claim::take_activation(const std::function<bool(RowOp)>& can) {
   const ir::Operation* user = sole_user();
   if (user == nullptr) return std::nullopt;
-  const Rules* rules = lowering_.request_.backend->find(user->type);
-  if (rules == nullptr || !rules->activation) return std::nullopt;
+  const ActivationRule& rule = lowering_.op_plans().of(user->type).activation;
+  if (!rule) return std::nullopt;
   const ir::OpView view(*user, lowering_.def_of(*user), lowering_.opset_, &lowering_.frozen_);
-  const std::optional<Activation> activation = rules->activation(view, tail_);
+  const std::optional<Activation> activation = rule(view, tail_);
   if (!activation || !can(activation->op)) return std::nullopt;
   tail_ = user->outputs[0].get();
   return activation;

@@ -22,6 +22,13 @@ bool same_place(const Where& a, const Where& b) {
          a.place.shape == b.place.shape && a.place.strides == b.place.strides;
 }
 
+// The operand in whose memory the results may lie; null: none.
+const ir::Value* aliased_by(const ir::Operation& op, const OpPlan::Form& form) {
+  if (const auto* view = std::get_if<ViewOf>(&form)) return op.input(view->input);
+  if (const auto* update = std::get_if<UpdateOf>(&form)) return op.input(update->input);
+  return nullptr;
+}
+
 template <class T>
 void append(std::vector<T>& to, const std::vector<T>& from, size_t begin, size_t end) {
   to.insert(to.end(), from.begin() + static_cast<int64_t>(begin),
@@ -63,19 +70,8 @@ void Lowering::lower_region(const Region& region) {
   region_end_ = std::numeric_limits<size_t>::max();
 }
 
-const ir::OpDef& Lowering::def_of(const ir::Operation& op) const {
-  const auto found = infos_.find(&op);
-  return found != infos_.end() ? *found->second.def : request_.catalog->at(op, opset_);
-}
-
-const Rules* Lowering::rules_of(const ir::Operation& op) const {
-  if (request_.backend == nullptr) return nullptr;
-  const auto found = infos_.find(&op);
-  return found != infos_.end() ? found->second.rules : request_.backend->find(op.type);
-}
-
 bool Lowering::is_dead(const ir::Operation& op) const {
-  if (request_.backend == nullptr || op.outputs.empty() || !op.blocks.empty()) return false;
+  if (op.outputs.empty() || !op.blocks.empty()) return false;
   return std::none_of(op.outputs.begin(), op.outputs.end(), [&](const auto& output) {
     const auto uses = uses_.find(output.get());
     if (uses != uses_.end() && !uses->second.empty()) return true;
@@ -91,8 +87,8 @@ class PlanFamily::Impl {
         function_(adjustable_->function()),
         request_(request),
         varying_names_(std::move(varying)),
-        casts_(sink_casts(*function_, *request.backend)),
-        frozen_(*request.catalog, function_->opset, *request.pool),
+        casts_(sink_casts(*function_, *request.platform.ops)),
+        frozen_(*request.platform.catalog, function_->opset, *request.pool),
         lowering_(request_, function_->opset, frozen_, function_->body) {
     request_.layout = nullptr;
     request_.taps.clear();
@@ -164,12 +160,10 @@ class PlanFamily::Impl {
         made_of_constants &= operand.value == nullptr || constant.contains(operand.value);
       }
       if (made_of_constants) constant_ops_.insert(op.get());
-      const Rules* rules = request_.backend->find(op->type);
-      const bool reads = rules != nullptr && !rules->reads.empty();
-      const bool writes = rules != nullptr && !rules->writes.empty();
-      const bool views = rules != nullptr && (rules->view || rules->region);
-      const ir::Value* viewed = views ? op->input(rules->viewed) : nullptr;
-      const bool in_state = reads || (viewed != nullptr && in_state_.contains(viewed));
+      const OpPlan::Form& form = op_plans().of(op->type).form;
+      const ir::Value* aliased = aliased_by(*op, form);
+      const bool in_state = std::holds_alternative<ReadsState>(form) ||
+                            (aliased != nullptr && in_state_.contains(aliased));
       for (const auto& output : op->outputs) {
         if (made_of_constants) constant.insert(output.get());
         if (in_state) in_state_.insert(output.get());
@@ -179,15 +173,19 @@ class PlanFamily::Impl {
           if (made_of_constants) varying_constants_.insert(output.get());
         }
       }
-      if (writes || touches_varying(*op)) varying_ops_.insert(op.get());
+      if (std::holds_alternative<WritesState>(form) || touches_varying(*op)) {
+        varying_ops_.insert(op.get());
+      }
     }
   }
+
+  const OpPlans& op_plans() const { return *request_.platform.ops; }
 
   // Steps of such ops take no time to make.
   bool is_cheap(const ir::Operation& op) const {
     if (op.is_const()) return true;
-    const Rules* rules = request_.backend->find(op.type);
-    return rules != nullptr && (rules->view || rules->row);
+    const OpPlan& plan = op_plans().of(op.type);
+    return std::holds_alternative<ViewOf>(plan.form) || plan.row;
   }
 
   void make_regions() {

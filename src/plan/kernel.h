@@ -37,7 +37,4 @@ class Kernel {
   virtual void run(const Frame& frame) const = 0;
 };
 
-// Copies elements of any byte-sized dtype between places of equal shape, whatever their strides.
-std::unique_ptr<Kernel> make_copy(const Place& from, const Place& to);
-
 }  // namespace mw::plan

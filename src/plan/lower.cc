@@ -43,19 +43,25 @@ std::shared_ptr<Plan> Lowering::run(bool wants_taps) {
 
 void Lowering::prepare(bool wants_taps) {
   taps_here_ = wants_taps;
-  if (request_.backend == nullptr) return;
   uses_ = ir::uses_in(block_);
   for (const auto& op : block_.ops) {
-    const size_t order = infos_.size();
-    infos_[op.get()] = {order, &request_.catalog->at(*op, opset_),
-                        request_.backend->find(op->type)};
+    Info info = info_of(*op);
+    info.order = infos_.size();
+    infos_[op.get()] = info;
   }
+}
+
+Lowering::Info Lowering::info_of(const ir::Operation& op) const {
+  const auto found = infos_.find(&op);
+  if (found != infos_.end()) return found->second;
+  return {0, &request_.platform.catalog->at(op, opset_), &op_plans().of(op.type),
+          backend().kernel(op.type)};
 }
 
 void Lowering::bind_arguments() {
   for (const auto& argument : block_.arguments) bind_input(*argument);
   plan_->argument_count = plan_->inputs.size();
-  if (request_.backend != nullptr) bind_states();
+  bind_states();
 }
 
 void Lowering::operation(const ir::Operation& op) {
@@ -69,18 +75,25 @@ void Lowering::step_for(const ir::Operation& op, const ir::OpDef& def) {
   if (op.outputs.size() == 1 && where_.contains(op.outputs[0].get())) return;  // absorbed
   current_ = &op;
   const ir::OpView view(op, def, opset_, &frozen_);
-  const Rules* rules = rules_of(op);
-  if (rules != nullptr && all_static(op)) {
-    if (as_state_access(view, *rules)) return;
-    if (rules->region && as_update(view, *rules)) return;
-    if (rules->view && as_view(view, *rules)) return;
-    if ((rules->row && as_rows(view, *rules)) || (rules->waits && wait(op))) {
+  const Info info = info_of(op);
+  if (all_static(op)) {
+    if (as_form(view, info.plan->form)) return;
+    const bool row = info.plan->row && backend().runs_rows() && as_rows(view, *info.plan->row);
+    if (row || (info.maker != nullptr && info.maker->waits && wait(op))) {
       if (waits_long(op)) compute(op.outputs[0].get());
       return;
     }
-    if (rules->make && as_kernel(view, *rules)) return;
+    if (info.maker != nullptr && as_kernel(view, *info.maker)) return;
   }
-  as_reference(view, rules);
+  as_reference(view);
+}
+
+bool Lowering::as_form(const ir::OpView& op, const OpPlan::Form& form) {
+  if (const auto* view = std::get_if<ViewOf>(&form)) return as_view(op, *view);
+  if (const auto* update = std::get_if<UpdateOf>(&form)) return as_update(op, *update);
+  if (const auto* read = std::get_if<ReadsState>(&form)) return as_state_read(op, *read);
+  if (const auto* write = std::get_if<WritesState>(&form)) return as_state_write(op, *write);
+  return false;
 }
 
 int Lowering::depth_behind(const ir::Operation& op) {
@@ -112,10 +125,10 @@ bool Lowering::wait(const ir::Operation& op) {
 // Computes an op that has waited.
 void Lowering::emit(const ir::Operation& op) {
   waiting_.erase(op.outputs[0].get());
-  const ir::OpView view(op, def_of(op), opset_, &frozen_);
-  const Rules* rules = rules_of(op);
+  const Info info = info_of(op);
+  const ir::OpView view(op, *info.def, opset_, &frozen_);
   const ir::Operation* before = std::exchange(current_, &op);
-  if (!as_kernel(view, *rules)) as_reference(view, rules);
+  if (!as_kernel(view, *info.maker)) as_reference(view);
   current_ = before;
 }
 
@@ -204,7 +217,7 @@ void Lowering::add_copy(const Place& from, const Place& to) {
   Step& step = plan_->steps.emplace_back();
   step.op = current_;
   step.kind = "copy";
-  step.kernel = make_copy(from, to);
+  step.kernel = backend().make_copy(from, to);
   step.reads = {from.ref.buffer};
   step.writes = {to.ref.buffer};
   step.bytes = 2 * static_cast<double>(to.nbytes());
@@ -242,12 +255,12 @@ void Lowering::note_buffer(std::vector<int>& list, const Where& where) {
 
 // --- operations -----------------------------------------------------------------------------
 
-bool Lowering::as_view(const ir::OpView& op, const Rules& rules) {
-  const Where x = operand(op.operand(rules.viewed));
+bool Lowering::as_view(const ir::OpView& op, const ViewOf& form) {
+  const Where x = operand(op.operand(form.input));
   if (x.kind != Where::Kind::kPlace) return false;
   const auto& outputs = op.operation().outputs;
-  std::optional<std::vector<Place>> places = rules.view(op, x.place);
-  if (!places && !x.place.dense()) places = rules.view(op, densely(op.operand(rules.viewed)));
+  std::optional<std::vector<Place>> places = form.results(op, x.place);
+  if (!places && !x.place.dense()) places = form.results(op, densely(op.operand(form.input)));
   if (!places) return false;
   MW_CHECK(places->size() == outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -264,9 +277,14 @@ bool Lowering::as_view(const ir::OpView& op, const Rules& rules) {
   return true;
 }
 
-bool Lowering::as_kernel(const ir::OpView& op, const Rules& rules) {
+bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker& maker) {
+  return std::any_of(maker.makes.begin(), maker.makes.end(),
+                     [&](const KernelMaker::Make& make) { return as_kernel(op, make); });
+}
+
+bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
   Claim claim(*this, op);
-  std::unique_ptr<Kernel> kernel = rules.make(claim);
+  std::unique_ptr<Kernel> kernel = make(claim);
   if (kernel == nullptr) return false;
   const auto& outputs = op.operation().outputs;
   MW_CHECK(claim.results_.size() == outputs.size());
@@ -288,7 +306,7 @@ bool Lowering::as_kernel(const ir::OpView& op, const Rules& rules) {
   return true;
 }
 
-void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
+void Lowering::as_reference(const ir::OpView& op) {
   const ir::Operation& operation = op.operation();
   Step step;
   step.op = &operation;
@@ -316,7 +334,6 @@ void Lowering::as_reference(const ir::OpView& op, const Rules* rules) {
     where_[output.get()] = result;
     call->results.push_back(std::move(result));
   }
-  if (rules != nullptr && rules->flops && all_static(operation)) step.flops = rules->flops(op);
   step.call = std::move(call);
   plan_->steps.push_back(std::move(step));
 }
@@ -380,8 +397,8 @@ void Lowering::output(const ir::Value& value) {
 }
 
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request) {
-  if (request.backend != nullptr) sink_casts(*function, *request.backend);
-  Frozen frozen(*request.catalog, function->opset, *request.pool);
+  sink_casts(*function, *request.platform.ops);
+  Frozen frozen(*request.platform.catalog, function->opset, *request.pool);
   std::shared_ptr<Plan> plan = Lowering(request, function->opset, frozen, function->body).run(true);
   assign_memory(*plan, request.layout);
   plan->function = std::move(function);

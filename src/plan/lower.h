@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "plan/backend.h"
+#include "plan/claim.h"
 #include "plan/constant_pool.h"
 #include "plan/plan.h"
 
@@ -75,10 +75,16 @@ class Lowering {
   struct Info {
     size_t order = 0;
     const ir::OpDef* def = nullptr;
-    const Rules* rules = nullptr;
+    const OpPlan* plan = nullptr;
+    const KernelMaker* maker = nullptr;  // null: none
   };
-  [[nodiscard]] const ir::OpDef& def_of(const ir::Operation& op) const;
-  [[nodiscard]] const Rules* rules_of(const ir::Operation& op) const;
+  [[nodiscard]] Info info_of(const ir::Operation& op) const;
+  [[nodiscard]] const ir::OpDef& def_of(const ir::Operation& op) const { return *info_of(op).def; }
+  [[nodiscard]] const OpPlans& op_plans() const { return *request_.platform.ops; }
+  [[nodiscard]] const Backend& backend() const { return *request_.platform.backend; }
+  [[nodiscard]] int slots() const {
+    return request_.slots > 0 ? request_.slots : backend().slots();
+  }
 
   void operation(const ir::Operation& op);
   void step_for(const ir::Operation& op, const ir::OpDef& def);
@@ -106,8 +112,9 @@ class Lowering {
   [[nodiscard]] bool is_dead(const ir::Operation& op) const;
   // States in memory: see states.cc.
   void bind_states();
-  bool as_state_access(const ir::OpView& op, const Rules& rules);
-  bool as_update(const ir::OpView& op, const Rules& rules);
+  bool as_state_read(const ir::OpView& op, const ReadsState& form);
+  bool as_state_write(const ir::OpView& op, const WritesState& form);
+  bool as_update(const ir::OpView& op, const UpdateOf& form);
   bool updates_state(const ir::OpView& op, int buffer);
   // The buffer of the state that the value is written to; -1: of none.
   [[nodiscard]] int state_to_get(const ir::Value* value) const;
@@ -118,7 +125,8 @@ class Lowering {
   [[nodiscard]] size_t order_of(const ir::Operation* op) const;
   [[nodiscard]] bool lies_in_state(const Where& where) const;
 
-  bool as_rows(const ir::OpView& op, const Rules& rules);
+  [[nodiscard]] Where state_place(const ir::Value& state, int buffer) const;
+  bool as_rows(const ir::OpView& op, const RowRule& rule);
   void emit_rows(const ir::Value* wanted);
   bool wait(const ir::Operation& op);
   // Whether the first use of the result is far below.
@@ -127,9 +135,11 @@ class Lowering {
   // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
   // computed, so that neither its evaluation nor a search through it recurses without bound.
   int depth_behind(const ir::Operation& op);
-  bool as_view(const ir::OpView& op, const Rules& rules);
-  bool as_kernel(const ir::OpView& op, const Rules& rules);
-  void as_reference(const ir::OpView& op, const Rules* rules);
+  bool as_form(const ir::OpView& op, const OpPlan::Form& form);
+  bool as_view(const ir::OpView& op, const ViewOf& form);
+  bool as_kernel(const ir::OpView& op, const KernelMaker& maker);
+  bool as_kernel(const ir::OpView& op, const KernelMaker::Make& make);
+  void as_reference(const ir::OpView& op);
   void lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& step);
   void finish_outputs();
   void output(const ir::Value& value);
@@ -169,7 +179,7 @@ class Lowering {
     const ir::Operation* op = nullptr;
     int depth = 0;
   };
-  std::unordered_map<const ir::Value*, Waiting> waiting_;  // ops whose rules say `waits`
+  std::unordered_map<const ir::Value*, Waiting> waiting_;  // ops whose kernel is made on demand
   std::unordered_map<const ir::Operation*, Info> infos_;
   std::unordered_map<const ir::Value*, int> state_buffers_;
   // Values that lie in the memory of a state, by its buffer; and the ops that access the state.
@@ -189,7 +199,7 @@ class Lowering {
 // Moves widening casts below ops that only say where elements lie, and out of updates that are
 // narrowed again: what is cast is then the part that is used, and a state is updated in its own
 // dtype. Returns the results of the casts it added.
-std::vector<ir::Value*> sink_casts(ir::Function& function, const Backend& backend);
+std::vector<ir::Value*> sink_casts(ir::Function& function, const OpPlans& plans);
 
 // Appends a buffer that is not in the list.
 void add_once(std::vector<int>& list, int buffer);

@@ -1,7 +1,7 @@
 // Plan: a specialised function as a list of steps over one arena. Immutable; shared by concurrent
 // runs.
 //
-//   plan::Request request{&catalog, &backend, &pool};
+//   plan::Request request{platform, &pool};
 //   std::shared_ptr<const plan::Plan> plan = plan::make(std::move(function), request);
 #pragma once
 
@@ -13,10 +13,10 @@
 #include "ir/op_def.h"
 #include "plan/kernel.h"
 #include "plan/place.h"
+#include "plan/platform.h"
 
 namespace mw::plan {
 
-class Backend;
 class ConstantPool;
 struct Plan;
 
@@ -108,9 +108,9 @@ struct Plan {
 };
 
 struct Request {
-  const ir::Catalog* catalog = nullptr;
-  const Backend* backend = nullptr;  // null: every step is a reference step
+  Platform platform;
   ConstantPool* pool = nullptr;
+  int slots = 0;                  // workers that a kernel may use at once; 0: as the device has it
   std::vector<std::string> taps;  // globs over value names; matching values become outputs
   // Tried first: taken over when the plan has the same structure and fits.
   std::shared_ptr<const Layout> layout;

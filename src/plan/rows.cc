@@ -324,11 +324,12 @@ void RowCluster::add_step() {
     step.bytes += elements * static_cast<double>(output.inner) * bit_width(output.dtype) / 8;
   }
   step.flops = elements * static_cast<double>(program_.code.size());
-  step.kernel = lowering_.request_.backend->make_rows(std::move(program_), [&](int64_t bytes) {
+  const auto reserve = [&](int64_t bytes) {
     const Place place = lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {bytes});
     note(step.writes, place.ref.buffer);
     return place.ref;
-  });
+  };
+  step.kernel = lowering_.backend().make_rows(std::move(program_), {reserve, lowering_.slots()});
   plan.steps.push_back(std::move(step));
 }
 
@@ -356,7 +357,7 @@ void RowCluster::build() {
   for (const ir::Value* value : stored) lowering_.pending_.erase(value);
 }
 
-bool Lowering::as_rows(const ir::OpView& view, const Rules& rules) {
+bool Lowering::as_rows(const ir::OpView& view, const RowRule& rule) {
   const ir::Operation& op = view.operation();
   if (op.outputs.size() != 1 || !has_place(op.outputs[0]->type)) return false;
   if (!can_store(op.outputs[0]->type.dtype()) || count_of(op.outputs[0]->type.shape()) == 0) {
@@ -367,11 +368,11 @@ bool Lowering::as_rows(const ir::OpView& view, const Rules& rules) {
     if (used.value == nullptr || frozen_.holds(used.value)) continue;
     if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
   }
-  std::optional<RowDomain> domain = rules.row->domain(view);
+  std::optional<RowDomain> domain = rule.domain(view);
   if (!domain || count_of(domain->shape) == 0) return false;
   pending.depth = depth_behind(op);
   pending.op = &op;
-  pending.rule = &*rules.row;
+  pending.rule = &rule;
   pending.domain = std::move(*domain);
   pending.order = pending_order_++;
   pending_[op.outputs[0].get()] = std::move(pending);

@@ -35,17 +35,16 @@ Value* widened(const Value* value) {
 
 class Sinker {
  public:
-  Sinker(ir::Function& function, const Backend& backend)
-      : body_(function.body), backend_(backend) {}
+  Sinker(ir::Function& function, const OpPlans& plans) : body_(function.body), plans_(plans) {}
 
   std::vector<Value*> run() {
     uses_ = ir::uses_in(body_);
     for (auto at = body_.ops.begin(); at != body_.ops.end(); ++at) {
-      const Rules* rules = backend_.find((*at)->type);
-      if (rules == nullptr || !(*at)->blocks.empty()) continue;
-      if (rules->view || rules->moves) sink(at, *rules);
-      if (rules->region) narrow(at, *rules);
-      if (!rules->writes.empty()) cast_data(at, *rules);
+      if (!(*at)->blocks.empty()) continue;
+      const OpPlan& plan = plans_.of((*at)->type);
+      if (!plan.moved().empty()) sink(at, plan.moved());
+      if (const auto* update = std::get_if<UpdateOf>(&plan.form)) narrow(at, *update);
+      if (const auto* write = std::get_if<WritesState>(&plan.form)) cast_data(at, *write);
     }
     return std::move(added_);
   }
@@ -85,22 +84,22 @@ class Sinker {
     uses_[from] = std::move(kept);
   }
 
-  void set_operand(Operation& op, const std::string& input, Value* from, Value* to) {
-    op.set_input(input, {{to, nullptr}});
+  void set_operand(Operation& op, std::string_view input, Value* from, Value* to) {
+    op.set_input(std::string(input), {{to, nullptr}});
     std::erase_if(uses_[from], [&](const ir::Use& use) { return use.op == &op; });
     const auto found = std::find_if(op.inputs.begin(), op.inputs.end(),
                                     [&](const ir::Input& item) { return item.name == input; });
     uses_[to].push_back({&op, nullptr, static_cast<size_t>(found - op.inputs.begin()), 0});
   }
 
-  void sink(Position at, const Rules& rules) {
+  void sink(Position at, std::string_view input) {
     Operation& op = **at;
-    Value* x = op.input(rules.viewed);
+    Value* x = op.input(input);
     Value* source = widened(x);
     if (source == nullptr || op.outputs.size() != 1) return;
     Value* out = op.outputs[0].get();
     if (!out->type.is_tensor() || out->type.dtype() != x->type.dtype()) return;
-    set_operand(op, rules.viewed, x, source);
+    set_operand(op, input, x, source);
     out->type = Type::tensor(source->type.dtype(), out->type.shape());
     const std::string name = out->name;
     out->name += "_narrow";
@@ -115,9 +114,9 @@ class Sinker {
     return std::all_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
       if (use.op == nullptr || use.op->parent != &body_) return false;
       if (use.op->type == ir::kCastOp) return use.op->outputs[0]->type.dtype() == dtype;
-      const Rules* rules = backend_.find(use.op->type);
-      if (rules == nullptr || rules->writes.empty()) return false;
-      const Value* state = use.op->input(rules->writes);
+      const auto* write = plans_.form<WritesState>(use.op->type);
+      if (write == nullptr) return false;
+      const Value* state = use.op->input(write->state);
       return state != nullptr && state->type.is_state() && state->type.dtype() == dtype;
     });
   }
@@ -126,18 +125,18 @@ class Sinker {
     return std::find(body_.outputs.begin(), body_.outputs.end(), value) != body_.outputs.end();
   }
 
-  void narrow(Position at, const Rules& rules) {
+  void narrow(Position at, const UpdateOf& form) {
     Operation& op = **at;
-    Value* x = op.input(rules.viewed);
-    Value* update = op.input(rules.update);
+    Value* x = op.input(form.input);
+    Value* update = op.input(form.update);
     Value* source = widened(x);
     if (source == nullptr || update == nullptr || op.outputs.size() != 1) return;
     Value* out = op.outputs[0].get();
     const DType dtype = source->type.dtype();
     if (!only_narrowed(out, dtype)) return;
     Value* rounded = add_cast(at, update, dtype, update->name + "_narrow");
-    set_operand(op, rules.viewed, x, source);
-    set_operand(op, rules.update, update, rounded);
+    set_operand(op, form.input, x, source);
+    set_operand(op, form.update, update, rounded);
     out->type = source->type;
     for (const ir::Use& use : std::vector<ir::Use>(uses_[out])) {
       if (use.op->type != ir::kCastOp) continue;
@@ -147,28 +146,28 @@ class Sinker {
     }
   }
 
-  void cast_data(Position at, const Rules& rules) {
+  void cast_data(Position at, const WritesState& form) {
     Operation& op = **at;
-    Value* data = op.input(rules.data);
-    const Value* state = op.input(rules.writes);
+    Value* data = op.input(form.data);
+    const Value* state = op.input(form.state);
     if (data == nullptr || state == nullptr || !state->type.is_state()) return;
     const Type& wanted = state->type.element();
     if (!wanted.is_tensor() || !data->type.is_tensor() || data->type.dtype() == wanted.dtype()) {
       return;
     }
-    set_operand(op, rules.data, data, add_cast(at, data, wanted.dtype(), data->name + "_stored"));
+    set_operand(op, form.data, data, add_cast(at, data, wanted.dtype(), data->name + "_stored"));
   }
 
   ir::Block& body_;
-  const Backend& backend_;
+  const OpPlans& plans_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
   std::vector<Value*> added_;
 };
 
 }  // namespace
 
-std::vector<Value*> sink_casts(ir::Function& function, const Backend& backend) {
-  return Sinker(function, backend).run();
+std::vector<Value*> sink_casts(ir::Function& function, const OpPlans& plans) {
+  return Sinker(function, plans).run();
 }
 
 }  // namespace mw::plan

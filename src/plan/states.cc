@@ -55,8 +55,8 @@ void Lowering::bind_states() {
     const bool plain =
         std::all_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
           if (use.op == nullptr || use.op->parent != &block_) return false;
-          const Rules* rules = request_.backend->find(use.op->type);
-          return rules != nullptr && (!rules->reads.empty() || !rules->writes.empty());
+          return op_plans().form<ReadsState>(use.op->type) != nullptr ||
+                 op_plans().form<WritesState>(use.op->type) != nullptr;
         });
     if (!plain) continue;
     input.state_buffer =
@@ -97,28 +97,36 @@ void Lowering::protect(int buffer, size_t order) {
   }
 }
 
-bool Lowering::as_state_access(const ir::OpView& op, const Rules& rules) {
-  const bool reads = !rules.reads.empty();
-  if (!reads && rules.writes.empty()) return false;
+// All of a state's memory.
+Where Lowering::state_place(const ir::Value& state, int buffer) const {
+  const ir::Type& type = state.type.element();
+  Where where;
+  where.kind = Where::Kind::kPlace;
+  where.place = {{buffer, 0}, type.dtype(), type.shape(), row_major(type.shape())};
+  return where;
+}
+
+bool Lowering::as_state_read(const ir::OpView& op, const ReadsState& form) {
+  const auto found = state_buffers_.find(op.operand(form.state).value);
+  if (found == state_buffers_.end()) return false;
+  const ir::Value* result = op.operation().outputs[0].get();
+  state_values_[found->second].push_back(result);
+  where_[result] = state_place(*found->first, found->second);
+  return true;
+}
+
+bool Lowering::as_state_write(const ir::OpView& op, const WritesState& form) {
   const ir::Operation& operation = op.operation();
-  const auto found = state_buffers_.find(op.operand(reads ? rules.reads : rules.writes).value);
+  const auto found = state_buffers_.find(op.operand(form.state).value);
   if (found == state_buffers_.end()) return false;
   const ir::Type& type = found->first->type.element();
-  Where state;
-  state.kind = Where::Kind::kPlace;
-  state.place = {{found->second, 0}, type.dtype(), type.shape(), row_major(type.shape())};
-  if (reads) {
-    const ir::Value* result = operation.outputs[0].get();
-    state_values_[found->second].push_back(result);
-    where_[result] = std::move(state);
-    return true;
-  }
-  const ir::Operand& data = op.operand(rules.data);
+  const Where state = state_place(*found->first, found->second);
+  const ir::Operand& data = op.operand(form.data);
   const Where source = operand(data);
   if (source.kind != Where::Kind::kPlace || source.place.dtype != type.dtype() ||
       source.place.shape != type.shape()) {
-    fail(ErrorCode::kInvalidModel, "{}: {}: expected {}, got {}", op.where(), rules.data,
-         type.str(), op.type(rules.data).str());
+    fail(ErrorCode::kInvalidModel, "{}: {}: expected {}, got {}", op.where(), form.data, type.str(),
+         op.type(form.data).str());
   }
   plan_->inputs[static_cast<size_t>(plan_->buffers[static_cast<size_t>(found->second)].index)]
       .written = true;
@@ -137,10 +145,10 @@ int Lowering::state_to_get(const ir::Value* value) const {
   const auto uses = uses_.find(value);
   if (uses == uses_.end()) return -1;
   for (const ir::Use& use : uses->second) {
-    const Rules* rules = use.op == nullptr ? nullptr : request_.backend->find(use.op->type);
-    if (rules == nullptr || rules->writes.empty()) continue;
-    if (use.op->inputs[use.input].name != rules->data) continue;
-    const auto state = state_buffers_.find(use.op->input(rules->writes));
+    if (use.op == nullptr) continue;
+    const auto* form = op_plans().form<WritesState>(use.op->type);
+    if (form == nullptr || use.op->inputs[use.input].name != form->data) continue;
+    const auto state = state_buffers_.find(use.op->input(form->state));
     if (state != state_buffers_.end()) return state->second;
   }
   return -1;
@@ -188,9 +196,9 @@ bool Lowering::updates_state(const ir::OpView& op, int buffer) {
   if (taps_here_ && matches_any(request_.taps, operation.outputs[0]->name)) return false;
   const ir::Operation* writer = uses->second[0].op;
   if (writer == nullptr || writer->parent != &block_) return false;
-  const Rules* rules = request_.backend->find(writer->type);
-  if (rules == nullptr || rules->writes.empty()) return false;
-  const auto state = state_buffers_.find(writer->input(rules->writes));
+  const auto* form = op_plans().form<WritesState>(writer->type);
+  if (form == nullptr) return false;
+  const auto state = state_buffers_.find(writer->input(form->state));
   if (state == state_buffers_.end() || state->second != buffer) return false;
   const size_t begin = order_of(&operation), end = order_of(writer);
   const auto& accesses = state_accesses_[buffer];
@@ -200,13 +208,13 @@ bool Lowering::updates_state(const ir::OpView& op, int buffer) {
   });
 }
 
-bool Lowering::as_update(const ir::OpView& op, const Rules& rules) {
+bool Lowering::as_update(const ir::OpView& op, const UpdateOf& form) {
   const ir::Operation& operation = op.operation();
   if (!has_place(operation.outputs[0]->type)) return false;
-  const Where x = operand(op.operand(rules.viewed));
+  const Where x = operand(op.operand(form.input));
   if (x.kind != Where::Kind::kPlace) return false;
-  if (!rules.region(op, x.place)) return false;
-  const ir::Operand& update = op.operand(rules.update);
+  if (!form.region(op, x.place)) return false;
+  const ir::Operand& update = op.operand(form.update);
   Place part = operand(update).place;
   Where result;
   result.kind = Where::Kind::kPlace;
@@ -225,8 +233,7 @@ bool Lowering::as_update(const ir::OpView& op, const Rules& rules) {
     if (whole && arena) plan_->buffers.back().shares = buffer;
     add_copy(x.place, result.place);
   }
-  const Place region = (*rules.region(op, result.place))[0];
-  add_copy(part, region);
+  add_copy(part, *form.region(op, result.place));
   where_[operation.outputs[0].get()] = std::move(result);
   return true;
 }

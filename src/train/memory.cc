@@ -1,5 +1,5 @@
-// within_memory(): the backend says what an op costs and which ops need no memory; the plans of
-// candidates say what they take.
+// within_memory(): the plans of ops say which need no memory; the plans of candidates say what
+// their ops cost and what they take.
 #include "train/memory.h"
 
 #include <string_view>
@@ -31,10 +31,10 @@ double bytes_touched(const Operation& op) {
   return static_cast<double>(bytes);
 }
 
-const Value* viewed(const plan::Backend& backend, const Operation& op) {
-  const plan::Rules* rules = backend.find(op.type);
-  if (rules == nullptr || !rules->view) return nullptr;
-  const Value* x = op.input(rules->viewed);
+const Value* viewed(const plan::OpPlans& plans, const Operation& op) {
+  const auto* view = plans.form<plan::ViewOf>(op.type);
+  if (view == nullptr) return nullptr;
+  const Value* x = op.input(view->input);
   if (x == nullptr || !x->type.is_tensor()) return nullptr;
   for (const auto& output : op.outputs) {
     if (!output->type.is_tensor() || output->type.dtype() != x->type.dtype()) return nullptr;
@@ -54,15 +54,12 @@ std::unordered_map<std::string, double> flops_of(const plan::Plan& plan) {
   return flops;
 }
 
-autodiff::RecomputeHints hints_of(const plan::Backend& backend, const plan::Plan& plan) {
+autodiff::RecomputeHints hints_of(const plan::OpPlans& plans, const plan::Plan& plan) {
   autodiff::RecomputeHints hints;
-  hints.viewed = [&backend](const Operation& op) { return viewed(backend, op); };
-  hints.chains = [&backend](const Operation& op) {
-    const plan::Rules* rules = backend.find(op.type);
-    return rules != nullptr && rules->row.has_value();
-  };
-  hints.work = [&backend, flops = flops_of(plan)](const Operation& op) {
-    if (viewed(backend, op) != nullptr || op.outputs.empty()) return 0.0;
+  hints.viewed = [&plans](const Operation& op) { return viewed(plans, op); };
+  hints.chains = [&plans](const Operation& op) { return plans.of(op.type).row.has_value(); };
+  hints.work = [&plans, flops = flops_of(plan)](const Operation& op) {
+    if (viewed(plans, op) != nullptr || op.outputs.empty()) return 0.0;
     const auto found = flops.find(op.outputs[0]->name);
     return kWorkPerByte * bytes_touched(op) + (found != flops.end() ? found->second : 0);
   };
@@ -72,8 +69,8 @@ autodiff::RecomputeHints hints_of(const plan::Backend& backend, const plan::Plan
 }  // namespace
 
 std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
-                                            const MemoryLimit& limit, const ir::Catalog& catalog,
-                                            const plan::Backend& backend,
+                                            const MemoryLimit& limit,
+                                            const plan::Platform& platform,
                                             const exec::Planner& planner) {
   const exec::Footprint whole = planner(*function);
   const uint64_t fixed = limit.beside + whole.weights;
@@ -85,8 +82,8 @@ std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> functi
   MW_CHECK(!ends.empty());
   const int64_t budget = limit.bytes > fixed ? static_cast<int64_t>(limit.bytes - fixed) : 0;
   autodiff::Recomputed changed =
-      autodiff::recompute(*function, catalog, ends, hints_of(backend, *whole.plan), budget,
-                          [&](const ir::Function& candidate) {
+      autodiff::recompute(*function, *platform.catalog, ends, hints_of(*platform.ops, *whole.plan),
+                          budget, [&](const ir::Function& candidate) {
                             return static_cast<int64_t>(planner(candidate).arena);
                           });
   if (changed.function != nullptr) return std::move(changed.function);

@@ -17,8 +17,8 @@ struct MemoryLimit {
 // `function` is a program with a backward pass, as train/program.h composes it. Throws
 // invalid_argument with what a step takes at least when that is more than the limit.
 std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
-                                            const MemoryLimit& limit, const ir::Catalog& catalog,
-                                            const plan::Backend& backend,
+                                            const MemoryLimit& limit,
+                                            const plan::Platform& platform,
                                             const exec::Planner& planner);
 
 }  // namespace mw::train

@@ -43,14 +43,14 @@ passes::Compute compute_of(DType dtype) {
 
 Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     : options_(std::move(options)),
-      lifted_(lift(source, *options_.catalog, options_.candidates, options_.dtype)),
+      lifted_(lift(source, *options_.platform.catalog, options_.candidates, options_.dtype)),
       rule_(make_rule(options_.settings.optimizer)) {
   if (lifted_.parameters.empty()) {
     fail(ErrorCode::kInvalidArgument, "trainable: no parameter is selected; `inspect` lists them");
   }
-  student_ =
-      passes::set_precision(*lifted_.function, *options_.catalog, compute_of(options_.dtype));
-  recipe_.catalog = options_.catalog;
+  student_ = passes::set_precision(*lifted_.function, *options_.platform.catalog,
+                                   compute_of(options_.dtype));
+  recipe_.catalog = options_.platform.catalog;
   recipe_.lifted = &lifted_;
   recipe_.student = student_.get();
   recipe_.target = options_.target;
@@ -90,7 +90,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
   if (recipe_.loss.loss != Loss::kCrossEntropy) {
     fail(ErrorCode::kInvalidArgument, "teacher: expected cross entropy as the loss beside it");
   }
-  teacher_ = passes::set_precision(teacher, *options_.catalog, compute_of(options_.dtype));
+  teacher_ = passes::set_precision(teacher, *options_.platform.catalog, compute_of(options_.dtype));
   ends_are_known_ = false;
   recipe_.teacher = teacher_.get();
   recipe_.teacher_target = target;
@@ -126,16 +126,15 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   session.naive = is_naive();
   session.files = options_.files;
   limit_memory(kind, session);
-  engine.session = std::make_unique<exec::Session>(*engine.signature, specialiser,
-                                                   *options_.catalog, options_.backend, session);
+  engine.session =
+      std::make_unique<exec::Session>(*engine.signature, specialiser, options_.platform, session);
   return engine;
 }
 
 void Trainer::expand_for_backend(ir::Function& function) const {
   if (is_naive()) return;
-  passes::expand_ops(function, *options_.catalog, [&](const ir::Operation& op) {
-    return options_.backend != nullptr && options_.backend->find(op.type) != nullptr;
-  });
+  passes::expand_ops(function, *options_.platform.catalog,
+                     [&](const ir::Operation& op) { return options_.platform.covers(op.type); });
 }
 
 void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
@@ -144,7 +143,7 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
       (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients)) {
     return;
   }
-  if (session.naive || options_.backend == nullptr) {
+  if (session.naive) {
     fail(ErrorCode::kInvalidArgument,
          "memory: expected no limit where a program is computed op by op (naive, or in fp64), got "
          "{} bytes",
@@ -161,8 +160,8 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
       }
       update.session->prepare(scalars);
     }
-    return within_memory(std::move(function), {limit, bytes_beside(kind)}, *options_.catalog,
-                         *options_.backend, planner);
+    return within_memory(std::move(function), {limit, bytes_beside(kind)}, options_.platform,
+                         planner);
   };
 }
 

@@ -17,8 +17,7 @@ struct TrainerOptions {
   StudentOptions settings;
   std::string target;
   std::vector<Candidate> candidates;
-  const ir::Catalog* catalog = nullptr;
-  const plan::Backend* backend = nullptr;
+  plan::Platform platform;
   int threads = 0;
   DType dtype = DType::kF32;
   std::vector<std::shared_ptr<const MappedFile>> files;

@@ -84,21 +84,20 @@ void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
     shapes[argument->name] = found->second.shape();
   }
   const auto specialised = [this](const Shapes& at) {
-    auto function = passes::specialise(*teacher_, *options_.catalog, {.shapes = at});
+    auto function = passes::specialise(*teacher_, *options_.platform.catalog, {.shapes = at});
     expand_for_backend(*function);
     return function;
   };
   const auto function = specialised(shapes);
   const Target target =
       target_of(recipe_.teacher_target, output_named(*function, recipe_.teacher_target, "teacher"),
-                *options_.catalog);
+                *options_.platform.catalog);
   if (target.end.kind != ops::End::Kind::kPlain || target.end.of_layer) return;
   exec::SessionOptions session_options;
   session_options.threads = options_.threads;
   session_options.naive = is_naive();
   session_options.files = options_.files;
-  exec::Session session(*teacher_, specialised, *options_.catalog, options_.backend,
-                        session_options);
+  exec::Session session(*teacher_, specialised, options_.platform, session_options);
   exec::States states;
   const auto give = [&](const TensorMap& given) {
     const ir::Datum datum = session.run(given, &states).outputs.at(recipe_.teacher_target);

@@ -10,9 +10,9 @@
 
 #include "base/error.h"
 #include "base/testing.h"
+#include "devices/devices.h"
 #include "ops/catalog.h"
 #include "ops/expr.h"
-#include "ops/kernels_cpu.h"
 #include "ops/support.h"
 #include "train/lora_testing.h"
 
@@ -91,8 +91,8 @@ TrainerOptions options_of(const Way& way, const ir::Catalog& catalog) {
   options.settings.clip_norm = way.clip_norm;
   options.settings.naive = way.naive;
   options.target = "y";
-  options.catalog = &catalog;
-  options.backend = &ops::cpu_backend();
+  options.platform = devices::platform("cpu");
+  options.platform.catalog = &catalog;
   options.threads = 1;
   return options;
 }

@@ -1,6 +1,4 @@
 // Attention: the op itself, and the chain of ops that programs of older opsets have in its place.
-#include "ops/attention/attention_cpu.h"
-
 #include <cmath>
 
 #include "cpu/attention.h"
@@ -140,10 +138,11 @@ bool find_scores(Claim& claim, const Operand& scores, Operands& found) {
   return false;
 }
 
-}  // namespace
-
+// For a matmul that ends matmul - scale - mask - softmax - matmul: one kernel for all of them. Null
+// when the op is not the end of such a chain, or something else needs a link of it.
 std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
   const OpView& op = claim.op();
+  if (op.dtype("x") != DType::kF32) return nullptr;
   if (op.rank("y") < 2 || op.flag("transpose_x") || op.flag("transpose_y")) return nullptr;
   const Operation* softmax = link(claim, op.operand("x"), "softmax");
   if (softmax == nullptr || op.dtype("y") != DType::kF32) return nullptr;
@@ -162,26 +161,31 @@ std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
   return attend(claim, operands, std::move(a));
 }
 
-void add_attention_rules(RuleTable& table) {
-  table["scaled_dot_product_attention"].make = [](Claim& claim) -> std::unique_ptr<Kernel> {
-    const OpView& op = claim.op();
-    if (op.dtype("query") != DType::kF32) return nullptr;
-    Operands operands;
-    operands.query = &op.operand("query");
-    operands.key = &op.operand("key");
-    operands.value = &op.operand("value");
-    if (op.has("attn_mask")) {
-      operands.mask = &op.operand("attn_mask");
-      const DType dtype = op.dtype("attn_mask");
-      if (dtype != DType::kF32 && dtype != DType::kBool) return nullptr;
-    }
-    operands.scale = 1 / std::sqrt(static_cast<double>(op.shape("query").back()));
-    cpu::Attention a;
-    const Shape result = op.operation().outputs[0]->type.shape();
-    a.batch.assign(result.begin(), result.end() - 2);
-    if (count_of(result) == 0 || count_of(op.shape("key")) == 0) return nullptr;
-    return attend(claim, operands, std::move(a));
-  };
+std::unique_ptr<Kernel> make_attention(Claim& claim) {
+  const OpView& op = claim.op();
+  if (op.dtype("query") != DType::kF32) return nullptr;
+  Operands operands;
+  operands.query = &op.operand("query");
+  operands.key = &op.operand("key");
+  operands.value = &op.operand("value");
+  if (op.has("attn_mask")) {
+    operands.mask = &op.operand("attn_mask");
+    const DType dtype = op.dtype("attn_mask");
+    if (dtype != DType::kF32 && dtype != DType::kBool) return nullptr;
+  }
+  operands.scale = 1 / std::sqrt(static_cast<double>(op.shape("query").back()));
+  cpu::Attention a;
+  const Shape result = op.operation().outputs[0]->type.shape();
+  a.batch.assign(result.begin(), result.end() - 2);
+  if (count_of(result) == 0 || count_of(op.shape("key")) == 0) return nullptr;
+  return attend(claim, operands, std::move(a));
+}
+
+}  // namespace
+
+void add_attention_kernels(cpu::KernelTable& table) {
+  table["scaled_dot_product_attention"].makes = {make_attention};
+  table["matmul"].makes.emplace_back(make_spelled_attention);
 }
 
 }  // namespace mw::ops

@@ -73,13 +73,13 @@ std::unique_ptr<Kernel> make_mean_pool(Claim& claim, cpu::Pooling pooling) {
 
 }  // namespace
 
-void add_conv_rules(RuleTable& table) {
-  table["conv"].make = make_conv;
-  table["max_pool"].make = make_max_pool;
-  table["avg_pool"].make = [](Claim& claim) {
+void add_conv_kernels(cpu::KernelTable& table) {
+  table["conv"].makes = {make_conv};
+  table["max_pool"].makes = {make_max_pool};
+  table["avg_pool"].makes = {[](Claim& claim) {
     const bool without = claim.op().flag("exclude_padding_from_average");
     return make_mean_pool(claim, without ? cpu::Pooling::kMean : cpu::Pooling::kMeanWithPadding);
-  };
+  }};
 }
 
 }  // namespace mw::ops

@@ -2,7 +2,7 @@
 #include <cstring>
 
 #include "base/half.h"
-#include "base/parallel.h"
+#include "cpu/parallel.h"
 #include "ops/index/indices.h"
 #include "ops/kernels_cpu.h"
 
@@ -77,13 +77,14 @@ class GatherRows : public Kernel {
     const std::byte* x = frame.at(x_);
     std::byte* y = frame.at(y_);
     const int64_t count = indices_.count();
-    parallel_for(cut_.outer * count, std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(run_, 1)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t row = i / count * cut_.extent + indices_.at(frame, i % count);
-                     std::memcpy(y + i * run_, x + row * run_, static_cast<size_t>(run_));
-                   }
-                 });
+    const int64_t grain = std::max<int64_t>(1, kGrainBytes / std::max<int64_t>(run_, 1));
+    cpu::parallel_blocks(
+        cut_.outer * count, grain, thread_count(), [&](int, int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t row = i / count * cut_.extent + indices_.at(frame, i % count);
+            std::memcpy(y + i * run_, x + row * run_, static_cast<size_t>(run_));
+          }
+        });
   }
 
  private:
@@ -103,9 +104,11 @@ class GatherWeightRows : public Kernel {
     indices_.check(frame);
     float* y = frame.as<float>(y_);
     const int64_t grain = std::max<int64_t>(1, kGrainBytes / 4 / std::max<int64_t>(row_, 1));
-    parallel_for(indices_.count(), grain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) read(indices_.at(frame, i), y + i * row_);
-    });
+    cpu::parallel_blocks(indices_.count(), grain, thread_count(),
+                         [&](int, int64_t begin, int64_t end) {
+                           for (int64_t i = begin; i < end; ++i)
+                             read(indices_.at(frame, i), y + i * row_);
+                         });
   }
 
  private:
@@ -159,6 +162,6 @@ std::unique_ptr<Kernel> make_gather(Claim& claim) {
 
 }  // namespace
 
-void add_index_rules(RuleTable& table) { table["gather"].make = make_gather; }
+void add_index_kernels(cpu::KernelTable& table) { table["gather"].makes = {make_gather}; }
 
 }  // namespace mw::ops

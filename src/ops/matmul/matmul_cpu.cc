@@ -1,6 +1,5 @@
 // Kernels of linear and matmul: their operands as matrices for the GEMM kernels.
 #include "cpu/gemm.h"
-#include "ops/attention/attention_cpu.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -127,7 +126,6 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x"), y = op.shape("y");
   if (op.dtype("x") != DType::kF32 || op.dtype("y") != DType::kF32) return nullptr;
-  if (auto attention = make_spelled_attention(claim)) return attention;
   const bool x_vector = x.size() == 1, y_vector = y.size() == 1;
   const bool transpose_x = !x_vector && op.flag("transpose_x");
   const bool transpose_y = !y_vector && op.flag("transpose_y");
@@ -160,9 +158,9 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
 
 }  // namespace
 
-void add_matmul_rules(RuleTable& table) {
-  table["linear"].make = make_linear;
-  table["matmul"].make = make_matmul;
+void add_matmul_kernels(cpu::KernelTable& table) {
+  table["linear"].makes = {make_linear};
+  table["matmul"].makes.emplace_back(make_matmul);  // after attention that ends there
   table["matmul"].waits = true;
 }
 

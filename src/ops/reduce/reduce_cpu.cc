@@ -1,5 +1,4 @@
-// Rules of the reduce family: reductions over the last axes are parts of a row program; those over
-// axes in the middle add up whole rows.
+// Kernels of the reduce family: reductions over axes in the middle add up whole rows.
 #include <algorithm>
 #include <cmath>
 
@@ -11,44 +10,11 @@
 namespace mw::ops {
 namespace {
 
-using plan::RowBuilder;
-using plan::RowDomain;
-using plan::RowOp;
-
-std::optional<RowDomain> over_last_axes(const OpView& op) {
-  if (op.dtype("x") != DType::kF32) return std::nullopt;
-  const Shape shape = op.shape("x");
-  if (shape.empty()) return std::nullopt;
-  size_t reduced = shape.size();
-  if (op.has("axes")) {
-    const std::vector<int64_t> axes = op.axes("axes", static_cast<int64_t>(shape.size()));
-    reduced = axes.size();
-    for (const int64_t axis : axes) {
-      if (axis < static_cast<int64_t>(shape.size() - reduced)) return std::nullopt;
-    }
-  }
-  if (reduced == 0) return std::nullopt;
-  return RowDomain{shape, reduced};
-}
-
-plan::RowRule reduction(RowOp code) {
-  return {over_last_axes,
-          [code](RowBuilder& b, const OpView&) { b.result(b.emit(code, b.in("x"))); }};
-}
-
-plan::RowRule reduction_then(RowOp code, RowOp after, RowOp checked) {
-  return {over_last_axes, [code, after, checked](RowBuilder& b, const OpView&) {
-            const int x = b.in("x");
-            b.result(b.emit_checked(checked, x, b.emit(after, b.emit(code, x))));
-          }};
-}
-
-// --- axes in the middle ----------------------------------------------------------------------
-
 using plan::Claim;
 using plan::Frame;
 using plan::Kernel;
 using plan::Place;
+using plan::RowOp;
 
 constexpr int64_t kColumns = 512;   // summed at a time
 constexpr int64_t kRunLength = 64;  // rows added up before their sum is added to the rest
@@ -61,7 +27,7 @@ class ReduceColumns : public Kernel {
       : extents_(extents),
         x_(x.ref),
         y_(y.ref),
-        slots_(thread_count()),
+        slots_(claim.slots()),
         sums_(code == RowOp::kRowSum),
         mean_(mean) {
     square_ = code == RowOp::kRowSumSquares ? cpu::ternary_loop(RowOp::kMulAdd, 0) : nullptr;
@@ -146,7 +112,7 @@ std::optional<Shape> cut_around(const OpView& op) {
   return Shape{product(x, 0, first), product(x, first, last + 1), product(x, last + 1, x.size())};
 }
 
-plan::Rules::Make columns(RowOp code, bool mean) {
+plan::KernelMaker::Make columns(RowOp code, bool mean) {
   return [code, mean](Claim& claim) -> std::unique_ptr<Kernel> {
     const std::optional<Shape> extents = cut_around(claim.op());
     if (!extents) return nullptr;
@@ -160,21 +126,12 @@ plan::Rules::Make columns(RowOp code, bool mean) {
 
 }  // namespace
 
-void add_reduce_rules(RuleTable& table) {
-  table["reduce_sum"].row = reduction(RowOp::kRowSum);
-  table["reduce_max"].row = reduction(RowOp::kRowMax);
-  table["reduce_min"].row = reduction(RowOp::kRowMin);
-  table["reduce_l1_norm"].row = reduction(RowOp::kRowSumAbs);
-  table["reduce_sum_square"].row = reduction(RowOp::kRowSumSquares);
-  table["reduce_l2_norm"].row =
-      reduction_then(RowOp::kRowSumSquares, RowOp::kSqrt, RowOp::kRowNorm);
-  table["reduce_log_sum"].row = reduction_then(RowOp::kRowSum, RowOp::kLog, RowOp::kRowLogSum);
-  table["reduce_mean"].row = reduction(RowOp::kRowMean);
-  table["reduce_sum"].make = columns(RowOp::kRowSum, false);
-  table["reduce_mean"].make = columns(RowOp::kRowSum, true);
-  table["reduce_max"].make = columns(RowOp::kRowMax, false);
-  table["reduce_min"].make = columns(RowOp::kRowMin, false);
-  table["reduce_sum_square"].make = columns(RowOp::kRowSumSquares, false);
+void add_reduce_kernels(cpu::KernelTable& table) {
+  table["reduce_sum"].makes = {columns(RowOp::kRowSum, false)};
+  table["reduce_mean"].makes = {columns(RowOp::kRowSum, true)};
+  table["reduce_max"].makes = {columns(RowOp::kRowMax, false)};
+  table["reduce_min"].makes = {columns(RowOp::kRowMin, false)};
+  table["reduce_sum_square"].makes = {columns(RowOp::kRowSumSquares, false)};
 }
 
 }  // namespace mw::ops

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/parallel.h"
+#include "cpu/copy.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -22,7 +23,7 @@ class Assemble : public Kernel {
   explicit Assemble(const Place& y) : y_(y.ref), count_(y.count()), item_(y.item()) {}
 
   void fill_with(const Tensor& value) { fill_ = value; }
-  void add(const Place& from, const Place& to) { parts_.push_back(plan::make_copy(from, to)); }
+  void add(const Place& from, const Place& to) { parts_.push_back(cpu::make_copy(from, to)); }
 
   void run(const Frame& frame) const override {
     if (!fill_.empty()) fill(frame.at(y_));
@@ -144,12 +145,11 @@ std::unique_ptr<Kernel> make_pad(Claim& claim) {
 
 }  // namespace
 
-void add_copies_rules(RuleTable& table) {
-  table["concat"].make = make_concat;
-  table["stack"].make = make_stack;
-  table["tile"].make = make_tile;
-  table["tile"].moves = true;
-  table["pad"].make = make_pad;
+void add_copies_kernels(cpu::KernelTable& table) {
+  table["concat"].makes = {make_concat};
+  table["stack"].makes = {make_stack};
+  table["tile"].makes = {make_tile};
+  table["pad"].makes = {make_pad};
 }
 
 }  // namespace mw::ops

@@ -1,5 +1,5 @@
-// Rules of the compressed weights: kernels read them through their decoder.
-#include "ops/kernels_cpu.h"
+// Plans of the compressed weights: kernels read them through their decoder.
+#include "ops/catalog_plan.h"
 #include "ops/quant/decode.h"
 
 namespace mw::ops {
@@ -24,13 +24,13 @@ class Reader : public plan::WeightReader {
 
 }  // namespace
 
-void add_quant_rules(RuleTable& table) {
+void add_quant_plans(plan::OpPlans& plans) {
   for (const char* op : {"constexpr_affine_dequantize", "constexpr_blockwise_shift_scale",
                          "constexpr_cast", "constexpr_lut_to_dense", "constexpr_lut_to_sparse",
                          "constexpr_sparse_blockwise_shift_scale", "constexpr_sparse_to_dense"}) {
-    table[op].reader = [](const ir::OpView& view, size_t result) {
+    plans[op].form = plan::Decodes{[](const ir::OpView& view, size_t result) {
       return std::make_shared<Reader>(make_decoder(view, result));
-    };
+    }};
   }
 }
 

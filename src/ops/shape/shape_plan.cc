@@ -1,11 +1,12 @@
-// Rules of the shape family: most of its ops only say where elements lie.
-#include "ops/kernels_cpu.h"
+// Plans of the shape family: most of its ops only say where elements lie.
+#include "ops/catalog_plan.h"
 #include "ops/shape/slices.h"
 
 namespace mw::ops {
 namespace {
 
 using plan::Place;
+using plan::ViewOf;
 using Views = std::optional<std::vector<Place>>;
 
 const Shape& result_shape(const OpView& op, size_t index = 0) {
@@ -34,7 +35,7 @@ Views transposed(const OpView& op, const Place& x) {
 }
 
 // The part of x that begin, end, stride and the masks cut out.
-Views sliced(const OpView& op, const Place& x) {
+std::optional<Place> slice_of(const OpView& op, const Place& x) {
   if (!op.known("begin") || !op.known("end")) return std::nullopt;
   Place y = x;
   y.shape.clear();
@@ -48,7 +49,13 @@ Views sliced(const OpView& op, const Place& x) {
     y.shape.push_back(slice.count);
     y.strides.push_back(slice.stride * x.strides[i]);
   }
-  return std::vector{std::move(y)};
+  return y;
+}
+
+Views sliced(const OpView& op, const Place& x) {
+  std::optional<Place> y = slice_of(op, x);
+  if (!y) return std::nullopt;
+  return std::vector{std::move(*y)};
 }
 
 Views sliced_by_size(const OpView& op, const Place& x) {
@@ -94,17 +101,18 @@ Views reversed(const OpView& op, const Place& x) {
 
 }  // namespace
 
-void add_shape_rules(RuleTable& table) {
+void add_shape_plans(plan::OpPlans& plans) {
   for (const char* op : {"reshape", "expand_dims", "squeeze", "flatten2d", "reshape_like"}) {
-    table[op].view = reshaped;
+    plans[op].form = ViewOf{"x", reshaped};
   }
-  for (const char* op : {"identity", "cast"}) table[op].view = unchanged;
-  table["transpose"].view = transposed;
-  table["slice_by_index"].view = sliced;
-  table["slice_update"].region = sliced;
-  table["slice_by_size"].view = sliced_by_size;
-  table["split"].view = parts;
-  table["reverse"].view = reversed;
+  for (const char* op : {"identity", "cast"}) plans[op].form = ViewOf{"x", unchanged};
+  plans["transpose"].form = ViewOf{"x", transposed};
+  plans["slice_by_index"].form = ViewOf{"x", sliced};
+  plans["slice_update"].form = plan::UpdateOf{"x", "update", slice_of};
+  plans["slice_by_size"].form = ViewOf{"x", sliced_by_size};
+  plans["split"].form = ViewOf{"x", parts};
+  plans["reverse"].form = ViewOf{"x", reversed};
+  plans["tile"].repeats = std::string("x");
 }
 
 }  // namespace mw::ops

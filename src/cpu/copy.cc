@@ -1,13 +1,19 @@
 // The copy kernel: strided to strided, the innermost axis in one loop.
+#include "cpu/copy.h"
+
 #include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/parallel.h"
-#include "plan/kernel.h"
 
-namespace mw::plan {
+namespace mw::cpu {
 namespace {
+
+using plan::Frame;
+using plan::Kernel;
+using plan::Place;
+using plan::Strides;
 
 constexpr int64_t kGrainBytes = 1 << 16;
 
@@ -41,7 +47,7 @@ class Copy : public Kernel {
   Copy(const Place& from, const Place& to)
       : from_(from.ref), to_(to.ref), item_(to.item()), shape_(to.shape) {
     std::vector<Strides> strides{from.strides, to.strides};
-    coalesce(shape_, strides);
+    plan::coalesce(shape_, strides);
     from_strides_ = strides[0];
     to_strides_ = strides[1];
     if (shape_.empty()) {
@@ -88,7 +94,7 @@ class Copy : public Kernel {
     }
   }
 
-  Ref from_, to_;
+  plan::Ref from_, to_;
   int64_t item_;
   Shape shape_;
   Strides from_strides_, to_strides_;
@@ -104,4 +110,4 @@ std::unique_ptr<Kernel> make_copy(const Place& from, const Place& to) {
   return std::make_unique<Copy>(from, to);
 }
 
-}  // namespace mw::plan
+}  // namespace mw::cpu

@@ -1,7 +1,7 @@
-// Rules of the elementwise family: each op as instructions of a row program.
+// Plans of the elementwise family: each op as instructions of a row program.
 #include <cmath>
 
-#include "ops/kernels_cpu.h"
+#include "ops/catalog_plan.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -185,9 +185,7 @@ void emit_softmax(RowBuilder& b, const OpView&) {
 // An activation without parameters.
 plan::Activation plain(RowOp code) { return {code, 0, 0}; }
 
-using ActivationRule = std::function<std::optional<plan::Activation>(const OpView&, const Value*)>;
-
-ActivationRule activation(RowOp code, bool has_beta) {
+plan::ActivationRule activation(RowOp code, bool has_beta) {
   return [code, has_beta](const OpView& op, const Value*) -> std::optional<plan::Activation> {
     const auto alpha = parameter(op, "alpha");
     const auto beta = has_beta ? parameter(op, "beta") : 0.0;
@@ -197,7 +195,7 @@ ActivationRule activation(RowOp code, bool has_beta) {
 }
 
 // With a known number c as the other operand: x c, x + c, x / c.
-ActivationRule affine(bool commutes, std::optional<plan::Activation> (*with)(float c)) {
+plan::ActivationRule affine(bool commutes, std::optional<plan::Activation> (*with)(float c)) {
   return [commutes, with](const OpView& op, const Value* x) -> std::optional<plan::Activation> {
     const bool first = op.operand("x").value == x;
     if (!first && !commutes) return std::nullopt;
@@ -207,38 +205,38 @@ ActivationRule affine(bool commutes, std::optional<plan::Activation> (*with)(flo
   };
 }
 
-void add_activations(RuleTable& table) {
+void add_activations(plan::OpPlans& plans) {
   const std::pair<const char*, RowOp> rows[] = {
       {"relu", RowOp::kRelu}, {"sigmoid", RowOp::kSigmoid},   {"silu", RowOp::kSilu},
       {"tanh", RowOp::kTanh}, {"softplus", RowOp::kSoftplus},
   };
   for (const auto& [name, code] : rows) {
-    table[name].activation = [code](const OpView&, const Value*) { return plain(code); };
+    plans[name].activation = [code](const OpView&, const Value*) { return plain(code); };
   }
-  table["gelu"].activation = [](const OpView& op, const Value*) { return plain(gelu_of(op)); };
-  table["relu6"].activation = [](const OpView&, const Value*) {
+  plans["gelu"].activation = [](const OpView& op, const Value*) { return plain(gelu_of(op)); };
+  plans["relu6"].activation = [](const OpView&, const Value*) {
     return plan::Activation{RowOp::kClip, 0, 6};
   };
-  table["elu"].activation = activation(RowOp::kElu, false);
-  table["leaky_relu"].activation = activation(RowOp::kLeakyRelu, false);
-  table["clip"].activation = activation(RowOp::kClip, true);
-  table["linear_activation"].activation = activation(RowOp::kAffine, true);
+  plans["elu"].activation = activation(RowOp::kElu, false);
+  plans["leaky_relu"].activation = activation(RowOp::kLeakyRelu, false);
+  plans["clip"].activation = activation(RowOp::kClip, true);
+  plans["linear_activation"].activation = activation(RowOp::kAffine, true);
   // Adding -0 leaves every number as it is.
   using Made = std::optional<plan::Activation>;
-  table["mul"].activation = affine(true, [](float c) -> Made {
+  plans["mul"].activation = affine(true, [](float c) -> Made {
     return plan::Activation{RowOp::kAffine, c, -0.0f};
   });
-  table["add"].activation = affine(true, [](float c) -> Made {
+  plans["add"].activation = affine(true, [](float c) -> Made {
     return plan::Activation{RowOp::kAffine, 1, c};
   });
-  table["real_div"].activation = affine(false, [](float c) -> Made {
+  plans["real_div"].activation = affine(false, [](float c) -> Made {
     if (!std::isnormal(1 / c)) return std::nullopt;
     return plan::Activation{RowOp::kAffine, 1 / c, -0.0f};
   });
-  table["add"].is_sum = true;
+  plans["add"].adds = true;
 }
 
-void add_unary_rules(RuleTable& table) {
+void add_unary_plans(plan::OpPlans& plans) {
   const std::pair<const char*, RowOp> rows[] = {
       {"abs", RowOp::kAbs},           {"acos", RowOp::kAcos},   {"asin", RowOp::kAsin},
       {"atan", RowOp::kAtan},         {"atanh", RowOp::kAtanh}, {"ceil", RowOp::kCeil},
@@ -250,73 +248,73 @@ void add_unary_rules(RuleTable& table) {
       {"sigmoid", RowOp::kSigmoid},   {"silu", RowOp::kSilu},   {"softplus", RowOp::kSoftplus},
       {"softsign", RowOp::kSoftsign},
   };
-  for (const auto& [name, code] : rows) table[name].row = unary(code);
-  table["inverse"].row = with_epsilon(RowOp::kInverse);
-  table["log"].row = with_epsilon(RowOp::kLog);
-  table["rsqrt"].row = with_epsilon(RowOp::kRsqrt);
-  table["logical_not"].row = {
+  for (const auto& [name, code] : rows) plans[name].row = unary(code);
+  plans["inverse"].row = with_epsilon(RowOp::kInverse);
+  plans["log"].row = with_epsilon(RowOp::kLog);
+  plans["rsqrt"].row = with_epsilon(RowOp::kRsqrt);
+  plans["logical_not"].row = {
       on_bools, [](RowBuilder& b, const OpView&) { b.result(b.emit(RowOp::kNot, b.in("x"))); }};
 }
 
-void add_activation_rules(RuleTable& table) {
-  table["gelu"].row = {on_floats, emit_gelu};
-  table["relu6"].row = {on_floats, [](RowBuilder& b, const OpView&) {
+void add_activation_plans(plan::OpPlans& plans) {
+  plans["gelu"].row = {on_floats, emit_gelu};
+  plans["relu6"].row = {on_floats, [](RowBuilder& b, const OpView&) {
                           b.result(b.emit_with(RowOp::kClip, b.in("x"), 0, 6));
                         }};
-  table["elu"].row = with_parameters(RowOp::kElu, false);
-  table["leaky_relu"].row = with_parameters(RowOp::kLeakyRelu, false);
-  table["thresholded_relu"].row = with_parameters(RowOp::kThresholdedRelu, false);
-  table["clip"].row = with_parameters(RowOp::kClip, true);
-  table["linear_activation"].row = with_parameters(RowOp::kAffine, true);
-  table["threshold"].row = with_parameters(RowOp::kCopy, false);
-  table["threshold"].row->emit = [](RowBuilder& b, const OpView& op) {
+  plans["elu"].row = with_parameters(RowOp::kElu, false);
+  plans["leaky_relu"].row = with_parameters(RowOp::kLeakyRelu, false);
+  plans["thresholded_relu"].row = with_parameters(RowOp::kThresholdedRelu, false);
+  plans["clip"].row = with_parameters(RowOp::kClip, true);
+  plans["linear_activation"].row = with_parameters(RowOp::kAffine, true);
+  plans["threshold"].row = with_parameters(RowOp::kCopy, false);
+  plans["threshold"].row->emit = [](RowBuilder& b, const OpView& op) {
     b.result(b.emit_with(RowOp::kClip, b.in("x"), *parameter(op, "alpha"), HUGE_VAL));
   };
-  table["clamped_relu"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
+  plans["clamped_relu"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
     b.result(b.emit_with(RowOp::kClip, b.emit_with(RowOp::kLeakyRelu, x, alpha), -HUGE_VAL, beta));
   });
-  table["scaled_tanh"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
+  plans["scaled_tanh"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
     const int inner = b.emit(RowOp::kMul, x, b.number(beta));
     b.result(b.emit(RowOp::kMul, b.emit(RowOp::kTanh, inner), b.number(alpha)));
   });
-  table["sigmoid_hard"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
+  plans["sigmoid_hard"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
     b.result(b.emit_with(RowOp::kClip, b.emit_with(RowOp::kAffine, x, alpha, beta), 0, 1));
   });
 }
 
-void add_binary_rules(RuleTable& table) {
-  table["add"].row = binary(RowOp::kAdd, RowOp::kAddInt);
-  table["sub"].row = binary(RowOp::kSub, RowOp::kSubInt);
-  table["mul"].row = binary(RowOp::kMul, RowOp::kMulInt);
-  table["maximum"].row = binary(RowOp::kMax, RowOp::kMaxInt);
-  table["minimum"].row = binary(RowOp::kMin, RowOp::kMinInt);
-  table["real_div"].row = binary(RowOp::kDiv);
-  table["floor_div"].row = binary(RowOp::kFloorDiv);
-  table["mod"].row = binary(RowOp::kMod);
-  table["pow"].row = {on_float_pairs, emit_pow};
-  table["equal"].row = binary(RowOp::kEqual, RowOp::kEqualInt);
-  table["not_equal"].row = binary(RowOp::kNotEqual, RowOp::kNotEqualInt);
-  table["less"].row = binary(RowOp::kLess, RowOp::kLessInt);
-  table["less_equal"].row = binary(RowOp::kLessEqual, RowOp::kLessEqualInt);
-  table["greater"].row = swapped(RowOp::kLess, RowOp::kLessInt);
-  table["greater_equal"].row = swapped(RowOp::kLessEqual, RowOp::kLessEqualInt);
-  table["logical_and"].row = logic(RowOp::kAnd);
-  table["logical_or"].row = logic(RowOp::kOr);
-  table["logical_xor"].row = logic(RowOp::kXor);
+void add_binary_plans(plan::OpPlans& plans) {
+  plans["add"].row = binary(RowOp::kAdd, RowOp::kAddInt);
+  plans["sub"].row = binary(RowOp::kSub, RowOp::kSubInt);
+  plans["mul"].row = binary(RowOp::kMul, RowOp::kMulInt);
+  plans["maximum"].row = binary(RowOp::kMax, RowOp::kMaxInt);
+  plans["minimum"].row = binary(RowOp::kMin, RowOp::kMinInt);
+  plans["real_div"].row = binary(RowOp::kDiv);
+  plans["floor_div"].row = binary(RowOp::kFloorDiv);
+  plans["mod"].row = binary(RowOp::kMod);
+  plans["pow"].row = {on_float_pairs, emit_pow};
+  plans["equal"].row = binary(RowOp::kEqual, RowOp::kEqualInt);
+  plans["not_equal"].row = binary(RowOp::kNotEqual, RowOp::kNotEqualInt);
+  plans["less"].row = binary(RowOp::kLess, RowOp::kLessInt);
+  plans["less_equal"].row = binary(RowOp::kLessEqual, RowOp::kLessEqualInt);
+  plans["greater"].row = swapped(RowOp::kLess, RowOp::kLessInt);
+  plans["greater_equal"].row = swapped(RowOp::kLessEqual, RowOp::kLessEqualInt);
+  plans["logical_and"].row = logic(RowOp::kAnd);
+  plans["logical_or"].row = logic(RowOp::kOr);
+  plans["logical_xor"].row = logic(RowOp::kXor);
 }
 
 }  // namespace
 
-void add_elementwise_rules(RuleTable& table) {
-  add_unary_rules(table);
-  add_activation_rules(table);
-  add_binary_rules(table);
-  add_activations(table);
-  table["cast"].row = {castable, emit_cast};
-  table["select"].row = {selectable, [](RowBuilder& b, const OpView&) {
+void add_elementwise_plans(plan::OpPlans& plans) {
+  add_unary_plans(plans);
+  add_activation_plans(plans);
+  add_binary_plans(plans);
+  add_activations(plans);
+  plans["cast"].row = {castable, emit_cast};
+  plans["select"].row = {selectable, [](RowBuilder& b, const OpView&) {
                            b.result(b.emit(RowOp::kSelect, b.in("cond"), b.in("a"), b.in("b")));
                          }};
-  table["softmax"].row = {last_axis, emit_softmax};
+  plans["softmax"].row = {last_axis, emit_softmax};
 }
 
 }  // namespace mw::ops

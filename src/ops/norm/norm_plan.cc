@@ -1,5 +1,5 @@
-// Rules of the normalisations over last axes: parts of a row program.
-#include "ops/kernels_cpu.h"
+// Plans of the normalisations over last axes: parts of a row program.
+#include "ops/catalog_plan.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -57,8 +57,8 @@ void emit_layer_norm(RowBuilder& b, const OpView& op) {
 
 }  // namespace
 
-void add_norm_rules(RuleTable& table) {
-  table["layer_norm"].row = {over_last_axes, emit_layer_norm};
+void add_norm_plans(plan::OpPlans& plans) {
+  plans["layer_norm"].row = {over_last_axes, emit_layer_norm};
 }
 
 }  // namespace mw::ops

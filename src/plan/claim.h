@@ -1,0 +1,104 @@
+// Claim: what the maker of a kernel may ask for.
+//
+//   std::unique_ptr<plan::Kernel> make_softmax(plan::Claim& c) {
+//     if (c.op().dtype("x") != DType::kF32) return nullptr;  // refused: a reference step
+//     const plan::Place x = c.dense("x"), y = c.result();
+//     return std::make_unique<Softmax>(x, y);
+//   }
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ir/constant.h"
+#include "ir/op_view.h"
+#include "plan/kernel.h"
+#include "plan/op_plan.h"
+#include "plan/place.h"
+
+namespace mw::plan {
+
+class ConstantPool;
+class Lowering;
+
+// A frozen operand as it is stored: dense in fp32, fp16 or bf16, or compressed.
+struct Weight {
+  Shape shape;
+  Tensor dense;                                // empty when compressed
+  std::shared_ptr<const WeightReader> reader;  // null when dense
+  // What to file things made from it under in the constant pool.
+  std::string key;
+  std::vector<ir::ConstantPtr> sources;
+};
+
+// The surroundings of an op whose kernel is being made. A maker that returns null has made no step,
+// whatever it asked for.
+class Claim {
+ public:
+  Claim(Lowering& lowering, const ir::OpView& op);
+
+  [[nodiscard]] const ir::OpView& op() const { return op_; }
+
+  // Where an operand lies: as rows without gaps (copied there if need be), or with any strides.
+  Place dense(std::string_view input, size_t index = 0);
+  Place strided(std::string_view input, size_t index = 0);
+  // The same for any operand of this block's ops.
+  Place strided(const ir::Operand& operand);
+  Place dense(const ir::Operand& operand);
+  // The op behind an operand when nothing has been computed for it yet and this is its only use: a
+  // kernel that computes the operand by itself saves that step.
+  [[nodiscard]] const ir::Operation* waiting(const ir::Operand& operand) const;
+  // An op of the block as the claim sees its own.
+  [[nodiscard]] ir::OpView view(const ir::Operation& op) const;
+
+  // Whether that operand is made of constants only.
+  [[nodiscard]] bool frozen(std::string_view input, size_t index = 0) const;
+  // The elements of such an operand, in its dtype.
+  Tensor constant(std::string_view input);
+  // Such an operand as it is stored; nullopt when it is not frozen or not of floats.
+  std::optional<Weight> weight(std::string_view input);
+  // Result `index`: fresh dense memory.
+  Place result(size_t index = 0);
+  // Result 0 in fresh memory; where its only use is a transposition, in the order of that one's
+  // result.
+  Place result_for_view();
+  // Result `index` may take the memory of operand `input` when that dies here.
+  void overwrite(std::string_view input, size_t index = 0);
+  // Memory for the duration of the step.
+  Place workspace(int64_t bytes);
+  // Workers to cut it for.
+  [[nodiscard]] int slots() const;
+  // Takes over what is done with result 0 and nothing else: an addition of constants that are the
+  // same in every row, and a function of each element that `can` says yes to. Before result(0).
+  std::optional<Tensor> take_bias(int64_t width);
+  std::optional<Activation> take_activation(const std::function<bool(RowOp)>& can);
+
+  // Where the plan keeps a constant.
+  Place hold(const Tensor& tensor);
+  [[nodiscard]] ConstantPool& pool() const;
+
+  void set_kind(const char* kind) { kind_ = kind; }
+  void set_cost(double flops, double bytes) {
+    flops_ = flops;
+    bytes_ = bytes;
+  }
+
+ private:
+  friend class Lowering;
+  [[nodiscard]] const ir::Operation* sole_user() const;
+
+  Lowering& lowering_;
+  const ir::OpView& op_;
+  const ir::Value* tail_;  // what result 0 has become
+  const char* kind_ = "kernel";
+  double flops_ = 0, bytes_ = 0;
+  std::vector<int> reads_, writes_;
+  std::vector<std::pair<const ir::Value*, Place>> results_;
+  int overwritten_ = -1;
+};
+
+}  // namespace mw::plan
