@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/tensor_file.h"
+#include "devices/devices.h"
 #include "facade_testing.h"
 #include "ops/catalog.h"
 #include "ops/expr.h"
-#include "ops/kernels_cpu.h"
 #include "ops/loss/loss.h"
 #include "ops/rewrites/parameters.h"
 #include "package/package.h"
@@ -83,8 +83,7 @@ std::unique_ptr<train::Trainer> trainer_of(const package::Model& model, bool exa
   train::TrainerOptions options;
   options.settings.loss = Loss::kOutput;
   options.target = kContrastive;
-  options.catalog = &ops::catalog();
-  options.backend = &ops::cpu_backend();
+  options.platform = devices::platform("cpu");
   options.files = model.weight_files;
   for (const ops::ParameterInfo& info : ops::parameters_of(*function, ops::catalog())) {
     for (const auto& [name, norm] : norms) {

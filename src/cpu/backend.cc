@@ -16,6 +16,10 @@ class Backend : public plan::Backend {
   explicit Backend(KernelTable kernels) : kernels_(std::move(kernels)) {}
 
   [[nodiscard]] std::string_view name() const override { return "cpu"; }
+  [[nodiscard]] const plan::Memory& memory() const override { return plan::host_memory(); }
+  [[nodiscard]] std::unique_ptr<plan::Stream> make_stream() const override {
+    return std::make_unique<plan::Stream>();
+  }
   [[nodiscard]] const plan::KernelMaker* kernel(std::string_view op) const override {
     const auto found = kernels_.find(op);
     return found == kernels_.end() ? nullptr : &found->second;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "plan/backend.h"
+#include "plan/claim.h"
 
 namespace mw::cpu {
 

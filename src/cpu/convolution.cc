@@ -120,7 +120,8 @@ class ConvolutionKernel : public plan::Kernel {
     if (to_x_.needed()) own_x_ = reserve(desc.src_desc());
     if (from_y_.needed()) own_y_ = reserve(desc.dst_desc());
     if (c.frozen_weight) {
-      packed_ = pack(claim, c, desc);
+      const std::shared_ptr<const Tensor> packed = pack(claim, c, desc);
+      weight_ = claim.hold(*packed, packed).ref;
     } else {
       weight_ = c.weight_place->ref;
       if (to_weight_.needed()) own_weight_ = reserve(desc.weights_desc());
@@ -133,7 +134,7 @@ class ConvolutionKernel : public plan::Kernel {
       to_x_.run(x, frame.at(*own_x_));
       x = frame.at(*own_x_);
     }
-    const void* weight = packed_ != nullptr ? packed_->raw() : frame.at(weight_);
+    const void* weight = frame.at(weight_);
     if (own_weight_) {
       to_weight_.run(weight, frame.at(*own_weight_));
       weight = frame.at(*own_weight_);
@@ -171,7 +172,6 @@ class ConvolutionKernel : public plan::Kernel {
   std::optional<PooledPrimitive> primitive_;
   Ref x_, y_, weight_, scratch_;
   std::optional<Ref> bias_, own_x_, own_y_, own_weight_;
-  std::shared_ptr<const Tensor> packed_;
 };
 
 using PoolingDesc = dnnl::pooling_forward::primitive_desc;

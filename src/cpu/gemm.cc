@@ -64,15 +64,15 @@ class Epilogue {
 // Reads the weight where it lies: decoding one token is bound by that.
 class FewRowsDense : public plan::Kernel {
  public:
-  FewRowsDense(const WeightGemm& gemm, const Place& y, Epilogue epilogue)
+  FewRowsDense(Claim& claim, const WeightGemm& gemm, const Place& y, Epilogue epilogue)
       : m_(gemm.m),
         n_(gemm.n),
         k_(gemm.k),
         by_output_(gemm.weight_by_output),
         x_(gemm.x.ref),
         y_(y.ref),
+        weight_(claim.hold(gemm.weight.dense)),
         x_stride_(gemm.x.strides[0]),
-        weight_(gemm.weight.dense),
         epilogue_(epilogue) {
     grain_ = std::max<int64_t>(64, kBlockMultiplies / std::max<int64_t>(k_ * m_, 1) / 64 * 64);
   }
@@ -80,14 +80,14 @@ class FewRowsDense : public plan::Kernel {
   void run(const Frame& frame) const override {
     const FewRows x{frame.as<float>(x_), x_stride_};
     float* y = frame.as<float>(y_);
-    const auto* w = static_cast<const std::byte*>(weight_.raw());
-    const int64_t item = bit_width(weight_.dtype()) / 8;
+    const std::byte* w = frame.at(weight_.ref);
+    const int64_t item = weight_.item();
     parallel_blocks(n_, grain_, thread_count(), [&](int, int64_t begin, int64_t end) {
       const FewRows out{y + begin, n_};
       if (by_output_) {
-        dot_rows(x, m_, {w + begin * k_ * item, weight_.dtype(), k_}, end - begin, k_, out);
+        dot_rows(x, m_, {w + begin * k_ * item, weight_.dtype, k_}, end - begin, k_, out);
       } else {
-        sum_rows(x, m_, {w + begin * item, weight_.dtype(), n_}, end - begin, k_, out);
+        sum_rows(x, m_, {w + begin * item, weight_.dtype, n_}, end - begin, k_, out);
       }
       epilogue_.apply(frame, out, m_, begin, end - begin);
     });
@@ -97,8 +97,8 @@ class FewRowsDense : public plan::Kernel {
   int64_t m_, n_, k_;
   bool by_output_;
   Ref x_, y_;
+  Place weight_;
   int64_t x_stride_, grain_;
-  Tensor weight_;
   Epilogue epilogue_;
 };
 
@@ -179,26 +179,24 @@ std::shared_ptr<const Packed> pack(Claim& claim, const WeightGemm& gemm,
 class PackedGemm : public plan::Kernel {
  public:
   PackedGemm(Claim& claim, const WeightGemm& gemm, const Place& y, std::optional<Ref> bias,
-             std::shared_ptr<const Matmul> matmul, std::shared_ptr<const Packed> packed)
+             std::shared_ptr<const Matmul> matmul, const std::shared_ptr<const Packed>& packed)
       : x_(gemm.x.ref),
+        weight_(claim.hold(packed->data, packed).ref),
         y_(y.ref),
         bias_(bias),
         scratch_(claim.workspace(matmul->scratch_bytes()).ref),
-        matmul_(std::move(matmul)),
-        packed_(std::move(packed)) {}
+        matmul_(std::move(matmul)) {}
 
   void run(const Frame& frame) const override {
-    matmul_->run(frame.as<float>(x_), packed_->data.raw(),
-                 bias_ ? frame.as<float>(*bias_) : nullptr, frame.as<float>(y_),
-                 frame.at(scratch_));
+    matmul_->run(frame.as<float>(x_), frame.at(weight_), bias_ ? frame.as<float>(*bias_) : nullptr,
+                 frame.as<float>(y_), frame.at(scratch_));
   }
 
  private:
-  Ref x_, y_;
+  Ref x_, weight_, y_;
   std::optional<Ref> bias_;
   Ref scratch_;
   std::shared_ptr<const Matmul> matmul_;
-  std::shared_ptr<const Packed> packed_;
 };
 
 MatmulShape packed_shape(const WeightGemm& gemm, bool bias,
@@ -232,7 +230,7 @@ std::unique_ptr<plan::Kernel> make_packed(Claim& claim, const WeightGemm& gemm, 
       packed = pack(claim, gemm, matmul, key + matmul->layout());
     }
   }
-  return std::make_unique<PackedGemm>(claim, gemm, y, bias, std::move(matmul), std::move(packed));
+  return std::make_unique<PackedGemm>(claim, gemm, y, bias, std::move(matmul), packed);
 }
 
 // Decodes a panel of outputs of a compressed weight with all threads, multiplies, and goes on.
@@ -331,7 +329,7 @@ std::unique_ptr<plan::Kernel> make_few_rows(Claim& claim, const WeightGemm& gemm
   if (gemm.weight.reader != nullptr) {
     return std::make_unique<FewRowsDecoded>(claim, gemm, y, epilogue);
   }
-  return std::make_unique<FewRowsDense>(gemm, y, epilogue);
+  return std::make_unique<FewRowsDense>(claim, gemm, y, epilogue);
 }
 
 std::unique_ptr<plan::Kernel> make_repeated(Claim& claim, const WeightGemm& gemm, const Place& y,

@@ -1,8 +1,8 @@
 // Registers the planned executor with the suite behind OP_CASES.
-#include "cpu/copy.h"
 #include "devices/devices.h"
 #include "exec/session.h"
 #include "ops/op_case.h"
+#include "plan/backend_testing.h"
 
 namespace mw {
 namespace {
@@ -25,34 +25,21 @@ std::vector<Tensor> run_planned(const ir::Function& function,
   return outputs;
 }
 
-// Has nothing but copies: all else is a reference step.
-class ReferenceSteps : public plan::Backend {
- public:
-  [[nodiscard]] std::string_view name() const override { return "reference steps"; }
-  [[nodiscard]] const plan::KernelMaker* kernel(std::string_view) const override { return nullptr; }
-  [[nodiscard]] bool runs_rows() const override { return false; }
-  [[nodiscard]] std::unique_ptr<plan::Kernel> make_rows(plan::RowProgram,
-                                                        const plan::Workspace&) const override {
-    return nullptr;
-  }
-  [[nodiscard]] std::unique_ptr<plan::Kernel> make_copy(const plan::Place& from,
-                                                        const plan::Place& to) const override {
-    return cpu::make_copy(from, to);
-  }
-  [[nodiscard]] int slots() const override { return 1; }
-};
-
 const bool g_registered = [] {
   ops::register_case_runner("planned", [](const auto& function, const auto& arguments) {
     return run_planned(function, arguments, devices::platform("cpu"));
   });
-  ops::register_case_runner("planned, reference steps",
-                            [](const auto& function, const auto& arguments) {
-                              static const ReferenceSteps kBackend;
-                              plan::Platform platform = devices::platform("cpu");
-                              platform.backend = &kBackend;
-                              return run_planned(function, arguments, platform);
-                            });
+  static const plan::ReferenceBackend kReference;
+  static const plan::ForeignBackend kForeign;
+  const std::pair<const char*, const plan::Backend*> without_kernels[] = {
+      {"planned, reference steps", &kReference}, {"planned, on a foreign device", &kForeign}};
+  for (const auto& [name, backend] : without_kernels) {
+    plan::Platform platform = devices::platform("cpu");
+    platform.backend = backend;
+    ops::register_case_runner(name, [platform](const auto& function, const auto& arguments) {
+      return run_planned(function, arguments, platform);
+    });
+  }
   return true;
 }();
 

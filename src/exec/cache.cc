@@ -84,7 +84,10 @@ Borrowed::Borrowed(Binding& binding) : binding_(binding) {
       layout.idle.pop_back();
     }
   }
-  if (work_->arena == nullptr) work_->arena = std::make_unique<Arena>(layout.layout->arena_bytes);
+  if (work_->arena == nullptr) {
+    work_->arena =
+        std::make_unique<Arena>(binding.plan->backend->memory(), layout.layout->arena_bytes);
+  }
 }
 
 Borrowed::~Borrowed() {

@@ -2,7 +2,6 @@
 #include "exec/reference.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 
@@ -21,12 +20,19 @@ ReferenceRun::ReferenceRun(Run& run, const plan::ReferenceCall& call, int64_t& b
   for (const auto& [value, where] : call.operands) operands_.push_back(datum_at(where));
 }
 
+Tensor ReferenceRun::tensor_at(const plan::Place& place) const {
+  if (const std::byte* seen = run_.seen_by_host(place.ref)) {
+    return {place.dtype, place.shape, borrowed_owner(), seen};
+  }
+  Tensor copy(place.dtype, place.shape);
+  run_.memory_.read(*run_.stream_, run_.frame_.at(place.ref), copy.mutable_raw(), copy.nbytes());
+  return copy;
+}
+
 ir::Datum ReferenceRun::datum_at(const Where& where) const {
   switch (where.kind) {
     case Where::Kind::kPlace:
-      return {Tensor(where.place.dtype, where.place.shape, borrowed_owner(),
-                     run_.frame_.at(where.place.ref)),
-              nullptr, nullptr};
+      return {tensor_at(where.place), nullptr, nullptr};
     case Where::Kind::kSlot:
       return run_.slots_[static_cast<size_t>(where.slot)];
     case Where::Kind::kConstant:
@@ -122,7 +128,7 @@ void ReferenceRun::store(const Where& where, ir::Datum result) {
   }
   std::byte* target = run_.frame_.at(where.place.ref);
   if (result.tensor.raw() == target || result.tensor.count() == 0) return;
-  std::memcpy(target, result.tensor.raw(), static_cast<size_t>(result.tensor.nbytes()));
+  run_.memory_.write(*run_.stream_, result.tensor.raw(), target, result.tensor.nbytes());
 }
 
 void ReferenceRun::execute() {
@@ -132,10 +138,10 @@ void ReferenceRun::execute() {
          call_.op->name());
   }
   ir::Eval eval(*call_.op, def, call_.opset, *this, this, result_types());
-  for (size_t i = 0; i < call_.results.size(); ++i) {
+  for (size_t i = 0; run_.memory_.is_host() && i < call_.results.size(); ++i) {
     const Where& where = call_.results[i];
     if (where.kind != Where::Kind::kPlace || is_narrow_float(where.place.dtype)) continue;
-    eval.provide(i, datum_at(where).tensor);
+    eval.provide(i, tensor_at(where.place));
   }
   std::vector<ir::Datum> results = eval.run();
   for (size_t i = 0; i < call_.results.size(); ++i) store(call_.results[i], std::move(results[i]));

@@ -15,6 +15,8 @@ class ReferenceRun : private ir::Facts, private ir::Runner {
  private:
   [[nodiscard]] size_t find(const ir::Value* value) const;
   [[nodiscard]] ir::Datum datum_at(const plan::Where& where) const;
+  // What lies there: the memory itself where the host sees it, else a copy.
+  [[nodiscard]] Tensor tensor_at(const plan::Place& place) const;
   [[nodiscard]] std::vector<ir::Type> result_types() const;
   void store(const plan::Where& where, ir::Datum result);
 

@@ -3,13 +3,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <new>
+#include <map>
 
 #include "base/error.h"
-#include "base/memory.h"
-#include "base/os.h"
-#include "base/quantity_text.h"
 #include "base/signals.h"
 #include "exec/reference.h"
 
@@ -18,8 +14,6 @@ namespace {
 
 using plan::Buffer;
 using plan::Where;
-
-constexpr size_t kHugePage = size_t{2} << 20;
 
 // Stands for the elements of empty tensors.
 alignas(64) std::byte g_nothing[64];
@@ -36,25 +30,14 @@ bool can_hold(const ir::Datum& datum, const plan::Place& place) {
 
 }  // namespace
 
-Arena::Arena(int64_t bytes) : bytes_(static_cast<size_t>(std::max<int64_t>(bytes, 64))) {
-  if (bytes > total_memory()) {
-    fail(ErrorCode::kOutOfMemory, "intermediate results need {} and this machine has {}",
-         memory_text(bytes), memory_text(total_memory()));
-  }
-  const size_t align = bytes_ >= kHugePage ? kHugePage : 64;
-  void* memory = ::operator new (bytes_, std::align_val_t{align}, std::nothrow);
-  if (memory == nullptr) {
-    fail(ErrorCode::kOutOfMemory, "cannot allocate {} for intermediate results",
-         memory_text(bytes_));
-  }
-  if (align == kHugePage) os::prefer_huge_pages(memory, bytes_);
-  data_ = static_cast<std::byte*>(memory);
-  forbid(data_, static_cast<int64_t>(bytes_));
+Arena::Arena(const plan::Memory& memory, int64_t bytes)
+    : data_(memory.allocate(bytes, "intermediate results")),
+      host_bytes_(memory.is_host() ? bytes : 0) {
+  if (host_bytes_ > 0) forbid(data_.get(), host_bytes_);
 }
 
 Arena::~Arena() {
-  allow(data_, static_cast<int64_t>(bytes_));
-  ::operator delete (data_, std::align_val_t{bytes_ >= kHugePage ? kHugePage : 64});
+  if (host_bytes_ > 0) allow(data_.get(), host_bytes_);
 }
 
 const std::shared_ptr<const void>& borrowed_owner() {
@@ -74,21 +57,55 @@ ir::Datum owned(ir::Datum datum) {
 Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
     : plan_(std::move(plan)),
       settings_(settings),
+      memory_(plan_->backend->memory()),
+      stream_(plan_->backend->make_stream()),
+      frame_(plan_->buffers.size(), *stream_),
       watch_(Watch::make(*plan_, settings.poison)),
       slots_(static_cast<size_t>(plan_->slot_count)),
       times_(plan_->steps.size()) {
   for (const plan::Step& step : plan_->steps) writes_state_.push_back(writes_state(step));
-  frame_.resize(plan_->buffers.size());
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     const Buffer& buffer = plan_->buffers[b];
-    if (buffer.kind == Buffer::Kind::kConstant) frame_.bind(b, base_of(buffer.constant));
+    if (buffer.kind != Buffer::Kind::kConstant) continue;
+    frame_.bind(b, buffer.data != nullptr ? buffer.data.get() : g_nothing);
   }
+  if (!memory_.is_host()) reserve_for_caller();
+}
+
+void Run::reserve_for_caller() {
+  std::map<int, std::byte*> states;  // by input: its buffers are the same memory
+  for (size_t b = 0; b < plan_->buffers.size(); ++b) {
+    const Buffer& buffer = plan_->buffers[b];
+    if (buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kConstant) continue;
+    std::byte*& state = states[buffer.kind == Buffer::Kind::kState ? buffer.index : -1];
+    if (buffer.kind != Buffer::Kind::kState || state == nullptr) {
+      for_caller_.push_back(memory_.allocate(buffer.bytes, "inputs and results"));
+      state = for_caller_.back().get();
+    }
+    frame_.bind(b, state);
+  }
+}
+
+void Run::give(int buffer, const Tensor& tensor) {
+  if (memory_.is_host()) return frame_.bind(static_cast<size_t>(buffer), base_of(tensor));
+  memory_.write(*stream_, tensor.raw(), frame_.at({buffer, 0}), tensor.nbytes());
+}
+
+void Run::fetch(int buffer, Tensor& tensor) const {
+  memory_.read(*stream_, frame_.at({buffer, 0}), tensor.mutable_raw(), tensor.nbytes());
+}
+
+const std::byte* Run::seen_by_host(const plan::Ref& ref) const {
+  if (memory_.is_host()) return frame_.at(ref);
+  const Buffer& buffer = plan_->buffers[static_cast<size_t>(ref.buffer)];
+  if (buffer.kind != Buffer::Kind::kConstant) return nullptr;
+  return static_cast<const std::byte*>(base_of(buffer.constant)) + ref.offset;
 }
 
 void Run::bind_arena(const Arena& arena) {
   if (arena_ == &arena) return;
   arena_ = &arena;
-  if (guard_mode() != Guard::kNone) return bind_apart();
+  if (guard_mode() != Guard::kNone && memory_.is_host()) return bind_apart();
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     if (plan_->buffers[b].kind != Buffer::Kind::kArena) continue;
     frame_.bind(b, arena.data() + plan_->layout->items[b].offset);
@@ -126,11 +143,11 @@ void Run::bind_inputs(const std::vector<InputView>& inputs) {
            ir::Type::tensor(place.dtype, place.shape).str(), name_of(tensor.dtype()),
            to_string(tensor.shape()));
     }
-    frame_.bind(static_cast<size_t>(input.where.place.ref.buffer), base_of(tensor));
+    give(input.where.place.ref.buffer, tensor);
   }
 }
 
-// A state that is written in place must not be memory that someone else has seen as a tensor.
+// Where a state is written in the caller's memory, nobody else must have seen that as a tensor.
 void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
   MW_CHECK(datum.state != nullptr);
   Tensor& value = datum.state->value;
@@ -139,6 +156,7 @@ void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
     fail(ErrorCode::kInvalidArgument, "state '{}': expected {}, got {} {}", input.value->name,
          type.str(), name_of(value.dtype()), to_string(value.shape()));
   }
+  if (!memory_.is_host()) return give(input.state_buffer, value);
   if (input.written && value.owner().use_count() > 1) value = value.clone();
   frame_.bind(static_cast<size_t>(input.state_buffer), base_of(value));
   for (const int buffer : input.written_over) {
@@ -155,6 +173,7 @@ void Run::bind_outputs(std::vector<ir::Datum>& outputs) {
       outputs[i] = {Tensor(where.place.dtype, where.place.shape), nullptr, nullptr};
     }
     poison(outputs[i].tensor);
+    if (!memory_.is_host()) continue;
     frame_.bind(static_cast<size_t>(where.place.ref.buffer), outputs[i].tensor.raw());
   }
 }
@@ -164,7 +183,7 @@ Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
     if (run->plan_ == plan) return *run;
   }
   auto& run = nested_.emplace_back(std::make_unique<Run>(plan, settings_));
-  run->own_arena_ = std::make_unique<Arena>(plan->layout->arena_bytes);
+  run->own_arena_ = std::make_unique<Arena>(memory_, plan->layout->arena_bytes);
   return *run;
 }
 
@@ -187,12 +206,8 @@ void Run::step(size_t index, int64_t& blocks_entered) {
   }
 }
 
-void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
-                  std::vector<ir::Datum>& outputs, int64_t& blocks_entered) {
+void Run::run_steps(int64_t& blocks_entered) {
   using Clock = std::chrono::steady_clock;
-  bind_arena(arena);
-  bind_inputs(inputs);
-  bind_outputs(outputs);
   if (watch_ != nullptr) watch_->begin(frame_);
   for (size_t s = 0; s < plan_->steps.size(); ++s) {
     const auto start = settings_.profile ? Clock::now() : Clock::time_point{};
@@ -200,11 +215,41 @@ void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
     SignalsHeld::deliver();
     step(s, blocks_entered);
     if (settings_.profile) {
+      stream_->wait();
       times_[s].seconds += std::chrono::duration<double>(Clock::now() - start).count();
       ++times_[s].calls;
     }
     if (watch_ != nullptr) watch_->after(s, frame_);
   }
+  stream_->wait();
+}
+
+// States change here and not before: a run that throws leaves them as they were.
+void Run::fetch_results(std::vector<ir::Datum>& outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Where& where = plan_->outputs[i].where;
+    if (where.kind == Where::Kind::kPlace) fetch(where.place.ref.buffer, outputs[i].tensor);
+  }
+  for (const plan::Input& input : plan_->inputs) {
+    if (input.state_buffer < 0 || !input.written) continue;
+    Tensor& value = slots_[static_cast<size_t>(input.where.slot)].state->value;
+    if (value.owner().use_count() > 1) value = Tensor(value.dtype(), value.shape());
+    fetch(input.state_buffer, value);
+  }
+}
+
+void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
+                  std::vector<ir::Datum>& outputs, int64_t& blocks_entered) {
+  bind_arena(arena);
+  bind_outputs(outputs);
+  try {
+    bind_inputs(inputs);
+    run_steps(blocks_entered);
+  } catch (...) {
+    stream_->wait();  // what it was given uses memory that others take next
+    throw;
+  }
+  if (!memory_.is_host()) fetch_results(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;
     if (where.kind == Where::Kind::kSlot) outputs[i] = slots_[static_cast<size_t>(where.slot)];

@@ -7,22 +7,23 @@
 #include "base/mapped_file.h"
 #include "exec/watch.h"
 #include "ir/evaluate.h"
+#include "plan/device_memory.h"
 #include "plan/plan.h"
 
 namespace mw::exec {
 
-// Memory that runs of one layout take turns with. Not zeroed.
+// Memory of a device that runs of one layout take turns with. Not zeroed.
 class Arena {
  public:
-  explicit Arena(int64_t bytes);
+  Arena(const plan::Memory& memory, int64_t bytes);
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
-  [[nodiscard]] std::byte* data() const { return data_; }
+  [[nodiscard]] std::byte* data() const { return data_.get(); }
 
  private:
-  std::byte* data_;
-  size_t bytes_;
+  std::shared_ptr<std::byte> data_;
+  int64_t host_bytes_;  // 0: the host does not see them
 };
 
 // One input of a run: a tensor for a buffer, or a datum for a slot (a tensor will do there, too).
@@ -66,6 +67,15 @@ class Run {
   void bind_state(const plan::Input& input, const ir::Datum& datum);
   void bind_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
+  void run_steps(int64_t& blocks_entered);
+  // Of memory that the host does not see: what stands there for tensors of the caller, and the way
+  // of their elements in and out.
+  void reserve_for_caller();
+  void give(int buffer, const Tensor& tensor);
+  void fetch(int buffer, Tensor& tensor) const;
+  void fetch_results(std::vector<ir::Datum>& outputs);
+  // Where the host finds what lies there; null: only the device does.
+  [[nodiscard]] const std::byte* seen_by_host(const plan::Ref& ref) const;
   void step(size_t index, int64_t& blocks_entered);
   [[nodiscard]] bool writes_state(const plan::Step& step) const;
   void bind_apart();
@@ -73,10 +83,13 @@ class Run {
 
   std::shared_ptr<const plan::Plan> plan_;
   const RunSettings& settings_;
+  const plan::Memory& memory_;
+  std::unique_ptr<plan::Stream> stream_;
   plan::Frame frame_;
   const Arena* arena_ = nullptr;
   std::unique_ptr<Watch> watch_;              // null: nothing is watched
   std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
+  std::vector<std::shared_ptr<std::byte>> for_caller_;
   std::vector<ir::Datum> slots_;
   std::vector<StepTime> times_;
   std::vector<char> writes_state_;  // by step

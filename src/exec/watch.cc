@@ -8,6 +8,7 @@ namespace mw::exec {
 using plan::Buffer;
 
 std::unique_ptr<Watch> Watch::make(const plan::Plan& plan, bool poison) {
+  if (!plan.backend->memory().is_host()) return nullptr;
   Poison fill = poison_mode();
   if (fill == Poison::kNone && poison) fill = Poison::kNan;
   if (fill == Poison::kNone && !kSanitized) return nullptr;

@@ -15,7 +15,7 @@ namespace mw::exec {
 // and nothing else of the arena. The plan outlives it.
 class Watch {
  public:
-  // Null where nothing is asked for.
+  // Null where nothing is asked for, and for memory that the host does not see.
   static std::unique_ptr<Watch> make(const plan::Plan& plan, bool poison);
 
   void begin(const plan::Frame& frame);

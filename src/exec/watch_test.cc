@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "exec/run.h"
+#include "plan/backend_testing.h"
 
 namespace mw::exec {
 namespace {
@@ -43,7 +44,9 @@ struct Reads {
 
 // input 0 -> 1 -> 2 -> output 3, where the last step may read something else.
 std::shared_ptr<plan::Plan> chain(const Reads& last) {
+  static const plan::ReferenceBackend kBackend;
   auto plan = std::make_shared<plan::Plan>();
+  plan->backend = &kBackend;
   plan->buffers.resize(4);
   for (Buffer& buffer : plan->buffers) buffer.bytes = kCount * 4;
   plan->buffers[0].kind = Buffer::Kind::kInput;
@@ -71,7 +74,7 @@ std::shared_ptr<plan::Plan> chain(const Reads& last) {
 Tensor run(const std::shared_ptr<plan::Plan>& plan, bool poison) {
   const RunSettings settings{.poison = poison};
   Run run(plan, settings);
-  const Arena arena(plan->layout->arena_bytes);
+  const Arena arena(plan::host_memory(), plan->layout->arena_bytes);
   const Tensor x = Tensor::from<float>({1, 2, 3, 4, 5}, {kCount});
   std::vector<ir::Datum> outputs;
   int64_t blocks = 0;

@@ -1,4 +1,4 @@
-// Backend: a device: its kernels, its row programs, its copies, its workers.
+// Backend: a device: its memory, its kernels, its row programs, its copies, its workers.
 //
 //   const plan::KernelMaker* maker = backend.kernel("softmax");  // null: a reference step
 #pragma once
@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "plan/device_memory.h"
 #include "plan/kernel.h"
 #include "plan/place.h"
 #include "plan/row.h"
@@ -40,6 +41,10 @@ class Backend {
   Backend& operator=(const Backend&) = delete;
 
   [[nodiscard]] virtual std::string_view name() const = 0;
+  // Where all buffers of its plans lie.
+  [[nodiscard]] virtual const Memory& memory() const = 0;
+  // For the kernels and copies of one run at a time.
+  [[nodiscard]] virtual std::unique_ptr<Stream> make_stream() const = 0;
   // Null: none for this op.
   [[nodiscard]] virtual const KernelMaker* kernel(std::string_view op) const = 0;
   // Whether make_rows() can be asked.

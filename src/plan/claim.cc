@@ -148,7 +148,10 @@ Tensor Claim::constant(std::string_view input) {
   return lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
 }
 
-Place Claim::hold(const Tensor& tensor) { return lowering_.from_constant(tensor).place; }
+Place Claim::hold(const Tensor& tensor, std::shared_ptr<const void> owner) {
+  if (owner != nullptr) lowering_.plan_->keeps.push_back(std::move(owner));
+  return lowering_.from_constant(tensor).place;
+}
 
 std::optional<Weight> Claim::weight(std::string_view input) {
   if (!op_.has(input) || !frozen(input)) return std::nullopt;

@@ -77,8 +77,8 @@ class Claim {
   std::optional<Tensor> take_bias(int64_t width);
   std::optional<Activation> take_activation(const std::function<bool(RowOp)>& can);
 
-  // Where the plan keeps a constant.
-  Place hold(const Tensor& tensor);
+  // Where the plan keeps a constant, on its device; `owner` lives as long.
+  Place hold(const Tensor& tensor, std::shared_ptr<const void> owner = nullptr);
   [[nodiscard]] ConstantPool& pool() const;
 
   void set_kind(const char* kind) { kind_ = kind; }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace mw::plan {
 
 std::shared_ptr<const void> ConstantPool::get(const std::string& key,
@@ -37,6 +39,27 @@ int64_t ConstantPool::bytes() const {
     if (const auto held = entry.lock()) total += held->made.bytes;
   }
   return total;
+}
+
+std::shared_ptr<const std::byte> on_device(const Tensor& constant, const Backend& backend,
+                                           ConstantPool& pool) {
+  const Memory& memory = backend.memory();
+  const auto* elements = static_cast<const std::byte*>(constant.raw());
+  if (memory.is_host()) return {constant.owner(), elements};
+  struct Copy {
+    Tensor constant;  // kept: its address is in the key
+    std::shared_ptr<std::byte> data;
+  };
+  const int64_t bytes = constant.nbytes();
+  const std::string key = fmt::format("{}+{} on {}", fmt::ptr(elements), bytes, backend.name());
+  const auto copy = pool.get<Copy>(key, {}, [&] {
+    auto made = std::make_shared<Copy>(Copy{constant, memory.allocate(bytes, "constants")});
+    const std::unique_ptr<Stream> stream = backend.make_stream();
+    memory.write(*stream, elements, made->data.get(), bytes);
+    stream->wait();
+    return ConstantPool::Made{std::move(made), bytes};
+  });
+  return {copy, copy->data.get()};
 }
 
 }  // namespace mw::plan

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/constant.h"
+#include "plan/backend.h"
 
 namespace mw::plan {
 
@@ -45,5 +46,10 @@ class ConstantPool {
   std::unordered_map<std::string, std::weak_ptr<const Entry>> entries_;
   size_t prune_at_ = 64;
 };
+
+// The elements of a constant in the memory of a device: where they lie, or copied there once for
+// all that ask the pool.
+std::shared_ptr<const std::byte> on_device(const Tensor& constant, const Backend& backend,
+                                           ConstantPool& pool);
 
 }  // namespace mw::plan

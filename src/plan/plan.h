@@ -38,10 +38,11 @@ struct Buffer {
   enum class Kind : uint8_t { kArena, kConstant, kInput, kOutput, kState };
   Kind kind = Kind::kArena;
   int64_t bytes = 0;
-  int index = -1;             // of the input (a state is one) or output
-  Tensor constant;            // kConstant: keeps the memory
-  int first = -1, last = -1;  // steps that use it
-  int shares = -1;            // an earlier buffer whose memory this one takes over
+  int index = -1;                         // of the input (a state is one) or output
+  Tensor constant;                        // kConstant: its elements, on the host ...
+  std::shared_ptr<const std::byte> data;  // ... and where they lie in the memory of the device
+  int first = -1, last = -1;              // steps that use it
+  int shares = -1;                        // an earlier buffer whose memory this one takes over
 };
 
 // An operation run by its reference implementation.
@@ -95,6 +96,7 @@ struct Plan {
   // Of the outermost plan. Plans for other extents may share it: what the steps of a plan read of
   // it does not change.
   std::shared_ptr<const ir::Function> function;
+  const Backend* backend = nullptr;  // the device in whose memory all buffers lie
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
   std::vector<Input> inputs;  // arguments first, then what a nested block captures

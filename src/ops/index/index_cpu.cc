@@ -97,8 +97,10 @@ class GatherRows : public Kernel {
 // Rows of a weight as fp32, read where it is stored.
 class GatherWeightRows : public Kernel {
  public:
-  GatherWeightRows(Indices indices, plan::Weight weight, int64_t row, const Place& y)
-      : indices_(std::move(indices)), weight_(std::move(weight)), row_(row), y_(y.ref) {}
+  GatherWeightRows(Claim& claim, Indices indices, const plan::Weight& weight, int64_t row)
+      : indices_(std::move(indices)), reader_(weight.reader), row_(row), y_(claim.result().ref) {
+    if (reader_ == nullptr) dense_ = claim.hold(weight.dense);
+  }
 
   void run(const Frame& frame) const override {
     indices_.check(frame);
@@ -107,25 +109,26 @@ class GatherWeightRows : public Kernel {
     cpu::parallel_blocks(indices_.count(), grain, thread_count(),
                          [&](int, int64_t begin, int64_t end) {
                            for (int64_t i = begin; i < end; ++i)
-                             read(indices_.at(frame, i), y + i * row_);
+                             read(frame, indices_.at(frame, i), y + i * row_);
                          });
   }
 
  private:
-  void read(int64_t row, float* to) const {
-    if (weight_.reader != nullptr) return weight_.reader->read(row, 1, to);
+  void read(const Frame& frame, int64_t row, float* to) const {
+    if (reader_ != nullptr) return reader_->read(row, 1, to);
     const auto count = static_cast<size_t>(row_);
-    if (weight_.dense.dtype() == DType::kF32) {
-      std::memcpy(to, weight_.dense.data<float>() + row * row_, count * sizeof(float));
+    if (dense_.dtype == DType::kF32) {
+      std::memcpy(to, frame.as<float>(dense_.ref) + row * row_, count * sizeof(float));
       return;
     }
-    const auto* from = static_cast<const uint16_t*>(weight_.dense.raw()) + row * row_;
-    if (weight_.dense.dtype() == DType::kF16) return f16_to_f32(from, to, count);
+    const auto* from = frame.as<uint16_t>(dense_.ref) + row * row_;
+    if (dense_.dtype == DType::kF16) return f16_to_f32(from, to, count);
     for (size_t i = 0; i < count; ++i) to[i] = bf16_to_f32(from[i]);
   }
 
   Indices indices_;
-  plan::Weight weight_;
+  std::shared_ptr<const plan::WeightReader> reader_;  // null: dense
+  Place dense_;
   int64_t row_;
   Ref y_;
 };
@@ -150,8 +153,7 @@ std::unique_ptr<Kernel> make_gather(Claim& claim) {
   if (axis == 0 && type.dtype() == DType::kF32 && claim.frozen("x")) {
     if (auto weight = claim.weight("x")) {
       Indices indices(op, claim.dense("indices"), cut.extent);
-      return std::make_unique<GatherWeightRows>(std::move(indices), std::move(*weight), cut.inner,
-                                                claim.result());
+      return std::make_unique<GatherWeightRows>(claim, std::move(indices), *weight, cut.inner);
     }
   }
   if (bit_width(type.dtype()) < 8 || type.dtype() == DType::kString) return nullptr;
