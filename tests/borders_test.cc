@@ -353,6 +353,12 @@ TEST_F(Borders, little_memory_is_told_and_never_a_fault_of_ours) {
   EXPECT_GT(refused, 0);
 }
 
+TEST_F(Borders, an_unknown_device_is_answered_with_those_there_are) {
+  const std::string says = "device: expected one of cpu, got 'abacus'";
+  expect_sentence("$MW eval $S --data $D/valid.txt --device abacus", says);
+  expect_sentence("$MW train $S --data $D/valid.txt --output $T/o.mlpackage --device abacus", says);
+}
+
 TEST_F(Borders, threads_that_the_system_does_not_start_are_one_sentence) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the address sanitizer needs more addresses than the limit leaves";

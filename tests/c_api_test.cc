@@ -137,6 +137,10 @@ TEST(CApiLoad, refuses_files_and_options_that_do_not_fit) {
   options = {nullptr, -1, MW_COMPUTE_FP32};
   EXPECT_EQ(mw_model_load(example("student.mlpackage").c_str(), &options, &model),
             MW_INVALID_ARGUMENT);
+  options = {nullptr, 0, MW_COMPUTE_FP32, nullptr, "abacus"};
+  EXPECT_EQ(mw_model_load(example("student.mlpackage").c_str(), &options, &model),
+            MW_INVALID_ARGUMENT);
+  EXPECT_TRUE(says("device: expected one of cpu, got 'abacus'")) << mw_last_error();
   options = {nullptr, 0, static_cast<mw_compute>(9)};
   EXPECT_EQ(mw_model_load(example("student.mlpackage").c_str(), &options, &model),
             MW_INVALID_ARGUMENT);

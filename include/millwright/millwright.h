@@ -74,6 +74,7 @@ typedef struct mw_load_options {
   int threads;          /* 0: all cores */
   mw_compute compute;
   const char* adapter; /* what mw_student_save_adapter wrote; NULL: none */
+  const char* device;  /* what computes; NULL: "cpu" */
 } mw_load_options;
 
 typedef struct mw_model mw_model;

@@ -1,4 +1,5 @@
 # What the extension offers to _model.py, _student.py and callers.
+import os
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -107,6 +108,13 @@ class Student:
     def notes(self) -> list[str]: ...
     def save(self, path: str, only_function: bool, /) -> list[str]: ...
 
-def load(
-    path: str, function: str, compute: str, threads: int, tokenizer: str, adapter: str
-) -> Model: ...
+class LoadOptions:
+    function: str
+    device: str
+    threads: int
+    tokenizer: str | os.PathLike[str]
+    adapter: str | os.PathLike[str]
+    def __init__(self) -> None: ...
+    def set_compute(self, name: str, /) -> None: ...
+
+def load(path: str, options: LoadOptions) -> Model: ...

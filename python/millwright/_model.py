@@ -42,7 +42,7 @@ class MLModel:
     the model are computed in: fp32, fp64 (slow and exact), or fp16 (rounds every value that
     the file calls fp16, as a device would). `threads` 0 means all cores. `tokenizer` is a
     tokenizer.json or its folder; without it, the one in or beside the model is found when first
-    asked for. `adapter` is a file that StudentModel.save_adapter() wrote.
+    asked for. `adapter` is a file that StudentModel.save_adapter() wrote. `device` is what computes.
 
     predict() and forward() may be called from several threads at once; they release the GIL.
     """
@@ -57,16 +57,17 @@ class MLModel:
         threads: int = 0,
         tokenizer: str | os.PathLike[str] | None = None,
         adapter: str | os.PathLike[str] | None = None,
+        device: str = "cpu",
     ) -> None:
         self.compute_units = compute_units
-        self._core = _core.load(
-            os.fspath(path),
-            _text("function_name", function_name or ""),
-            _text("compute", compute),
-            _whole("threads", threads, 0, 2**31 - 1),
-            os.fspath(tokenizer or ""),
-            os.fspath(adapter or ""),
-        )
+        options = _core.LoadOptions()
+        options.function = _text("function_name", function_name or "")
+        options.set_compute(_text("compute", compute))
+        options.device = _text("device", device)
+        options.threads = _whole("threads", threads, 0, 2**31 - 1)
+        options.tokenizer = os.fspath(tokenizer or "")
+        options.adapter = os.fspath(adapter or "")
+        self._core = _core.load(os.fspath(path), options)
         self.inputs: list[_core.Feature] = self._core.inputs
         self.outputs: list[_core.Feature] = self._core.outputs
         self.states: list[_core.Feature] = self._core.states

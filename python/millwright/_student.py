@@ -108,7 +108,8 @@ class Gradients(dict[str, NDArray[Any]]):
 class StudentModel:
     """A model in training. The file it came from stays as it is.
 
-    `model` is a path, or an MLModel, whose function, compute mode and threads are then used.
+    `model` is a path, or an MLModel, whose function, compute mode, threads and device are then
+    used.
     `trainable` are globs over parameter names; "*" is the default set, and any other glob also
     takes in what is out by default (parameters() says what and why). `loss` is "cross_entropy" of
     logits and labels (indices, or the class labels of a classifier; -100 is ignored),
@@ -146,14 +147,15 @@ class StudentModel:
         compute: str | None = None,
         function_name: str | None = None,
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
-        given = {"compute": compute, "threads": threads}
+        given = {"compute": compute, "threads": threads, "device": device}
         self._options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         if isinstance(model, MLModel):
             if self._options or function_name is not None:
                 raise _invalid(
-                    "compute, threads and function_name: expected with a path only; an MLModel has"
-                    " its own"
+                    "compute, threads, device and function_name: expected with a path only; an"
+                    " MLModel has its own"
                 )
             self.model = model
         else:

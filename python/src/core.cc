@@ -60,16 +60,20 @@ Compute compute_named(const std::string& name) {
   fail(ErrorCode::kInvalidArgument, "compute: expected fp32, fp64 or fp16, got '{}'", name);
 }
 
-CoreMLModelWrapper load(const std::filesystem::path& path, const std::string& function,
-                        const std::string& compute, int threads,
-                        const std::filesystem::path& tokenizer,
-                        const std::filesystem::path& adapter) {
-  LoadOptions options;
-  options.function = function;
-  options.compute = compute_named(compute);
-  options.threads = threads;
-  options.tokenizer = tokenizer;
-  options.adapter = adapter;
+void bind_load_options(nb::module_& m) {
+  nb::class_<LoadOptions>(m, "LoadOptions")
+      .def(nb::init<>())
+      .def_rw("function", &LoadOptions::function)
+      .def_rw("device", &LoadOptions::device)
+      .def_rw("threads", &LoadOptions::threads)
+      .def_rw("tokenizer", &LoadOptions::tokenizer)
+      .def_rw("adapter", &LoadOptions::adapter)
+      .def("set_compute", [](LoadOptions& options, const std::string& name) {
+        options.compute = compute_named(name);
+      });
+}
+
+CoreMLModelWrapper load(const std::filesystem::path& path, const LoadOptions& options) {
   const nb::gil_scoped_release free;
   return CoreMLModelWrapper::load(path, options);
 }
@@ -187,6 +191,6 @@ NB_MODULE(_core, m) {
   bind_state(m);
   bind_model(m);
   bind_student(m);
-  m.def("load", &load, nb::arg("path"), nb::arg("function"), nb::arg("compute"), nb::arg("threads"),
-        nb::arg("tokenizer"), nb::arg("adapter"));
+  bind_load_options(m);
+  m.def("load", &load, nb::arg("path"), nb::arg("options"));
 }

@@ -23,6 +23,7 @@ def path(example):
         ({"threads": 1.5}, "threads: expected a whole number, got 1.5"),
         ({"lora": mw.Lora(seed=-1)}, r"lora: seed: expected a whole number from 0 to \d+, got -1"),
         ({"lora": mw.Lora(rank=1.5)}, "lora: rank: expected a whole number, got 1.5"),
+        ({"device": "abacus"}, "device: expected one of cpu, got 'abacus'"),
         ({"memory": 1.5}, "memory: expected a whole number, got 1.5"),
         ({"memory": 2**64}, r"memory: expected a whole number from 0 to \d+, got 18446744073709551616"),
     ],

@@ -115,6 +115,7 @@ mw_status mw_model_load(const char* path, const mw_load_options* options, mw_mod
     if (options != nullptr) {
       if (options->function != nullptr) load.function = options->function;
       if (options->adapter != nullptr) load.adapter = options->adapter;
+      if (options->device != nullptr) load.device = options->device;
       load.threads = options->threads;
       constexpr mw::Compute kComputes[] = {mw::Compute::kFp32, mw::Compute::kFp64,
                                            mw::Compute::kFp16};

@@ -32,6 +32,7 @@ void TrainingRun::take_samples() {
   take_sample("After", [&] {
     LoadOptions options;
     options.function = model_.function();
+    options.device = model_.impl().options.device;
     options.tokenizer = model_.tokenizer().path();
     const bool alone = settings_.adapter == settings_.output;
     if (alone) options.adapter = settings_.adapter;

@@ -49,6 +49,7 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
   command.add_option("--compute", compute, "what floats are computed in")
       ->check(CLI::IsMember({"fp32", "fp64", "fp16"}))
       ->capture_default_str();
+  command.add_option("--device", device, "what computes")->capture_default_str();
   command.add_option("--threads", threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));
   command.add_flag("--naive", naive, "run op by op with the reference implementations");
@@ -67,6 +68,7 @@ LoadOptions ModelOptions::load_options() const {
       {"fp32", Compute::kFp32}, {"fp64", Compute::kFp64}, {"fp16", Compute::kFp16}};
   LoadOptions options;
   options.function = function;
+  options.device = device;
   options.threads = threads;
   options.tokenizer = tokenizer;
   options.adapter = adapter;

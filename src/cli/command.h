@@ -33,6 +33,7 @@ struct ModelOptions {
   std::string tokenizer;
   std::string adapter;
   std::string compute = "fp32";
+  std::string device = "cpu";
   int threads = 0;
   bool naive = false;
 

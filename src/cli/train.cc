@@ -203,12 +203,14 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   LoadOptions load;
   load.function = o.function;
   load.tokenizer = o.tokenizer;
+  load.device = o.device;
   load.threads = o.threads;
   if (o.compute == "fp64") load.compute = Compute::kFp64;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
   const StudentOptions student = student_options(o);
   std::optional<CoreMLModelWrapper> teacher;
-  if (!o.teacher.empty()) teacher = CoreMLModelWrapper::load(o.teacher, {.threads = o.threads});
+  if (!o.teacher.empty())
+    teacher = CoreMLModelWrapper::load(o.teacher, {.device = o.device, .threads = o.threads});
 
   TrainingData data;
   Watcher watcher(true);

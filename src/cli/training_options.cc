@@ -108,6 +108,7 @@ void add_run(TrainingOptions& o, CLI::App& c) {
       ->transform(CLI::AsSizeValue(true).description(""))
       ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 62).description(""))
       ->type_name("SIZE");
+  c.add_option("--device", o.device, "what computes")->capture_default_str();
   c.add_option("--threads", o.threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));
   c.add_option("--function", o.function, "function of a multi-function package");

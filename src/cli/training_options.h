@@ -26,6 +26,7 @@ struct TrainingOptions {
   std::optional<int64_t> lora_rank;
   std::optional<float> lora_alpha;
   uint64_t seed = 0;
+  std::string device = "cpu";
   int threads = 0;
   bool resume = false, overwrite = false, json = false, only_function = false;
   // Of distillation.

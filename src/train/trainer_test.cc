@@ -14,6 +14,7 @@
 #include "ops/catalog.h"
 #include "ops/expr.h"
 #include "ops/support.h"
+#include "plan/backend_testing.h"
 #include "train/lora_testing.h"
 
 namespace mw::train {
@@ -180,6 +181,27 @@ TEST(Step, one_of_whose_batches_the_model_refuses_has_not_happened) {
         expect_same(trainer.state(), twin.state(), label + ", the step after");
       }
     }
+  }
+}
+
+// States are copied to such a device and back.
+TEST(Step, is_the_same_on_a_device_whose_memory_the_host_does_not_see) {
+  const plan::ReferenceBackend host;
+  const plan::ForeignBackend foreign;
+  const Network network;
+  for (const Way& way : kWays) {
+    const auto trainer_on = [&](const plan::Backend& backend) {
+      TrainerOptions options = options_of(way, fragile());
+      options.platform.backend = &backend;
+      options.candidates = network.candidates;
+      return Trainer(network.function, std::move(options));
+    };
+    Trainer ours = trainer_on(foreign), theirs = trainer_on(host);
+    for (Trainer* trainer : {&ours, &theirs}) {
+      (void)trainer->step(batch_of(1));
+      (void)trainer->step(3, [](int64_t i) { return batch_of(static_cast<uint64_t>(i)); });
+    }
+    expect_same(ours.state(), theirs.state(), way.name);
   }
 }
 
