@@ -28,11 +28,12 @@ check-coremltools: ## coremltools 9.0 loads every package that `convert` and `tr
 format: deps ## format the C++ sources in place
 	@tools/format.sh
 
-lint: build ## formatting, include directions, sizes, the table of ops
+lint: build ## formatting, include directions, sizes, the tables of ops and of settings
 	@tools/lint.sh
 
-docs: build ## write docs/ops.md from the catalog
+docs: build ## write docs/ops.md from the catalog, docs/settings.md and Python's classes from the settings
 	@tools/ops_table.sh write
+	@tools/settings_tables.sh write
 
 python: build ## install the Python package into .deps/venv
 	@tools/python.sh

@@ -130,7 +130,7 @@ TEST(ParameterGroups, of_a_glob_that_matches_nothing_are_refused) {
   const std::string error =
       testing::error_of([&] { StudentModel(model, {.groups = {{.glob = "decoder_*"}}}); },
                         ErrorCode::kInvalidArgument);
-  EXPECT_NE(error.find("group 'decoder_*': expected a glob that matches a parameter"),
+  EXPECT_NE(error.find("groups 'decoder_*': expected a glob that matches a parameter"),
             std::string::npos)
       << error;
 }

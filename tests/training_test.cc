@@ -344,7 +344,7 @@ TEST(Training, refuses_what_it_cannot_train_in_a_sentence) {
       << of_several;
   EXPECT_NE(error_of([&] {
               StudentModel(model, {.schedule = {.kind = Schedule::Kind::kCosine}});
-            }).find("schedule: total_steps: expected"),
+            }).find("total_steps: expected"),
             std::string::npos);
 }
 

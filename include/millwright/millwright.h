@@ -222,6 +222,28 @@ MW_C_API mw_status mw_student_options_init(mw_student_options* options, mw_optim
 MW_C_API mw_status mw_student_create(const mw_model* model, const mw_student_options* options,
                                      mw_student** student);
 MW_C_API void mw_student_free(mw_student* student);
+
+/* Settings by name, as docs/settings.md lists them: all that mw_student_options has fields for, and
+ * those of every optimiser. A value is a text ("cosine", "0.9", "true") or a number; a list is set
+ * as a whole. The optimiser comes before the settings that it brings.
+ *
+ *   mw_settings* settings = NULL;
+ *   mw_settings_create(&settings);
+ *   mw_settings_set(settings, "optimizer", "adam");
+ *   mw_settings_set_number(settings, "beta1", 0.95);
+ *   mw_student_create_with(model, settings, &student);
+ *   mw_settings_free(settings);
+ */
+typedef struct mw_settings mw_settings;
+MW_C_API mw_status mw_settings_create(mw_settings** settings);
+MW_C_API void mw_settings_free(mw_settings* settings);
+MW_C_API mw_status mw_settings_set(mw_settings* settings, const char* name, const char* value);
+MW_C_API mw_status mw_settings_set_number(mw_settings* settings, const char* name, double value);
+MW_C_API mw_status mw_settings_set_list(mw_settings* settings, const char* name,
+                                        const char* const* values, size_t count);
+MW_C_API mw_status mw_student_create_with(const mw_model* model, const mw_settings* settings,
+                                          mw_student** student);
+
 /* Before the first step. `options` may be NULL: temperature 2, alpha 0.5. */
 MW_C_API mw_status mw_student_set_teacher(mw_student* student, const mw_model* teacher,
                                           const mw_distill_options* options);

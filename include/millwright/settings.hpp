@@ -1,7 +1,14 @@
 // Settings of training: plain structs, apart from the classes that take them.
+//
+// Each setting is written once: each() of its struct shows a visitor its name, the member, what is
+// allowed and what it means. Checks, options of the command line and keys of YAML files, the
+// setters of the C API, the Python classes, the tables of reports and of docs/settings.md follow
+// from that.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <variant>
@@ -11,28 +18,97 @@
 
 namespace mw {
 
-// Stochastic gradient descent: v = momentum v + g + weight_decay p; p -= lr v, or, with nesterov,
+// What a number may be: from `least` to `most`. NaN is nothing that it may be.
+struct Allowed {
+  double least = -std::numeric_limits<double>::infinity();
+  double most = std::numeric_limits<double>::infinity();
+  bool below_most = false;  // `most` itself is not allowed
+  bool bytes = false;       // an amount of memory
+};
+namespace allowed {
+inline constexpr Allowed kAnything{};
+inline constexpr Allowed kAtLeastZero{.least = 0, .below_most = true};
+// With an inverse that is a float.
+inline constexpr Allowed kAboveZero{.least = std::numeric_limits<float>::min(), .below_most = true};
+inline constexpr Allowed kBelowOne{.least = 0, .most = 1, .below_most = true};  // from 0
+inline constexpr Allowed kShare{.least = 0, .most = 1};
+}  // namespace allowed
+
+// Of a member that is itself such a struct (or one of several, or optional): what its settings'
+// names begin with where all settings of training stand side by side. `kind` is then called as the
+// member.
+struct Within {
+  const char* prefix = "";
+};
+
+// The names of an enumeration's values, in their order.
+template <class Enum>
+struct Choices;
+
+// Optimisers: kName is what they are called, on a command line in lower case.
+
+// v = momentum v + g + weight_decay p; p -= lr v, or, with nesterov,
 // p -= lr (g + weight_decay p + momentum v).
 struct Sgd {
   float learning_rate = 1e-2f;
   float momentum = 0;
   float weight_decay = 0;
   bool nesterov = false;
+
+  static constexpr const char* kName = "SGD";
+  static constexpr const char* kHelp = "stochastic gradient descent, with momentum";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("momentum", self.momentum, allowed::kBelowOne, "share of the step before in a step");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+    v("nesterov", self.nesterov, allowed::kAnything, "look ahead by the momentum");
+  }
 };
-// Kingma and Ba 2014, with weight decay added to the gradient.
+
 struct Adam {
   float learning_rate = 1e-3f;
   float beta1 = 0.9f, beta2 = 0.999f;
   float epsilon = 1e-8f;
   float weight_decay = 0;
+
+  static constexpr const char* kName = "Adam";
+  static constexpr const char* kHelp =
+      "Kingma and Ba 2014, with weight decay added to the gradient";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
+    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
+    v("epsilon", self.epsilon, allowed::kAboveZero,
+      "added to what a step is divided by, lest that be 0");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+  }
 };
-// Loshchilov and Hutter 2017: weight decay apart from the gradient.
+
 struct AdamW {
   float learning_rate = 1e-3f;
   float beta1 = 0.9f, beta2 = 0.999f;
   float epsilon = 1e-8f;
   float weight_decay = 0.01f;
+
+  static constexpr const char* kName = "AdamW";
+  static constexpr const char* kHelp =
+      "Loshchilov and Hutter 2017: weight decay apart from the gradient";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
+    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
+    v("epsilon", self.epsilon, allowed::kAboveZero,
+      "added to what a step is divided by, lest that be 0");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+  }
 };
+
 using Optimizer = std::variant<AdamW, Adam, Sgd>;
 
 // Factor on the optimiser's learning rate, by step.
@@ -44,6 +120,23 @@ struct Schedule {
   float final_factor = 0;
   // Of step 0, 1, ...
   [[nodiscard]] MW_API float factor(int64_t step) const;
+
+  static constexpr const char* kName = "Schedule";
+  static constexpr const char* kHelp = "a factor on the learning rate, by step";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("kind", self.kind, allowed::kAnything, "how the learning rate goes on after the warm-up");
+    v("warmup_steps", self.warmup_steps, allowed::kAtLeastZero,
+      "steps in which the learning rate rises");
+    v("total_steps", self.total_steps, allowed::kAtLeastZero,
+      "the step at which the learning rate has fallen; needed unless it is constant");
+    v("final_factor", self.final_factor, allowed::kAtLeastZero,
+      "what it has fallen to, relative to its size");
+  }
+};
+template <>
+struct Choices<Schedule::Kind> {
+  static constexpr std::array kNames = {"constant", "linear", "cosine"};
 };
 
 enum class Loss : uint8_t {
@@ -56,12 +149,27 @@ enum class Loss : uint8_t {
   // Of logits, or of a sigmoid's input, and a label from 0 to 1 for each; -100 is ignored.
   kBinaryCrossEntropy,
 };
+template <>
+struct Choices<Loss> {
+  static constexpr std::array kNames = {"cross_entropy", "mse", "output", "binary_cross_entropy"};
+};
 
 // Settings for the parameters whose names match a glob; the last match counts.
 struct ParameterGroup {
   std::string glob;
   float learning_rate_factor = 1;
   std::optional<float> weight_decay;  // instead of the optimiser's
+
+  static constexpr const char* kName = "ParameterGroup";
+  static constexpr const char* kHelp =
+      "settings for the parameters whose names match; the last match counts";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("glob", self.glob, allowed::kAnything, "of names of parameters");
+    v("learning_rate_factor", self.learning_rate_factor, allowed::kAtLeastZero,
+      "on the learning rate");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero, "instead of the optimiser's");
+  }
 };
 
 // Low-rank adaptation (Hu et al. 2021): weights stay frozen, and y = W x becomes
@@ -73,6 +181,18 @@ struct Lora {
   // Globs over parameter names; "*" takes every weight of linear, matmul and ungrouped conv.
   std::vector<std::string> targets = {"*"};
   uint64_t seed = 0;  // of A
+
+  static constexpr const char* kName = "Lora";
+  static constexpr const char* kHelp =
+      "adapters of Hu et al. 2021: y = W x becomes y = W x + (alpha / rank) B A x, and W stays";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("rank", self.rank, Allowed{.least = 1, .most = 65536}, "of the adapters that are trained");
+    v("alpha", self.alpha, allowed::kAboveZero, "adapters count alpha / rank times");
+    v("targets", self.targets, allowed::kAnything,
+      "globs over names of weights of linear, matmul and conv without groups");
+    v("seed", self.seed, allowed::kAtLeastZero, "of what A begins as");
+  }
 };
 
 struct StudentOptions {
@@ -103,6 +223,34 @@ struct StudentOptions {
   // Trains adapters, named WEIGHT.lora_A and WEIGHT.lora_B. `trainable` other than {"*"} are then
   // parameters trained beside them.
   std::optional<Lora> lora;
+
+  static constexpr const char* kName = "StudentOptions";
+  static constexpr const char* kHelp = "what a student learns with";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("optimizer", self.optimizer, Within{}, "how gradients change the weights");
+    v("schedule", self.schedule, Within{}, "a factor on the learning rate, by step");
+    v("trainable", self.trainable, allowed::kAnything,
+      "globs over parameter names; * is what inspect lists as trainable");
+    v("groups", self.groups, allowed::kAnything, "other settings for parameters whose names match");
+    v("loss", self.loss, allowed::kAnything, "what is minimised; output: the target itself");
+    v("target", self.target, allowed::kAnything,
+      "the output that the loss is of, if not the logits");
+    v("label_smoothing", self.label_smoothing, allowed::kBelowOne, "of cross entropy");
+    v("class_axis", self.class_axis, allowed::kAnything,
+      "axis of the target that counts the classes, below 0 from the end, if the labels do not "
+      "tell");
+    v("pos_weight", self.pos_weight, allowed::kAtLeastZero,
+      "of binary cross entropy: what a label 1 counts, one number or one for each class");
+    v("clip_norm", self.clip_norm, allowed::kAtLeastZero,
+      "largest norm of the gradients together; 0: any");
+    v("wrt_inputs", self.wrt_inputs, allowed::kAnything,
+      "inputs that backward differentiates by, too");
+    v("naive", self.naive, allowed::kAnything, "run op by op with the reference implementations");
+    v("memory", self.memory, Allowed{.least = 0, .most = 0x1p62, .bytes = true},
+      "what a step may take; what does not fit is computed again; 0: any");
+    v("lora", self.lora, Within{"lora_"}, "train adapters; the model's own weights stay frozen");
+  }
 };
 
 struct SaveOptions {
@@ -116,6 +264,20 @@ struct DistillOptions {
   // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
   float alpha = 0.5f;
   std::string target;  // the teacher's output, chosen by the same rule
+
+  static constexpr const char* kName = "DistillOptions";
+  static constexpr const char* kHelp =
+      "what a teacher counts: (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || "
+      "student)";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("temperature", self.temperature, allowed::kAboveZero,
+      "of both models' predictions, as they are compared");
+    v("alpha", self.alpha, allowed::kShare,
+      "share of the teacher in the loss; the rest is cross entropy with the data");
+    v("target", self.target, allowed::kAnything,
+      "the teacher's logits, if not chosen as the student's");
+  }
 };
 
 }  // namespace mw

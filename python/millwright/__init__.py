@@ -18,37 +18,25 @@ _spins = "GOMP_SPINCOUNT" not in _os.environ and "OMP_WAIT_POLICY" not in _os.en
 if _spins:
     _os.environ["GOMP_SPINCOUNT"] = "4000"
 
+from millwright import _settings
 from millwright._core import Error, Feature, MLState, Parameter, StepResult, Tokenizer
 from millwright._model import MLModel
-from millwright._student import (
-    SGD,
-    Adam,
-    AdamW,
-    Gradients,
-    Lora,
-    ParameterGroup,
-    Schedule,
-    StudentModel,
-)
+from millwright._settings import *
+from millwright._student import Gradients, StudentModel
 
 if _spins:
     del _os.environ["GOMP_SPINCOUNT"]
 
 __all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
     "Error",
     "Feature",
     "Gradients",
-    "Lora",
     "MLModel",
     "MLState",
     "Parameter",
-    "ParameterGroup",
-    "Schedule",
     "StepResult",
     "StudentModel",
     "Tokenizer",
 ]
+__all__ += _settings.__all__
 __version__ = "0.1.0"

@@ -4,6 +4,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from millwright._settings import StudentOptions
+
 class Error(ValueError):
     code: str
     setting: str
@@ -64,26 +66,7 @@ class Parameter:
     reason: str
 
 class Student:
-    def __init__(
-        self,
-        model: Model,
-        optimizer: str,
-        settings: dict[str, float],
-        schedule: str,
-        schedule_settings: dict[str, float],
-        trainable: list[str],
-        groups: list[tuple[str, float, float | None]],
-        loss: str,
-        target: str,
-        label_smoothing: float,
-        clip_norm: float,
-        wrt_inputs: list[str],
-        lora: tuple[int, float, list[str], int] | None,
-        memory: int,
-        class_axis: int | None,
-        pos_weight: list[float],
-        /,
-    ) -> None: ...
+    def __init__(self, model: Model, settings: StudentOptions, /) -> None: ...
     def set_teacher(
         self, teacher: Model, temperature: float, alpha: float, target: str, /
     ) -> None: ...

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,83 +16,11 @@ from millwright._model import (
     _arrays,
     _expect_unmasked,
     _invalid,
-    _names,
     _text,
-    _whole,
 )
+from millwright._settings import AdamW, Optimizer, Settings, StudentOptions
 
 
-@dataclass(frozen=True)
-class AdamW:
-    """Adam with weight decay apart from the gradient (Loshchilov and Hutter 2017)."""
-
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Kingma and Ba 2014, with weight decay added to the gradient."""
-
-    learning_rate: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent, with momentum v = momentum v + g and p -= learning_rate v."""
-
-    learning_rate: float = 1e-2
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    nesterov: bool = False
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A factor on the learning rate, by step.
-
-    It rises linearly over `warmup_steps`; then it stays at 1 ("constant"), or falls ("linear",
-    "cosine") to `final_factor` at step `total_steps`.
-    """
-
-    kind: str = "constant"
-    warmup_steps: int = 0
-    total_steps: int = 0
-    final_factor: float = 0.0
-
-
-@dataclass(frozen=True)
-class ParameterGroup:
-    """Settings for the parameters whose names match `glob`; the last group that matches counts.
-
-    `weight_decay` None leaves the optimiser's.
-    """
-
-    glob: str
-    learning_rate_factor: float = 1.0
-    weight_decay: float | None = None
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adaptation (Hu et al. 2021): small factors beside frozen weights are trained.
-
-    y = W x becomes y = W x + (alpha / rank) B A x. `targets` are globs over parameter names; "*"
-    takes every weight of linear, matmul and ungrouped conv, compressed ones included.
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    targets: Sequence[str] = ("*",)
-    seed: int = 0
-
-
-Optimizer: TypeAlias = AdamW | Adam | SGD
 #: Arrays by name with the labels as `labels`, or a tuple (input_ids, labels).
 Batch: TypeAlias = Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
 
@@ -132,22 +59,11 @@ class StudentModel:
         model: str | os.PathLike[str] | MLModel,
         optimizer: Optimizer | None = None,
         *,
-        trainable: Sequence[str] = ("*",),
-        schedule: Schedule | None = None,
-        groups: Sequence[ParameterGroup] = (),
-        loss: str = "cross_entropy",
-        target: str = "",
-        label_smoothing: float = 0.0,
-        clip_norm: float = 0.0,
-        wrt_inputs: Sequence[str] = (),
-        lora: Lora | None = None,
-        memory: int = 0,
-        class_axis: int | None = None,
-        pos_weight: float | Sequence[float] = (),
         compute: str | None = None,
         function_name: str | None = None,
         threads: int | None = None,
         device: str | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
         given = {"compute": compute, "threads": threads, "device": device}
         self._options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
@@ -160,28 +76,8 @@ class StudentModel:
             self.model = model
         else:
             self.model = MLModel(model, function_name=function_name, **self._options)
-        schedule = schedule or Schedule()
-        self._core = _core.Student(
-            self.model._core,
-            *_optimizer(optimizer or AdamW()),
-            schedule.kind,
-            {
-                "warmup_steps": float(schedule.warmup_steps),
-                "total_steps": float(schedule.total_steps),
-                "final_factor": float(schedule.final_factor),
-            },
-            _names("trainable", trainable),
-            [(g.glob, float(g.learning_rate_factor), g.weight_decay) for g in groups],
-            _text("loss", loss),
-            _text("target", target),
-            float(label_smoothing),
-            float(clip_norm),
-            _names("wrt_inputs", wrt_inputs),
-            _adapters(lora),
-            _whole("memory", memory, 0, 2**64 - 1),
-            None if class_axis is None else _whole("class_axis", class_axis, -(2**31), 2**31 - 1),
-            [float(w) for w in np.atleast_1d(np.asarray(pos_weight, dtype=np.float64))],
-        )
+        options = StudentOptions(AdamW() if optimizer is None else optimizer, **settings)
+        self._core = _core.Student(self.model._core, options)
         self._classes = self._core.class_labels()
 
     @property
@@ -317,39 +213,6 @@ class StudentModel:
         trained = [p for p in self.parameters() if p.trained]
         numbers = sum(int(np.prod(p.shape)) for p in trained)
         return f"StudentModel('{self.model.path}', {len(trained)} parameters, {numbers} numbers)"
-
-
-def _optimizer(optimizer: Optimizer) -> tuple[str, dict[str, float]]:
-    if isinstance(optimizer, SGD):
-        return "SGD", {
-            "learning_rate": float(optimizer.learning_rate),
-            "momentum": float(optimizer.momentum),
-            "weight_decay": float(optimizer.weight_decay),
-            "nesterov": float(optimizer.nesterov),
-        }
-    if isinstance(optimizer, (Adam, AdamW)):
-        beta1, beta2 = optimizer.betas
-        return type(optimizer).__name__, {
-            "learning_rate": float(optimizer.learning_rate),
-            "beta1": float(beta1),
-            "beta2": float(beta2),
-            "epsilon": float(optimizer.epsilon),
-            "weight_decay": float(optimizer.weight_decay),
-        }
-    raise TypeError(f"optimizer: expected AdamW, Adam or SGD, got {type(optimizer).__name__}")
-
-
-def _adapters(lora: Lora | None) -> tuple[int, float, list[str], int] | None:
-    if lora is None:
-        return None
-    if not isinstance(lora, Lora):
-        raise TypeError(f"lora: expected a Lora, got {type(lora).__name__}")
-    return (
-        _whole("lora: rank", lora.rank, -(2**63), 2**63 - 1),
-        float(lora.alpha),
-        _names("targets", lora.targets),
-        _whole("lora: seed", lora.seed, 0, 2**64 - 1),
-    )
 
 
 def _indices(labels: ArrayLike, classes: Sequence[str | int]) -> ArrayLike:

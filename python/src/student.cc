@@ -4,20 +4,17 @@
 
 #include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/map.h>
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cmath>
 #include <mutex>
 
 #include "api/class_labels.h"
 #include "api/impl.h"
 #include "arrays.h"
-#include "base/error.h"
 #include "base/threads.h"
 #include "millwright/training.hpp"
+#include "settings.h"
 
 namespace nb = nanobind;
 
@@ -25,9 +22,6 @@ namespace mw::python {
 namespace {
 
 using Arrays = std::map<std::string, Array>;
-using Numbers = std::map<std::string, double>;
-using Group = std::tuple<std::string, double, std::optional<double>>;
-using Adapters = std::tuple<int64_t, double, std::vector<std::string>, uint64_t>;
 
 // A StudentModel is not thread-safe and its calls run without the GIL: one call after the other.
 struct Student {
@@ -48,79 +42,8 @@ struct Student {
   }
 };
 
-float number(const Numbers& numbers, const char* name) {
-  return static_cast<float>(numbers.at(name));
-}
-
-int64_t whole_number(const Numbers& numbers, const char* name) {
-  constexpr double kMost = 1LL << 53;
-  const double value = numbers.at(name);
-  if (std::abs(value) <= kMost && value == std::floor(value)) return static_cast<int64_t>(value);
-  fail(ErrorCode::kInvalidArgument, "schedule: {}: expected a whole number, got {}", name, value);
-}
-
-Optimizer optimizer_of(const std::string& kind, const Numbers& n) {
-  const float rate = number(n, "learning_rate"), decay = number(n, "weight_decay");
-  if (kind == "SGD") return Sgd{rate, number(n, "momentum"), decay, number(n, "nesterov") != 0};
-  const float beta1 = number(n, "beta1"), beta2 = number(n, "beta2");
-  const float epsilon = number(n, "epsilon");
-  if (kind == "Adam") return Adam{rate, beta1, beta2, epsilon, decay};
-  return AdamW{rate, beta1, beta2, epsilon, decay};
-}
-
-Schedule schedule_of(const std::string& kind, const Numbers& n) {
-  Schedule schedule;
-  if (kind == "linear") {
-    schedule.kind = Schedule::Kind::kLinear;
-  } else if (kind == "cosine") {
-    schedule.kind = Schedule::Kind::kCosine;
-  } else if (kind != "constant") {
-    fail(ErrorCode::kInvalidArgument, "schedule: expected constant, linear or cosine, got '{}'",
-         kind);
-  }
-  schedule.warmup_steps = whole_number(n, "warmup_steps");
-  schedule.total_steps = whole_number(n, "total_steps");
-  schedule.final_factor = number(n, "final_factor");
-  return schedule;
-}
-
-Loss loss_named(const std::string& name) {
-  if (name == "cross_entropy") return Loss::kCrossEntropy;
-  if (name == "mse") return Loss::kMeanSquaredError;
-  if (name == "output") return Loss::kOutput;
-  if (name == "binary_cross_entropy") return Loss::kBinaryCrossEntropy;
-  fail(ErrorCode::kInvalidArgument,
-       "loss: expected cross_entropy, binary_cross_entropy, mse or output, got '{}'", name);
-}
-
-void make_student(Student* place, const CoreMLModelWrapper& model, const std::string& optimizer,
-                  const Numbers& settings, const std::string& schedule,
-                  const Numbers& schedule_settings, const std::vector<std::string>& trainable,
-                  const std::vector<Group>& groups, const std::string& loss,
-                  const std::string& target, double label_smoothing, double clip_norm,
-                  const std::vector<std::string>& wrt_inputs, const std::optional<Adapters>& lora,
-                  uint64_t memory, const std::optional<int64_t>& class_axis,
-                  const std::vector<float>& pos_weight) {
-  StudentOptions options;
-  options.optimizer = optimizer_of(optimizer, settings);
-  options.schedule = schedule_of(schedule, schedule_settings);
-  options.trainable = trainable;
-  for (const auto& [glob, factor, decay] : groups) {
-    options.groups.push_back({glob, static_cast<float>(factor), std::nullopt});
-    if (decay) options.groups.back().weight_decay = static_cast<float>(*decay);
-  }
-  options.loss = loss_named(loss);
-  options.target = target;
-  options.label_smoothing = static_cast<float>(label_smoothing);
-  options.clip_norm = static_cast<float>(clip_norm);
-  options.wrt_inputs = wrt_inputs;
-  options.memory = memory;
-  options.class_axis = class_axis;
-  options.pos_weight = pos_weight;
-  if (lora) {
-    const auto& [rank, alpha, targets, seed] = *lora;
-    options.lora = Lora{rank, static_cast<float>(alpha), targets, seed};
-  }
+void make_student(Student* place, const CoreMLModelWrapper& model, nb::handle settings) {
+  const StudentOptions options = student_options_of(settings);
   const nb::gil_scoped_release free;
   new (place) Student(model, options);
 }
@@ -209,9 +132,7 @@ void bind_results(nb::module_& m) {
 void bind_student(nb::module_& m) {
   bind_results(m);
   nb::class_<Student>(m, "Student")
-      .def("__init__", &make_student, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-           nb::arg().none(), nb::arg(), nb::arg().none(), nb::arg())
+      .def("__init__", &make_student)
       .def("set_teacher",
            [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
               const std::string& target) {

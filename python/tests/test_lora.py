@@ -99,8 +99,8 @@ def test_functions_that_share_weights_change_together(data, tmp_path):
 @pytest.mark.parametrize(
     ("lora", "sentence"),
     [
-        (mw.Lora(rank=0), "rank: expected a number from 1"),
-        (mw.Lora(alpha=float("nan")), "alpha: expected a number above 0, got nan"),
+        (mw.Lora(rank=0), "rank: expected a whole number from 1"),
+        (mw.Lora(alpha=float("nan")), "alpha: expected a number more than 0, got nan"),
         (mw.Lora(targets=["absent"]), "target 'absent': expected a glob that matches a weight"),
     ],
 )

@@ -371,7 +371,7 @@ def test_bad_batches_are_errors_that_say_so(student, batch, message):
         ({"clip_norm": -1}, "clip_norm: expected"),
         ({"memory": -1}, "memory: expected a whole number from 0 to .*, got -1"),
         ({"groups": [mw.ParameterGroup("*", -1)]}, "learning_rate_factor: expected"),
-        ({"loss": "hinge"}, "loss: expected cross_entropy, binary_cross_entropy, mse or output"),
+        ({"loss": "hinge"}, "loss: expected cross_entropy, mse, output or binary_cross_entropy"),
         ({"target": "other"}, "target 'other': expected one of the outputs logits"),
         ({"wrt_inputs": ["other"]}, "wrt_inputs: 'other': expected an input of floats"),
         ({"wrt_inputs": ["input_ids"]}, "'input_ids': expected an input of floats"),
@@ -386,7 +386,7 @@ def test_bad_options_are_errors_that_say_so(path, options, message):
 
 
 def test_wrong_kinds_of_things_are_type_errors(path, student):
-    with pytest.raises(TypeError, match="optimizer: expected AdamW, Adam or SGD, got str"):
+    with pytest.raises(TypeError, match="optimizer: expected AdamW, Adam.*, got str"):
         mw.StudentModel(path, "adam")
     with pytest.raises(TypeError, match="trainable: expected a list of strings"):
         mw.StudentModel(path, trainable="*")

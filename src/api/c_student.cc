@@ -1,23 +1,13 @@
 // The C API of training: options checked and turned into those of StudentModel.
-#include <iterator>
-#include <memory>
+#include "api/c_student.h"
 
-#include "api/c_api.h"
-#include "millwright/training.hpp"
+#include <iterator>
 
 using mw::c_api::guarded;
 using mw::c_api::number_of;
 using mw::c_api::outputs_of;
 using mw::c_api::require;
 using mw::c_api::wrap_all;
-
-struct mw_student {
-  mw::StudentModel student;
-  std::vector<mw::Parameter> parameters;
-  std::vector<mw_parameter> views;
-  std::vector<std::string> warnings, notes, classes;
-  std::string objective;
-};
 
 namespace {
 
@@ -110,6 +100,20 @@ void tell(const mw::StepResult& result, mw_step_result* told) {
 
 }  // namespace
 
+std::unique_ptr<mw_student> mw::c_api::make_student(const mw_model& model,
+                                                    const StudentOptions& options) {
+  auto made = std::make_unique<mw_student>(
+      mw_student{mw::StudentModel(model.model, options), {}, {}, {}, {}, {}, {}});
+  made->classes = made->student.class_labels();
+  made->parameters = made->student.parameters();
+  for (const mw::Parameter& p : made->parameters) {
+    made->views.push_back({p.name.c_str(), p.shape.size(), p.shape.data(),
+                           mw::name_of(p.stored).data(), p.trained ? 1 : 0, p.reason.c_str()});
+  }
+  made->notes = made->student.notes();
+  return made;
+}
+
 mw_status mw_student_options_init(mw_student_options* options, mw_optimizer optimizer) {
   return guarded([&] {
     require(options != nullptr, "mw_student_options_init: options must not be NULL");
@@ -142,16 +146,7 @@ mw_status mw_student_create(const mw_model* model, const mw_student_options* opt
             "mw_student_create: model and student must not be NULL");
     const mw::StudentOptions chosen =
         options == nullptr ? mw::StudentOptions{} : options_of(*options);
-    auto made = std::make_unique<mw_student>(
-        mw_student{mw::StudentModel(model->model, chosen), {}, {}, {}, {}, {}, {}});
-    made->classes = made->student.class_labels();
-    made->parameters = made->student.parameters();
-    for (const mw::Parameter& p : made->parameters) {
-      made->views.push_back({p.name.c_str(), p.shape.size(), p.shape.data(),
-                             mw::name_of(p.stored).data(), p.trained ? 1 : 0, p.reason.c_str()});
-    }
-    made->notes = made->student.notes();
-    *student = made.release();
+    *student = mw::c_api::make_student(*model, chosen).release();
   });
 }
 void mw_student_free(mw_student* student) { delete student; }

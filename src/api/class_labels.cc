@@ -105,8 +105,8 @@ Tensor ClassLabels::labels_of(const Tensor& indices) const {
 void ClassLabels::expect_same(const ClassLabels& teacher) const {
   const auto ours = names(), theirs = teacher.names();
   if (ours.empty() || theirs.empty() || ours == theirs) return;
-  fail(ErrorCode::kInvalidArgument, "teacher: expected the student's classes {}, got {}", listed(),
-       teacher.listed());
+  fail(ErrorCode::kInvalidArgument, "{}: expected the student's classes {}, got {}",
+       setting("teacher"), listed(), teacher.listed());
 }
 
 }  // namespace mw

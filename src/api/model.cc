@@ -153,8 +153,8 @@ void add_adapters(CoreMLModelWrapper::Impl& impl) {
 CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                                             const LoadOptions& options) {
   if (options.threads < 0) {
-    fail(ErrorCode::kInvalidArgument, "threads: expected 0 (all cores) or more, got {}",
-         options.threads);
+    fail(ErrorCode::kInvalidArgument, "{}: expected 0 (all cores) or more, got {}",
+         setting("threads"), options.threads);
   }
   (void)devices::platform(options.device);  // throws before anything is read
   const Computation computation(1);

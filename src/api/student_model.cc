@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "api/class_labels.h"
 #include "api/impl.h"
@@ -17,6 +16,7 @@
 #include "devices/devices.h"
 #include "ops/catalog.h"
 #include "train/data.h"
+#include "train/settings.h"
 #include "train/trainer.h"
 
 namespace mw {
@@ -29,65 +29,29 @@ void check_differentiable_inputs(const ir::Function& function,
     if (argument != nullptr && argument->type.is_tensor() && is_float(argument->type.dtype())) {
       continue;
     }
-    fail(ErrorCode::kInvalidArgument, "wrt_inputs: '{}': expected an input of floats", name);
+    fail(ErrorCode::kInvalidArgument, "{}: '{}': expected an input of floats",
+         setting("wrt_inputs"), name);
   }
 }
 
-void expect_number(const char* name, double value, double low, double below) {
-  if (value >= low && value < below) return;
-  fail(ErrorCode::kInvalidArgument, "{}: expected a number in [{}, {}), got {}", name, low, below,
-       value);
-}
-
-void check_loss(const StudentOptions& options) {
+// What is allowed for each of them alone, the settings themselves say.
+void check_together(const StudentOptions& options) {
+  train::check(options);
   const auto only_with = [](bool given, bool fits, const char* name, const char* loss) {
     if (!given || fits) return;
-    fail(ErrorCode::kInvalidArgument, "{}: expected {} as the loss beside it, got another", name,
-         loss);
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} as the loss beside it, got another",
+         setting(name), loss);
   };
   const bool classes = options.loss == Loss::kCrossEntropy;
   const bool binary = options.loss == Loss::kBinaryCrossEntropy;
   only_with(options.label_smoothing > 0, classes, "label_smoothing", "cross entropy");
   only_with(options.class_axis.has_value(), classes || binary, "class_axis", "cross entropy");
   only_with(!options.pos_weight.empty(), binary, "pos_weight", "binary cross entropy");
-  for (const float weight : options.pos_weight) expect_number("pos_weight", weight, 0, INFINITY);
-}
-
-void check_numbers(const StudentOptions& options) {
-  constexpr double kAny = std::numeric_limits<double>::infinity();
-  std::visit(
-      [&]<class T>(const T& optimizer) {
-        expect_number("learning_rate", optimizer.learning_rate, 0, kAny);
-        expect_number("weight_decay", optimizer.weight_decay, 0, kAny);
-        if constexpr (std::is_same_v<T, Sgd>) {
-          expect_number("momentum", optimizer.momentum, 0, 1);
-        } else {
-          expect_number("beta1", optimizer.beta1, 0, 1);
-          expect_number("beta2", optimizer.beta2, 0, 1);
-          if (!(optimizer.epsilon >= std::numeric_limits<float>::min())) {
-            fail(ErrorCode::kInvalidArgument,
-                 "epsilon: expected a number more than 0, got {}; a gradient of zero is divided by "
-                 "it",
-                 optimizer.epsilon);
-          }
-          expect_number("epsilon", optimizer.epsilon, 0, kAny);
-        }
-      },
-      options.optimizer);
   const Schedule& schedule = options.schedule;
-  expect_number("schedule: warmup_steps", static_cast<double>(schedule.warmup_steps), 0, kAny);
-  expect_number("schedule: final_factor", schedule.final_factor, 0, kAny);
   if (schedule.kind != Schedule::Kind::kConstant && schedule.total_steps <= 0) {
     fail(ErrorCode::kInvalidArgument,
-         "schedule: total_steps: expected the step at which the rate reaches its end, got {}",
+         "{}: expected the step at which the rate reaches its end, got {}", setting("total_steps"),
          schedule.total_steps);
-  }
-  expect_number("label_smoothing", options.label_smoothing, 0, 1);
-  check_loss(options);
-  expect_number("clip_norm", options.clip_norm, 0, kAny);
-  for (const ParameterGroup& group : options.groups) {
-    expect_number("learning_rate_factor", group.learning_rate_factor, 0, kAny);
-    expect_number("weight_decay", group.weight_decay.value_or(0), 0, kAny);
   }
 }
 
@@ -178,7 +142,8 @@ struct StudentModel::Impl {
 
   [[nodiscard]] const StudentAdapters& lora() const {
     if (adapters == nullptr) {
-      fail(ErrorCode::kInvalidArgument, "adapter: expected a student with StudentOptions::lora");
+      fail(ErrorCode::kInvalidArgument, "{}: expected a student with StudentOptions::lora",
+           setting("adapter"));
     }
     return *adapters;
   }
@@ -213,7 +178,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
   impl_->model = model;
   impl_->options = options;
   const CoreMLModelWrapper::Impl& loaded = model.impl();
-  check_numbers(options);
+  check_together(options);
   impl_->in_file([&] {
     if (loaded.adapted != nullptr) {
       fail(ErrorCode::kInvalidArgument,
@@ -230,7 +195,8 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.threads = loaded.options.threads;
     if (loaded.options.compute == Compute::kFp16) {
       fail(ErrorCode::kInvalidArgument,
-           "compute: expected fp32 or fp64 to train in, got fp16; load the model with one of them");
+           "{}: expected fp32 or fp64 to train in, got fp16; load the model with one of them",
+           setting("compute"));
     }
     t.dtype = loaded.options.compute == Compute::kFp64 ? DType::kF64 : DType::kF32;
     t.files = loaded.model.weight_files;
@@ -248,18 +214,15 @@ void StudentModel::set_teacher(const CoreMLModelWrapper& teacher, const DistillO
   const float squared = options.temperature * options.temperature;
   if (!(options.temperature > 0) || squared == 0 || !std::isfinite(squared)) {
     fail(ErrorCode::kInvalidArgument,
-         "temperature: expected more than 0, with a square that is a float, got {}",
+         "{}: expected more than 0, with a square that is a float, got {}", setting("temperature"),
          options.temperature);
   }
-  if (!(options.alpha >= 0 && options.alpha <= 1)) {
-    fail(ErrorCode::kInvalidArgument, "alpha: expected a number from 0 to 1, got {}",
-         options.alpha);
-  }
+  train::check(options);
   if (!teacher.states().empty()) {
     fail(ErrorCode::kUnsupported,
-         "teacher: expected a model without states, got one with '{}'; distil from a form of it "
+         "{}: expected a model without states, got one with '{}'; distil from a form of it "
          "that takes whole windows",
-         teacher.states().front().name);
+         setting("teacher"), teacher.states().front().name);
   }
   check_vocabularies(impl_->model, teacher);
   impl_->classes->expect_same(ClassLabels(teacher.impl().target(options.target).value));

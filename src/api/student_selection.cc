@@ -72,9 +72,9 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
   for (size_t i = 0; i < globs.size(); ++i) {
     if (used[i]) continue;
     fail(ErrorCode::kInvalidArgument,
-         "trainable '{}': expected a glob that matches a parameter; `millwright inspect` lists "
+         "{} '{}': expected a glob that matches a parameter; `millwright inspect` lists "
          "them",
-         globs[i]);
+         setting("trainable"), globs[i]);
   }
   follow_ties(infos, selection);
   return selection;
@@ -87,7 +87,8 @@ void check_groups(const std::vector<ParameterGroup>& groups,
                                   [&](const auto& p) { return matches_glob(group.glob, p.name); });
     if (used) continue;
     fail(ErrorCode::kInvalidArgument,
-         "group '{}': expected a glob that matches a parameter that is trained", group.glob);
+         "{} '{}': expected a glob that matches a parameter that is trained", setting("groups"),
+         group.glob);
   }
 }
 

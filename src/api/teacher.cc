@@ -23,18 +23,18 @@ void check_vocabularies(const CoreMLModelWrapper& student, const CoreMLModelWrap
   if (ours == nullptr || theirs == nullptr || ours->path() == theirs->path()) return;
   if (ours->vocab_size() != theirs->vocab_size()) {
     fail(ErrorCode::kInvalidArgument,
-         "teacher: expected the student's vocabulary of {} tokens, got {}; distil from a teacher "
+         "{}: expected the student's vocabulary of {} tokens, got {}; distil from a teacher "
          "with the same tokenizer",
-         ours->vocab_size(), theirs->vocab_size());
+         setting("teacher"), ours->vocab_size(), theirs->vocab_size());
   }
   for (int64_t i = 0; i < std::max(ours->id_limit(), theirs->id_limit()); ++i) {
     const auto id = static_cast<int32_t>(i);
     const auto our_token = ours->id_to_token(id), their_token = theirs->id_to_token(id);
     if (our_token == their_token) continue;
     fail(ErrorCode::kInvalidArgument,
-         "teacher: token {}: expected the student's '{}', got '{}'; distil from a teacher with the "
+         "{}: token {}: expected the student's '{}', got '{}'; distil from a teacher with the "
          "same tokenizer",
-         id, our_token.value_or(""), their_token.value_or(""));
+         setting("teacher"), id, our_token.value_or(""), their_token.value_or(""));
   }
 }
 

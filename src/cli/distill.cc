@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "cli/command.h"
-#include "cli/numbers.h"
+#include "cli/setting_options.h"
 #include "cli/training_options.h"
 
 namespace mw::cli {
@@ -15,18 +15,7 @@ void add_distill(CLI::App& app) {
   command->add_option("--teacher", options->teacher, "the model to learn from");
   command->add_option("--student", options->model, "the model to train");
   options->add_to(*command);
-  command
-      ->add_option("--temperature", options->distill.temperature,
-                   "of both models' predictions, as they are compared")
-      ->check(number_in(1e-3, 1e6))
-      ->capture_default_str();
-  command
-      ->add_option("--alpha", options->distill.alpha,
-                   "share of the teacher in the loss; the rest is cross entropy with the data")
-      ->check(number_in(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--teacher-target", options->distill.target,
-                      "the teacher's logits (default: chosen as for --target)");
+  add_distill_options(*command, options->distill);
   command->callback([options, command] { run_training_command(*options, *command); });
 }
 

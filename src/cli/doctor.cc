@@ -1,4 +1,5 @@
-// millwright doctor: this machine and this build; with --ops, the operations it knows.
+// millwright doctor: this machine and this build; with --ops, the operations it knows; with
+// --settings, the settings of training.
 #include <dnnl.h>
 #include <fmt/format.h>
 #include <google/protobuf/stubs/common.h>
@@ -17,6 +18,7 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/print.h"
+#include "cli/settings_table.h"
 #include "devices/devices.h"
 #include "ops/catalog.h"
 #include "ops/released.h"
@@ -25,7 +27,7 @@ namespace mw::cli {
 namespace {
 
 struct Options {
-  bool ops = false, table = false, json = false;
+  bool ops = false, settings = false, table = false, json = false;
 };
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
@@ -176,6 +178,7 @@ void print_ops_json() {
 
 void doctor(const Options& o) {
   if (o.table) return print_table();
+  if (o.settings) return o.json ? print_settings_json() : print_settings();
   if (o.ops) return o.json ? print_ops_json() : print_ops();
   const char* core_ml = "not on this system; models run natively";
   const std::vector<std::pair<const char*, Rows>> sections = {
@@ -202,6 +205,8 @@ void add_doctor(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("doctor", "Show this machine, this build and its libraries");
   CLI::Option* ops = command->add_flag("--ops", options->ops, "list the operations instead");
+  command->add_flag("--settings", options->settings, "list the settings of training instead")
+      ->excludes(ops);
   CLI::Option* table =
       command->add_flag("--table", options->table, "with --ops: the table of docs/ops.md")
           ->needs(ops);

@@ -1,11 +1,13 @@
-// What the commands about gradients refuse to answer with: a loss or a gradient that is no number.
+// What the commands about gradients refuse to answer with: a loss or a gradient that is no number,
+// or that no label counts in.
 #pragma once
 
 #include <cmath>
 
 #include "base/error.h"
 #include "base/finite.h"
-#include "millwright/training.hpp"
+#include "millwright/step_result.hpp"
+#include "train/data.h"
 
 namespace mw::cli {
 
@@ -17,6 +19,11 @@ inline void expect_finite(const StepResult& result) {
        "expected a finite {} for these inputs and labels, got {}; `run` shows what the model "
        "gives for them",
        loss_is ? "norm of the gradients" : "loss", not_finite_text(found));
+}
+
+// Throws where no label counted.
+inline void expect_labels(const StepResult& result) {
+  if (result.tokens == 0) train::fail_uncounted();
 }
 
 }  // namespace mw::cli

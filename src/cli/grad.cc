@@ -12,10 +12,10 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/finite.h"
-#include "cli/loss_options.h"
 #include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
+#include "cli/setting_options.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -23,9 +23,8 @@ namespace {
 
 struct Options {
   ModelOptions model;
-  LossOptions loss;
+  SettingOptions settings;
   std::string inputs, output;
-  std::vector<std::string> trainable;
   bool wrt_inputs = false, json = false;
 };
 
@@ -85,9 +84,8 @@ void run(const Options& o) {
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
   StudentOptions options;
-  o.loss.apply(options);
+  o.settings.apply(options);
   options.naive = o.model.naive;
-  if (!o.trainable.empty()) options.trainable = o.trainable;
   for (const FeatureDescription& input : model.inputs()) {
     if (o.wrt_inputs && is_float(input.dtype)) options.wrt_inputs.push_back(input.name);
   }
@@ -130,11 +128,7 @@ void add_grad(CLI::App& app) {
       ->add_option("--output", options->output,
                    "the .npz or .safetensors file to write: loss, grad.NAME, grad_input.NAME")
       ->required();
-  options->loss.add_to(*command)->capture_default_str();
-  command
-      ->add_option("--trainable", options->trainable,
-                   "globs over parameter names (default: what inspect lists as trainable)")
-      ->take_all();
+  options->settings.add_loss_to(*command);
   command->add_flag("--wrt-inputs", options->wrt_inputs,
                     "also with respect to the inputs of floats");
   command->add_flag("--json", options->json, "print JSON");

@@ -14,9 +14,9 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/finite.h"
-#include "cli/loss_options.h"
 #include "cli/numbers.h"
 #include "cli/print.h"
+#include "cli/setting_options.h"
 #include "lm/language_model.h"
 #include "millwright/training.hpp"
 
@@ -25,8 +25,7 @@ namespace {
 
 struct Options {
   std::string model, function, inputs;
-  LossOptions loss;
-  std::vector<std::string> trainable;
+  SettingOptions settings;
   int64_t directions = 2;
   double tolerance = 1e-6;
   uint64_t seed = 0;
@@ -74,7 +73,7 @@ Tensor random_tensor(DType dtype, const Shape& shape, int64_t below, std::mt1993
 }
 
 // Ids of a language model, and the masks it wants with them; else numbers for every input.
-TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
+TensorMap random_inputs(const CoreMLModelWrapper& model, const std::string& target,
                         std::mt19937_64& random) {
   constexpr int64_t kFewIds = 10;  // that any vocabulary has
   TensorMap inputs;
@@ -89,7 +88,7 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
   const auto ids = inputs.find("input_ids");
   if (ids == inputs.end() || inputs.size() == 1 || ids->second.rank() > 2) return inputs;
   try {
-    const lm::LanguageModel lm(model.impl(), o.loss.target);
+    const lm::LanguageModel lm(model.impl(), target);
     return lm.inputs_for(ids->second, 0);
   } catch (const Error&) {
     return inputs;  // no language model
@@ -99,20 +98,18 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const Options& o,
 StudentOptions student_options(const CoreMLModelWrapper& model, const Options& o) {
   StudentOptions options;
   options.optimizer = Sgd{};
-  if (!o.trainable.empty()) options.trainable = o.trainable;
-  LossOptions loss = o.loss;
-  if (loss.loss.empty()) {
-    const lm::Target target = model.impl().target(loss.target);
-    loss.loss = target.is_logits || target.is_dictionary ? "cross_entropy" : "mse";
-  }
-  loss.apply(options);
+  o.settings.apply(options);
+  if (o.settings.given("loss")) return options;
+  const lm::Target target = model.impl().target(options.target);
+  options.loss =
+      target.is_logits || target.is_dictionary ? Loss::kCrossEntropy : Loss::kMeanSquaredError;
   return options;
 }
 
 TensorMap make_batch(const CoreMLModelWrapper& model, const StudentModel& student,
                      const StudentOptions& options, const Options& o, std::mt19937_64& random) {
   if (!o.inputs.empty()) return read_tensors(o.inputs);
-  TensorMap batch = random_inputs(model, o, random);
+  TensorMap batch = random_inputs(model, options.target, random);
   if (options.loss == Loss::kOutput) return batch;
   const train::Objective objective = objective_in_training(student, batch);
   if (options.loss == Loss::kCrossEntropy) {
@@ -270,9 +267,8 @@ void add_gradcheck(CLI::App& app) {
   command->add_option("--function", options->function, "function of a multi-function package");
   command->add_option("--inputs", options->inputs,
                       "a file with a tensor per input, and `labels` (default: small random ones)");
-  options->loss.loss = "";
-  options->loss.add_to(*command)->default_str("cross_entropy of logits and classifiers, else mse");
-  command->add_option("--trainable", options->trainable, "globs over parameter names")->take_all();
+  options->settings.add_loss_to(*command);
+  options->settings.option("loss").default_str("cross_entropy of logits and classifiers, else mse");
   command->add_option("--directions", options->directions, "random directions per parameter")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -89,61 +89,28 @@ class Watcher : public TrainingObserver {
   double drawn_ = 0;
 };
 
-template <class Settings>
-Settings with_rates(const TrainingOptions& o) {
-  Settings settings;
-  if (o.lr) settings.learning_rate = *o.lr;
-  if (o.weight_decay) settings.weight_decay = *o.weight_decay;
-  return settings;
-}
-
-Optimizer optimizer_of(const TrainingOptions& o) {
-  if (o.momentum && o.optimizer != "sgd") {
-    fail(ErrorCode::kInvalidArgument, "--momentum: expected --optimizer sgd beside it, got {}",
-         o.optimizer);
-  }
-  if (o.optimizer == "adam") return with_rates<Adam>(o);
-  if (o.optimizer == "adamw") return with_rates<AdamW>(o);
-  Sgd sgd = with_rates<Sgd>(o);
-  sgd.momentum = o.momentum.value_or(0);
-  return sgd;
-}
-
-std::optional<Lora> lora_of(const TrainingOptions& o) {
-  if (!o.lora_rank) return std::nullopt;
-  Lora lora;
-  lora.rank = *o.lora_rank;
-  lora.alpha = o.lora_alpha.value_or(2 * static_cast<float>(*o.lora_rank));
-  lora.seed = o.seed;
-  if (!o.lora_targets.empty()) lora.targets = o.lora_targets;
-  return lora;
-}
-
 StudentOptions student_options(const TrainingOptions& o) {
   StudentOptions options;
-  options.optimizer = optimizer_of(o);
+  o.settings.apply(options);
   options.groups = parameter_groups(
       o.groups, std::visit([](const auto& s) { return s.learning_rate; }, options.optimizer));
-  options.schedule.kind = o.schedule == "constant" ? Schedule::Kind::kConstant
-                          : o.schedule == "cosine" ? Schedule::Kind::kCosine
-                                                   : Schedule::Kind::kLinear;
-  options.schedule.warmup_steps = o.warmup;
   options.schedule.total_steps = std::max<int64_t>(o.steps, 1);
-  if (!o.trainable.empty()) options.trainable = o.trainable;
-  o.loss.apply(options);
-  options.clip_norm = o.clip;
-  options.memory = o.memory;
-  options.lora = lora_of(o);
+  if (options.lora) {
+    if (!o.settings.given("lora_alpha")) {
+      options.lora->alpha = 2 * static_cast<float>(options.lora->rank);
+    }
+    options.lora->seed = o.seed;
+  }
   return options;
 }
 
 void check_adapter_options(const TrainingOptions& o) {
-  const char* stray = o.lora_alpha                       ? "--lora-alpha"
-                      : !o.lora_targets.empty()          ? "--lora-targets"
+  const char* stray = o.settings.given("lora_alpha")     ? "--lora-alpha"
+                      : o.settings.given("lora_targets") ? "--lora-targets"
                       : o.adapter_format != "millwright" ? "--adapter-format"
                       : !o.adapter_names.empty()         ? "--adapter-names"
                                                          : nullptr;
-  if (!o.lora_rank && stray != nullptr) {
+  if (!o.adapts() && stray != nullptr) {
     fail(ErrorCode::kInvalidArgument, "{}: expected --lora-rank beside it, got none", stray);
   }
   if (!o.adapter_names.empty() && o.adapter_format != "peft") {
@@ -169,25 +136,31 @@ void check(const TrainingOptions& o, const CLI::App& command) {
   }
 }
 
+// What a setting comes to: what was given, or what is usual. Groups are shown as they are typed.
+std::map<std::string, std::string> resolved(const StudentOptions& student) {
+  std::map<std::string, std::string> texts;
+  for (const auto& [name, values] : train::values_of(student)) {
+    texts[name] = fmt::format("{}", fmt::join(values, " "));
+  }
+  return texts;
+}
+
 // Options as they are given; of those that are left out, what they come to.
 std::vector<std::pair<std::string, std::string>> shown_settings(const CLI::App& command,
-                                                                const Optimizer& optimizer,
+                                                                const TrainingOptions& o,
+                                                                const StudentOptions& student,
                                                                 const TrainingData& data) {
-  std::map<std::string, std::string> chosen;
-  std::visit(
-      [&](const auto& rates) {
-        chosen = {{"lr", fmt::format("{}", rates.learning_rate)},
-                  {"weight-decay", fmt::format("{}", rates.weight_decay)}};
-      },
-      optimizer);
+  std::map<std::string, std::string> of_settings = resolved(student), chosen;
   if (data.train != nullptr) chosen["batch-size"] = std::to_string(data.batch_size);
   if (data.seq_len > 0) chosen["seq-len"] = std::to_string(data.seq_len);
   std::vector<std::pair<std::string, std::string>> rows;
   for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_single_name(), setting = o.settings.setting_of(*option);
     std::string value = option->count() > 0 ? fmt::format("{}", fmt::join(option->results(), " "))
                                             : option->get_default_str();
-    if (value.empty()) value = chosen[option->get_single_name()];
-    if (!value.empty()) rows.emplace_back(option->get_single_name(), value);
+    if (!setting.empty()) value = of_settings[setting];
+    if (value.empty()) value = chosen[name];
+    if (!value.empty()) rows.emplace_back(name, value);
   }
   return rows;
 }
@@ -218,7 +191,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
     data = load_training_data(model,
                               {.data = o.data,
                                .eval_data = o.eval_data,
-                               .target = o.loss.target,
+                               .target = student.target,
                                .batch_size = o.batch_size,
                                .seq_len = o.seq_len,
                                .loss = student.loss,
@@ -237,7 +210,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
                       {"lora_alpha", fmt::format("{}", student.lora->alpha)}};
   }
   settings.folder = run_folder(o);
-  settings.target = o.loss.target;
+  settings.target = student.target;
   settings.steps = o.steps;
   settings.accumulate = o.accumulate;
   settings.checkpoint_every = o.checkpoint_every;
@@ -253,7 +226,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
     return made;
   };
   if (teacher) settings.loss_name = "training with teacher";
-  settings.shown = shown_settings(command, student.optimizer, data);
+  settings.shown = shown_settings(command, o, student, data);
   TrainingRun run(model, make_student, std::move(data), settings, steps);
   const TrainingSummary summary = summary_of(run.student().parameters());
   for (const std::string& line : lines_of(summary)) steps.note(line);

@@ -1,6 +1,8 @@
 // Declares the options of training and resolves them to those of a StudentModel.
 #include "cli/training_options.h"
 
+#include <set>
+
 #include "cli/numbers.h"
 
 namespace mw::cli {
@@ -10,7 +12,9 @@ const auto kCount = CLI::Range(int64_t{1}, int64_t{1} << 40);
 const auto kCountOrNone = CLI::Range(int64_t{0}, int64_t{1} << 40);
 // As many steps as a checkpoint can count.
 const auto kSteps = CLI::Range(int64_t{0}, int64_t{INT32_MAX} - 1);
-const auto kAtLeastZero = number_in(0.0, 1e30);
+// Settings that other options of a run decide, or that are for programs.
+const std::set<std::string> kElsewhere = {"total_steps", "groups", "naive", "lora_seed",
+                                          "wrt_inputs"};
 
 void add_data(TrainingOptions& o, CLI::App& c) {
   c.add_option("--config", o.config,
@@ -43,39 +47,12 @@ void add_updates(TrainingOptions& o, CLI::App& c) {
   c.add_option("--accumulate", o.accumulate, "batches per step")
       ->check(kCount)
       ->capture_default_str();
-  c.add_option("--optimizer", o.optimizer, "adamw, adam or sgd")
-      ->check(CLI::IsMember({"adamw", "adam", "sgd"}))
-      ->capture_default_str();
-  c.add_option("--lr", o.lr, "learning rate (default: 0.001, of sgd 0.01)")->check(kAtLeastZero);
-  c.add_option("--momentum", o.momentum, "of sgd")->check(number_in(0.0, 1.0));
-  c.add_option("--weight-decay", o.weight_decay, "(default: 0.01 for adamw, else 0)")
-      ->check(kAtLeastZero);
-  c.add_option("--schedule", o.schedule,
-               "of the learning rate: constant, linear or cosine, to zero")
-      ->check(CLI::IsMember({"constant", "linear", "cosine"}))
-      ->capture_default_str();
-  c.add_option("--warmup", o.warmup, "steps in which the learning rate rises")
-      ->check(kCountOrNone)
-      ->capture_default_str();
-  c.add_option("--clip", o.clip, "largest norm of the gradients together (0: any)")
-      ->check(kAtLeastZero)
-      ->capture_default_str();
-  o.loss.add_to(c)->capture_default_str();
+  o.settings.add_to(c, [](const std::string& name) { return !kElsewhere.contains(name); });
+  o.settings.option("lora_alpha").default_str("twice the rank");
+  for (const char* name : {"lora_rank", "lora_targets"}) o.settings.option(name).default_str("");
 }
 
 void add_weights(TrainingOptions& o, CLI::App& c) {
-  c.add_option("--trainable", o.trainable,
-               "globs over parameter names (default: what inspect lists as trainable)")
-      ->take_all();
-  c.add_option("--lora-rank", o.lora_rank,
-               "train adapters of this rank; the model's own weights stay frozen")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 16));
-  c.add_option("--lora-alpha", o.lora_alpha,
-               "the adapters count alpha / rank times (default: twice the rank)")
-      ->check(number_in(1e-30, 1e30));
-  c.add_option("--lora-targets", o.lora_targets,
-               "globs over names of weights (default: all that can be adapted)")
-      ->take_all();
   c.add_option("--adapter-format", o.adapter_format,
                "millwright, a .safetensors file; or peft, a folder as Hugging Face PEFT has it")
       ->check(CLI::IsMember({"millwright", "peft"}))
@@ -102,12 +79,6 @@ void add_run(TrainingOptions& o, CLI::App& c) {
   c.add_flag("--overwrite", o.overwrite, "start anew although the folder holds checkpoints");
   c.add_option("--compute", o.compute, "what floats are computed in: fp32, or fp64, exact and slow")
       ->capture_default_str();
-  c.add_option("--memory", o.memory,
-               "what a step may take, as 512MiB, 2GB or bytes: what does not fit is computed again "
-               "in the backward pass (default: no limit)")
-      ->transform(CLI::AsSizeValue(true).description(""))
-      ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 62).description(""))
-      ->type_name("SIZE");
   c.add_option("--device", o.device, "what computes")->capture_default_str();
   c.add_option("--threads", o.threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));

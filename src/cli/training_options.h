@@ -2,11 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "cli/loss_options.h"
+#include "cli/setting_options.h"
 #include "millwright/training.hpp"
 
 namespace mw::cli {
@@ -15,16 +14,10 @@ struct TrainingOptions {
   std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
   std::string function, tokenizer, compute = "fp32";
   std::string adapter_format = "millwright", adapter_names;
-  std::string optimizer = "adamw", schedule = "constant";
-  LossOptions loss;
-  std::optional<float> lr, weight_decay, momentum;
-  int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1, warmup = 0;
+  SettingOptions settings;
+  int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1;
   int64_t checkpoint_every = 100, eval_every = 100, patience = 0;
-  float clip = 0;
-  uint64_t memory = 0;
-  std::vector<std::string> trainable, groups, lora_targets;
-  std::optional<int64_t> lora_rank;
-  std::optional<float> lora_alpha;
+  std::vector<std::string> groups;
   uint64_t seed = 0;
   std::string device = "cpu";
   int threads = 0;
@@ -35,6 +28,7 @@ struct TrainingOptions {
 
   // All but the model, which is positional in one command and not in the other.
   void add_to(CLI::App& command);
+  [[nodiscard]] bool adapts() const { return settings.given("lora_rank"); }
 };
 
 // Reads the configuration file, checks the options, trains and prints the outcome.

@@ -28,8 +28,8 @@ void expect_folder_of(const fs::path& output) {
 
 void check_output(const TrainingOptions& o) {
   const fs::path model = o.model, output = o.output;
-  if (o.lora_rank && is_peft(o)) train::expect_replaceable_peft(adapter_path(o));
-  if (o.lora_rank && is_adapter(o)) return expect_folder_of(output);
+  if (o.adapts() && is_peft(o)) train::expect_replaceable_peft(adapter_path(o));
+  if (o.adapts() && is_adapter(o)) return expect_folder_of(output);
   if (package::container_named(output)) {
     expect_folder_of(output);
     return in_context([&] { return "--output"; }, [&] { package::expect_writable(model, output); });
@@ -47,7 +47,7 @@ bool is_adapter(const TrainingOptions& o) {
 }
 
 fs::path adapter_path(const TrainingOptions& o) {
-  if (!o.lora_rank) return {};
+  if (!o.adapts()) return {};
   fs::path output = o.output;
   if (is_adapter(o)) return output;
   return output.parent_path() /
@@ -60,7 +60,7 @@ fs::path run_folder(const TrainingOptions& o) {
 }
 
 void check_outputs(const TrainingOptions& o) {
-  if (is_adapter(o) && !o.trainable.empty()) {
+  if (is_adapter(o) && o.settings.given("trainable")) {
     fail(ErrorCode::kInvalidArgument,
          "--output {}: an adapter cannot hold what --trainable trains; write a package", o.output);
   }

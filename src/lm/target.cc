@@ -70,17 +70,18 @@ Target find_target(const package::FunctionDescription& description, const ir::Fu
   if (!wanted.empty()) {
     const ir::Value* named = only(all, [&](const ir::Value& v) { return v.name == wanted; });
     if (named == nullptr) {
-      fail(ErrorCode::kInvalidArgument, "target '{}': expected one of the outputs {}", wanted,
-           names_of(floats.empty() ? all : floats));
+      fail(ErrorCode::kInvalidArgument, "{} '{}': expected one of the outputs {}",
+           setting("target"), wanted, names_of(floats.empty() ? all : floats));
     }
     if (!holds_floats(*named)) {
-      fail(ErrorCode::kInvalidArgument, "target '{}': expected an output of floats, got {}{}",
-           wanted, named->type.str(), floats.empty() ? "" : "; the model has " + names_of(floats));
+      fail(ErrorCode::kInvalidArgument, "{} '{}': expected an output of floats, got {}{}",
+           setting("target"), wanted, named->type.str(),
+           floats.empty() ? "" : "; the model has " + names_of(floats));
     }
     return target_of(*named);
   }
   if (floats.empty()) {
-    fail(ErrorCode::kInvalidArgument, "target: expected an output of floats, got {}",
+    fail(ErrorCode::kInvalidArgument, "{}: expected an output of floats, got {}", setting("target"),
          all.empty() ? "none" : "only " + names_of(all));
   }
   const ir::Value* found = only(floats, [](const ir::Value& v) { return v.name == "logits"; });
@@ -96,8 +97,8 @@ Target find_target(const package::FunctionDescription& description, const ir::Fu
   }
   if (found != nullptr) return target_of(*found);
   fail(ErrorCode::kInvalidArgument,
-       "target: expected the name of an output, one of {}; which of them is meant cannot be told",
-       names_of(floats));
+       "{}: expected the name of an output, one of {}; which of them is meant cannot be told",
+       setting("target"), names_of(floats));
 }
 
 }  // namespace mw::lm

@@ -62,30 +62,30 @@ std::string what(const Target& target) {
 void check_cross_entropy(const Target& target) {
   if (is_sigmoid(target.end)) {
     fail(ErrorCode::kInvalidArgument,
-         "loss: expected binary_cross_entropy for output '{}', which is a {}, got cross_entropy",
-         target.name, ops::name_of(target.end.kind));
+         "{}: expected binary_cross_entropy for output '{}', which is a {}, got cross_entropy",
+         setting("loss"), target.name, ops::name_of(target.end.kind));
   }
   if (target.end.kind == Kind::kProbabilities) {
-    fail(
-        ErrorCode::kInvalidArgument,
-        "loss: cross_entropy: expected logits or a softmax as output '{}', got numbers from 0 to 1 "
-        "made in another way ({} '{}'); {}",
-        target.name, target.end.source->producer->type, target.end.source->name,
-        kTakeTheLossItself);
+    fail(ErrorCode::kInvalidArgument,
+         "{}: cross_entropy: expected logits or a softmax as output '{}', got numbers from 0 to 1 "
+         "made in another way ({} '{}'); {}",
+         setting("loss"), target.name, target.end.source->producer->type, target.end.source->name,
+         kTakeTheLossItself);
   }
 }
 
 void check_binary_cross_entropy(const Target& target) {
   if (is_softmax(target.end)) {
     fail(ErrorCode::kInvalidArgument,
-         "loss: expected cross_entropy for output '{}', which is a {}, got binary_cross_entropy",
-         target.name, ops::name_of(target.end.kind));
+         "{}: expected cross_entropy for output '{}', which is a {}, got binary_cross_entropy",
+         setting("loss"), target.name, ops::name_of(target.end.kind));
   }
   if (is_unknown(target.end)) {
     fail(ErrorCode::kInvalidArgument,
-         "loss: binary_cross_entropy: expected logits or a sigmoid as output '{}', got numbers "
+         "{}: binary_cross_entropy: expected logits or a sigmoid as output '{}', got numbers "
          "{} made in another way ({} '{}'); {}",
-         target.name, target.end.kind == Kind::kProbabilities ? "from 0 to 1" : "below 0",
+         setting("loss"), target.name,
+         target.end.kind == Kind::kProbabilities ? "from 0 to 1" : "below 0",
          target.end.source->producer->type, target.end.source->name, kTakeTheLossItself);
   }
 }
@@ -96,14 +96,13 @@ int64_t given_axis(const Target& target, int64_t given) {
   const auto rank = static_cast<int64_t>(target.shape().size());
   if (given < -rank || given >= rank) {
     fail(ErrorCode::kInvalidArgument,
-         "class_axis: expected a number in [{}, {}] for output '{}' {}, got {}", -rank, rank - 1,
-         target.name, to_string(target.shape()), given);
+         "{}: expected a number in [{}, {}] for output '{}' {}, got {}", setting("class_axis"),
+         -rank, rank - 1, target.name, to_string(target.shape()), given);
   }
   const int64_t axis = given < 0 ? given + rank : given;
   if (is_softmax(target.end) && target.end.axis && *target.end.axis != axis) {
-    fail(ErrorCode::kInvalidArgument,
-         "class_axis: expected {}, that of the softmax in output '{}', got {}", *target.end.axis,
-         target.name, given);
+    fail(ErrorCode::kInvalidArgument, "{}: expected {}, that of the softmax in output '{}', got {}",
+         setting("class_axis"), *target.end.axis, target.name, given);
   }
   return axis;
 }
@@ -128,9 +127,10 @@ int64_t only_of(std::vector<int64_t> axes, const Target& target, const Shape& la
   if (axes.size() > 1) std::erase(axes, 0);
   if (axes.size() == 1) return axes[0];
   fail(ErrorCode::kInvalidArgument,
-       "class_axis: expected the axis of output '{}' {} that counts the classes, one of {}: labels "
+       "{}: expected the axis of output '{}' {} that counts the classes, one of {}: labels "
        "of shape {} go with each of them",
-       target.name, to_string(target.shape()), fmt::join(axes, ", "), to_string(labels));
+       setting("class_axis"), target.name, to_string(target.shape()), fmt::join(axes, ", "),
+       to_string(labels));
 }
 
 // A softmax may be of something else, the positions say, and labels go with either axis all the
@@ -150,12 +150,11 @@ void expect_only_softmax_axis(const Target& target, const ir::Type& declared, co
   if (!other || !alike(without(shape, axis), labels) || !alike(without(shape, *other), labels)) {
     return;
   }
-  fail(
-      ErrorCode::kInvalidArgument,
-      "class_axis: expected the axis of output '{}' {} that counts the classes: labels of shape {} "
-      "go with axis {}, over which its softmax is, and with axis {}; class_axis {} says that the "
-      "softmax is of the classes, else name the output before it as the target",
-      target.name, to_string(shape), to_string(labels), axis, *other, axis);
+  fail(ErrorCode::kInvalidArgument,
+       "{}: expected the axis of output '{}' {} that counts the classes: labels of shape {} "
+       "go with axis {}, over which its softmax is, and with axis {}; class_axis {} says that the "
+       "softmax is of the classes, else name the output before it as the target",
+       setting("class_axis"), target.name, to_string(shape), to_string(labels), axis, *other, axis);
 }
 
 int64_t class_axis_of(const LossSettings& settings, const Target& target, const ir::Type& declared,
@@ -214,10 +213,10 @@ int64_t weighted_axis(const LossSettings& settings, const Target& target) {
   }
   if (axis && extent(shape, *axis) == count) return *axis;
   fail(ErrorCode::kInvalidArgument,
-       "pos_weight: expected one number, or one for each class of output '{}' {}, got {}; "
+       "{}: expected one number, or one for each class of output '{}' {}, got {}; "
        "class_axis "
        "says which axis counts them",
-       target.name, to_string(shape), count);
+       setting("pos_weight"), target.name, to_string(shape), count);
 }
 
 [[noreturn]] void reject_teacher(const Target& teacher, const Shape& student) {

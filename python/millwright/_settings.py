@@ -1,0 +1,174 @@
+"""Settings of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+from typing import TypeAlias, TypedDict
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """Loshchilov and Hutter 2017: weight decay apart from the gradient."""
+
+    #: Size of a step.
+    learning_rate: float = 0.001
+    #: Decay of the mean of gradients.
+    beta1: float = 0.9
+    #: Decay of the mean of their squares.
+    beta2: float = 0.999
+    #: Added to what a step is divided by, lest that be 0.
+    epsilon: float = 1e-08
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.01
+
+    betas: InitVar[tuple[float, float] | None] = None
+
+    def __post_init__(self, betas: tuple[float, float] | None) -> None:
+        """`betas` gives both at once."""
+        if betas is not None:
+            for name, value in zip(("beta1", "beta2"), betas, strict=True):
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Kingma and Ba 2014, with weight decay added to the gradient."""
+
+    #: Size of a step.
+    learning_rate: float = 0.001
+    #: Decay of the mean of gradients.
+    beta1: float = 0.9
+    #: Decay of the mean of their squares.
+    beta2: float = 0.999
+    #: Added to what a step is divided by, lest that be 0.
+    epsilon: float = 1e-08
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.0
+
+    betas: InitVar[tuple[float, float] | None] = None
+
+    def __post_init__(self, betas: tuple[float, float] | None) -> None:
+        """`betas` gives both at once."""
+        if betas is not None:
+            for name, value in zip(("beta1", "beta2"), betas, strict=True):
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, with momentum."""
+
+    #: Size of a step.
+    learning_rate: float = 0.01
+    #: Share of the step before in a step.
+    momentum: float = 0.0
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.0
+    #: Look ahead by the momentum.
+    nesterov: bool = False
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A factor on the learning rate, by step."""
+
+    #: How the learning rate goes on after the warm-up.
+    kind: str = "constant"
+    #: Steps in which the learning rate rises.
+    warmup_steps: int = 0
+    #: The step at which the learning rate has fallen; needed unless it is constant.
+    total_steps: int = 0
+    #: What it has fallen to, relative to its size.
+    final_factor: float = 0.0
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Settings for the parameters whose names match; the last match counts."""
+
+    #: Of names of parameters.
+    glob: str
+    #: On the learning rate.
+    learning_rate_factor: float = 1.0
+    #: Instead of the optimiser's.
+    weight_decay: float | None = None
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Adapters of Hu et al. 2021: y = W x becomes y = W x + (alpha / rank) B A x, and W stays."""
+
+    #: Of the adapters that are trained.
+    rank: int = 8
+    #: Adapters count alpha / rank times.
+    alpha: float = 16.0
+    #: Globs over names of weights of linear, matmul and conv without groups.
+    targets: Sequence[str] = ("*",)
+    #: Of what A begins as.
+    seed: int = 0
+
+
+Optimizer: TypeAlias = AdamW | Adam | SGD
+
+
+@dataclass(frozen=True)
+class StudentOptions:
+    """What a student learns with."""
+
+    #: How gradients change the weights.
+    optimizer: Optimizer = AdamW()
+    #: A factor on the learning rate, by step.
+    schedule: Schedule = Schedule()
+    #: Globs over parameter names; * is what inspect lists as trainable.
+    trainable: Sequence[str] = ("*",)
+    #: Other settings for parameters whose names match.
+    groups: Sequence[ParameterGroup] = ()
+    #: What is minimised; output: the target itself.
+    loss: str = "cross_entropy"
+    #: The output that the loss is of, if not the logits.
+    target: str = ""
+    #: Of cross entropy.
+    label_smoothing: float = 0.0
+    #: Axis of the target that counts the classes, below 0 from the end, if the labels do not tell.
+    class_axis: int | None = None
+    #: Of binary cross entropy: what a label 1 counts, one number or one for each class.
+    pos_weight: Sequence[float] | float = ()
+    #: Largest norm of the gradients together; 0: any.
+    clip_norm: float = 0.0
+    #: Inputs that backward differentiates by, too.
+    wrt_inputs: Sequence[str] = ()
+    #: Run op by op with the reference implementations.
+    naive: bool = False
+    #: What a step may take; what does not fit is computed again; 0: any.
+    memory: int = 0
+    #: Train adapters; the model's own weights stay frozen.
+    lora: Lora | None = None
+
+
+class Settings(TypedDict, total=False):
+    """What a StudentModel takes by name."""
+
+    schedule: Schedule | None
+    trainable: Sequence[str]
+    groups: Sequence[ParameterGroup]
+    loss: str
+    target: str
+    label_smoothing: float
+    class_axis: int | None
+    pos_weight: Sequence[float] | float
+    clip_norm: float
+    wrt_inputs: Sequence[str]
+    naive: bool
+    memory: int
+    lora: Lora | None
+
+
+__all__ = [
+    "Adam",
+    "AdamW",
+    "Lora",
+    "ParameterGroup",
+    "SGD",
+    "Schedule",
+]

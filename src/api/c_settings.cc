@@ -1,0 +1,57 @@
+// The C API of settings by name.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "api/c_student.h"
+#include "train/settings.h"
+
+using mw::c_api::guarded;
+using mw::c_api::require;
+
+struct mw_settings {
+  mw::StudentOptions options;
+};
+
+mw_status mw_settings_create(mw_settings** settings) {
+  return guarded([&] {
+    require(settings != nullptr, "mw_settings_create: settings must not be NULL");
+    *settings = new mw_settings();
+  });
+}
+void mw_settings_free(mw_settings* settings) { delete settings; }
+
+mw_status mw_settings_set(mw_settings* settings, const char* name, const char* value) {
+  return mw_settings_set_list(settings, name, &value, 1);
+}
+
+mw_status mw_settings_set_number(mw_settings* settings, const char* name, double value) {
+  return guarded([&] {
+    require(settings != nullptr && name != nullptr,
+            "mw_settings_set_number: settings and name must not be NULL");
+    mw::train::set(settings->options, name, {fmt::format("{}", value)});
+  });
+}
+
+mw_status mw_settings_set_list(mw_settings* settings, const char* name, const char* const* values,
+                               size_t count) {
+  return guarded([&] {
+    require(settings != nullptr && name != nullptr && (values != nullptr || count == 0),
+            "mw_settings_set: settings, name and values must not be NULL");
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < count; ++i) {
+      require(values[i] != nullptr, "mw_settings_set: a value is NULL");
+      texts.emplace_back(values[i]);
+    }
+    mw::train::set(settings->options, name, texts);
+  });
+}
+
+mw_status mw_student_create_with(const mw_model* model, const mw_settings* settings,
+                                 mw_student** student) {
+  return guarded([&] {
+    require(model != nullptr && settings != nullptr && student != nullptr,
+            "mw_student_create_with: model, settings and student must not be NULL");
+    *student = mw::c_api::make_student(*model, settings->options).release();
+  });
+}

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""Writes what follows from the settings that `millwright doctor --settings --json` tells.
+
+settings_tables.py docs|python <JSON prints docs/settings.md or python/millwright/_settings.py.
+"""
+
+import json
+import sys
+
+HEAD = """# Settings of training
+
+What `train` and `distill` take, `mw::StudentOptions` in C++, `mw_settings_set()` in C and `StudentModel` in Python. `tools/settings_tables.sh`
+writes this page from what stands once, in `include/millwright/settings.hpp`. A YAML file has the names or the options without dashes.
+
+| setting | option | what is allowed | usual | |
+|---|---|---|---|---|
+"""
+# Decided by options of a run, or for programs alone.
+NO_OPTION = {
+    "total_steps": "`--steps`",
+    "lora_seed": "`--seed`",
+    "wrt_inputs": "–",
+    "naive": "–",
+    "groups": "`--group GLOB:lr=NUMBER,decay=NUMBER`",
+}
+CLASSES = '''"""Settings of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+from typing import TypeAlias, TypedDict
+'''
+BETAS = '''
+    betas: InitVar[tuple[float, float] | None] = None
+
+    def __post_init__(self, betas: tuple[float, float] | None) -> None:
+        """`betas` gives both at once."""
+        if betas is not None:
+            for name, value in zip(("beta1", "beta2"), betas, strict=True):
+                object.__setattr__(self, name, value)
+'''
+TYPES = {
+    "number": "float",
+    "whole number": "int",
+    "flag": "bool",
+    "text": "str",
+    "choice": "str",
+}
+
+
+def usual_of(setting):
+    if setting.get("optimizers"):
+        values = {row["usual"] for row in setting["optimizers"]}
+        names = [row["name"] for row in setting["optimizers"]]
+        if len(values) == 1:
+            return f"{values.pop()} ({', '.join(names)})"
+        return ", ".join(f"{row['usual']} ({row['name']})" for row in setting["optimizers"])
+    return " ".join(setting["usual"]).replace("*", "\\*")
+
+
+def docs(facts):
+    rows = []
+    for setting in facts["settings"]:
+        name = setting["name"]
+        option = NO_OPTION.get(name, f"`{setting['option']}`")
+        cells = (f"`{name}`", option, setting["allowed"], usual_of(setting), setting["help"])
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    page = HEAD + "\n".join(rows) + "\n\n## Optimisers\n\n"
+    for struct in facts["structs"]:
+        if struct["optimizer"]:
+            names = ", ".join(f"`{member['name']}`" for member in struct["members"])
+            page += f"- **{struct['name'].lower()}**: {struct['help']}. It has {names}.\n"
+    return page
+
+
+def python_type(member):
+    # Of a struct, or of several that one is chosen of.
+    one = "Optimizer" if " | " in member["type"] else TYPES.get(member["type"], member["type"])
+    if member["list"]:
+        one = f"Sequence[{one}]" + (f" | {one}" if one == "float" else "")
+    return one + (" | None" if member["optional"] else "")
+
+
+def as_python(kind, value):
+    if kind == "number":
+        return repr(float(value))
+    if kind == "flag":
+        return str(value == "true")
+    return value if kind == "whole number" else f'"{value}"'
+
+
+def literal(member):
+    """The usual value as Python has it."""
+    if " | " in member["type"]:
+        return member["type"].split(" | ")[0] + "()"
+    if member["optional"]:
+        return "None"
+    values = [as_python(member["type"], value) for value in member["usual"]]
+    if member["list"]:
+        return "(" + "".join(f"{value}, " for value in values).rstrip(" ") + ")"
+    return values[0] if values else member["type"] + "()"
+
+
+def sentence(text):
+    return text[0].upper() + text[1:] + "."
+
+
+def class_of(struct):
+    lines = [f'    """{sentence(struct["help"])}"""', ""]
+    for member in struct["members"]:
+        lines.append(f"    #: {sentence(member['help'])}")
+        required = member["name"] == "glob"
+        value = "" if required else f" = {literal(member)}"
+        lines.append(f"    {member['name']}: {python_type(member)}{value}")
+    text = f"\n\n@dataclass(frozen=True)\nclass {struct['name']}:\n" + "\n".join(lines) + "\n"
+    names = {member["name"] for member in struct["members"]}
+    return text + BETAS if {"beta1", "beta2"} <= names else text
+
+
+def python(facts):
+    structs = {struct["name"]: struct for struct in facts["structs"]}
+    optimizers = [struct["name"] for struct in facts["structs"] if struct["optimizer"]]
+    options = structs.pop("StudentOptions")
+    del structs["DistillOptions"]
+    text = CLASSES + "".join(class_of(struct) for struct in structs.values())
+    text += f"\n\nOptimizer: TypeAlias = {' | '.join(optimizers)}\n"
+    text += class_of(options)
+    text += '\n\nclass Settings(TypedDict, total=False):\n    """What a StudentModel takes by name."""\n\n'
+    for member in options["members"]:
+        if member["name"] != "optimizer":
+            optional = " | None" if member["name"] == "schedule" else ""
+            text += f"    {member['name']}: {python_type(member)}{optional}\n"
+    exported = "".join(f'    "{name}",\n' for name in sorted(structs))
+    return text + f"\n\n__all__ = [\n{exported}]\n"
+
+
+def main():
+    writers = {"docs": docs, "python": python}
+    if len(sys.argv) != 2 or sys.argv[1] not in writers:
+        sys.exit("settings_tables.py: expected docs or python, and JSON on standard input")
+    print(writers[sys.argv[1]](json.load(sys.stdin)), end="")
+
+
+if __name__ == "__main__":
+    main()
