@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Checks that no file is longer than 400 lines and no function longer than 80.
+"""Checks that no file is longer than 400 lines, no function longer than 80 or of more than 6 parameters.
 
 An exception is a row `path | reason` or `path:function | reason` in tools/size_allow.txt; a row
 that is no longer needed is an error too. C++ functions are found by their braces, Python's by its
-parser. An OP_CASES block is a table of test cases and counts as no function.
+parser. An OP_CASES block is a table of test cases and counts as no function. Of a Python function those
+parameters count that can be given by position.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 
 FILE_LINES = 400
 FUNCTION_LINES = 80
+PARAMETERS = 6
 ALLOW = "tools/size_allow.txt"
 FOLDERS = ("include", "src", "tests", "python", "tools", "examples", "bench", "cmake")
 CPP = {".cc", ".h", ".hpp", ".cu"}
@@ -43,8 +45,26 @@ def parentheses(match):
     return "()" + "\n" * match.group(0).count("\n")
 
 
+def parameters_of(head, name):
+    """How many parameters the function has that `head`, the text before its brace, names."""
+    head = re.sub(r"template\s*<[^;{}]*?>(?=\s*[\w\[:~])", "", head)
+    start = head.find(name + "(") if name + "(" in head else head.find("(")
+    start = head.find("(", start)
+    if re.search(r"operator\s*$", head[:start]):
+        start = head.find("(", start + 1)
+    depth = commas = 0
+    end = start
+    for end in range(start, len(head)):
+        depth += {"(": 1, "[": 1, "{": 1, "<": 1, ")": -1, "]": -1, "}": -1}.get(head[end], 0)
+        depth -= head[end] == ">" and head[end - 1] != "-"
+        commas += head[end] == "," and depth == 1
+        if depth == 0:
+            break
+    return commas + 1 if head[start + 1 : end].strip() else 0
+
+
 def cpp_functions(text):
-    """(name, first line, lines) of each function; what is inside one belongs to it."""
+    """(name, first line, lines, parameters) of each function; what is inside one belongs to it."""
     text = TOKEN.sub(blank, text)
     line, start, depth, inside, head_end = 1, 0, 0, None, None
     for position, character in enumerate(text):
@@ -58,6 +78,7 @@ def cpp_functions(text):
                 elif is_function(head):
                     inside = depth
                     first, name = line - head.lstrip().count("\n"), NAME.search(head)
+                    count = parameters_of(head, name.group(1) if name else "")
             depth += 1
         elif character == "}":
             depth = max(depth - 1, 0)
@@ -65,7 +86,7 @@ def cpp_functions(text):
                 head_end = None
                 continue
             if inside == depth:
-                yield (name.group(1) if name else "?"), first, line - first + 1
+                yield (name.group(1) if name else "?"), first, line - first + 1, count
                 inside = None
         if character in ";{}" and inside is None and head_end is None:
             start = position + 1
@@ -84,7 +105,9 @@ def is_function(head):
 def python_functions(text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node.name, node.lineno, node.end_lineno - node.lineno + 1
+            names = [one.arg for one in node.args.posonlyargs + node.args.args]
+            count = len(names) - (names[:1] in (["self"], ["cls"]))
+            yield node.name, node.lineno, node.end_lineno - node.lineno + 1, count
 
 
 def files(root):
@@ -127,7 +150,15 @@ def oversized(root):
             if path.suffix in CPP
             else python_functions if path.suffix == ".py" else None
         )
-        for function, first, length in functions(text) if functions else ():
+        for function, first, length, parameters in functions(text) if functions else ():
+            if parameters > PARAMETERS:
+                found.append(
+                    (
+                        f"{name}:{function}",
+                        f"{name}:{first}: {function} has {parameters} parameters; "
+                        f"expected at most {PARAMETERS}",
+                    )
+                )
             if length > FUNCTION_LINES and not function.startswith("OP_CASES("):
                 found.append(
                     (
@@ -148,11 +179,11 @@ def check(root):
         else:
             problems.append(f"{message}; split it, or give the reason in {ALLOW}")
     problems.extend(
-        f"{ALLOW}: '{key}' is not too long; remove the row"
+        f"{ALLOW}: '{key}' allows nothing; remove the row"
         for key, used in allowed.items()
         if not used
     )
-    return problems, f"{count} files, {len(found)} with a reason to be long"
+    return problems, f"{count} files, {len(found)} with a reason to be large"
 
 
 def self_test():
@@ -164,6 +195,9 @@ def self_test():
         f"S::S(int a, std::vector<int> b = {{1}}) : a{{a}},\n    b{{b}} {{\n{body}}}\n"
         f"const int table[] = {{\n{'  1,' + chr(10) * 81}}};\n"
         "auto ok(char c = '{') { return \"}{\"; }\n"
+        "int seven(int a, std::map<int, int> b, int (*c)(int, int), int d, int e, int f, int g) {}\n"
+        "struct Q {\n  Q(int a, std::map<int, int> b, F<void(int, int)> c) : a(a), b{1, 2} {}\n"
+        "  int operator()(int a, int b, int c, int d, int e, std::vector<int> f) const {}\n};\n"
         f"template <class T>\nstruct R fits() {{\n{body[:-21]}}}\n"
         f"std::vector<int> long_one(const std::vector<int>& v,\n    int y)\n{{\n{body}}}\n}}\n"
     )
@@ -171,6 +205,8 @@ def self_test():
     wanted = {
         "src/a.cc:TEST(adding, is_long)",
         "src/a.cc:big",
+        "src/a.cc:seven",
+        "src/b.py:h",
         "src/a.cc:long_one",
         "src/a.cc:S::S",
         "src/a.cc",
@@ -184,7 +220,10 @@ def self_test():
         (root / "tools").mkdir()
         (root / "src" / "a.cc").write_text(cpp)
         (root / "src" / "ok.cc").write_text(f"int main() {{}}\nint g(int a) {{\n{body}}}\n")
-        (root / "src" / "b.py").write_text("def f():\n" + "    pass\n" * FUNCTION_LINES)
+        (root / "src" / "b.py").write_text(
+            "def f():\n" + "    pass\n" * FUNCTION_LINES + "def h(a, b, c, d, e, f, g, *, i): pass\n"
+            "def k(self, b, c, d, e, f, g, *, i): pass\n"
+        )
         (root / "src" / "c.h").write_text("//\n" * (FILE_LINES + 1))
         (root / ALLOW).write_text("src/ok.cc:g | a table\nsrc/gone.cc | no longer there\n")
         found = {key for key, _ in oversized(root)[0]}

@@ -236,18 +236,22 @@ std::unique_ptr<plan::Kernel> make_packed(Claim& claim, const WeightGemm& gemm, 
 // Decodes a panel of outputs of a compressed weight with all threads, multiplies, and goes on.
 class PanelGemm : public plan::Kernel {
  public:
-  // NOLINTNEXTLINE(readability-function-size): what it is made of, in one place
+  // A product for panels of `outputs`, and one for the last where that is smaller.
+  struct Panels {
+    int64_t outputs;
+    std::unique_ptr<Matmul> matmul, last;
+  };
   PanelGemm(Claim& claim, const WeightGemm& gemm, const Place& y, std::optional<Ref> bias,
-            int64_t panel, std::unique_ptr<Matmul> matmul, std::unique_ptr<Matmul> last)
+            Panels panels)
       : n_(gemm.n),
         k_(gemm.k),
-        panel_(panel),
+        panel_(panels.outputs),
         by_output_(gemm.weight_by_output),
         x_(gemm.x.ref),
         y_(y.ref),
         bias_(bias),
-        matmul_(std::move(matmul)),
-        last_(std::move(last)),
+        matmul_(std::move(panels.matmul)),
+        last_(std::move(panels.last)),
         reader_(gemm.weight.reader) {
     rows_ = claim.workspace(floats(panel_ * k_)).ref;
     const int64_t last_bytes = last_ != nullptr ? last_->scratch_bytes() : 0;
@@ -307,8 +311,8 @@ std::unique_ptr<plan::Kernel> make_panels(Claim& claim, const WeightGemm& gemm, 
     last = make(gemm.n % panel);
     if (last == nullptr) return nullptr;
   }
-  return std::make_unique<PanelGemm>(claim, gemm, y, bias, panel, std::move(matmul),
-                                     std::move(last));
+  return std::make_unique<PanelGemm>(claim, gemm, y, bias,
+                                     PanelGemm::Panels{panel, std::move(matmul), std::move(last)});
 }
 
 // Many rows by a few at a time: for what the library has no fast implementation of.
