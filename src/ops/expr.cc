@@ -80,6 +80,8 @@ Expr pow(const Expr& x, double exponent) { return binary("pow", x, exponent); }
 
 Expr maximum(const Expr& x, double y) { return binary("maximum", x, y); }
 Expr minimum(const Expr& x, double y) { return binary("minimum", x, y); }
+Expr minimum(const Expr& x, const Expr& y) { return binary("minimum", x, y); }
+Expr sign(const Expr& x) { return x.op("sign"); }
 // Slices of the first axis apart from one another: a sum over all axes is one long row to a plan,
 // which one thread walks and whose terms have to fit in memory.
 Expr sum_of_squares(const Expr& x) {
@@ -99,6 +101,9 @@ Expr select(const Expr& flag, const Expr& a, double b) {
 }
 Expr select(const Expr& flag, double a, const Expr& b) {
   return choose(flag, b.number("a", a), {"b", b.value()});
+}
+Expr reduce_mean(const Expr& x, int64_t axis) {
+  return x.op("reduce_mean", {{"axes", std::vector<int64_t>{axis}}, {"keep_dims", true}});
 }
 Expr reduce_sum(const Expr& x, const std::vector<int64_t>& axes, bool keep_dims) {
   return x.op("reduce_sum", {{"axes", axes}, {"keep_dims", keep_dims}});

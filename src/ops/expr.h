@@ -79,6 +79,8 @@ Expr sigmoid(const Expr& x);
 Expr pow(const Expr& x, double exponent);
 Expr maximum(const Expr& x, double y);
 Expr minimum(const Expr& x, double y);
+Expr minimum(const Expr& x, const Expr& y);
+Expr sign(const Expr& x);
 Expr sum_of_squares(const Expr& x);  // over all axes: a scalar
 // 1 where the flag is set and 0 elsewhere, in the dtype of `like`.
 Expr as_number(const Expr& flag, const Expr& like);
@@ -87,6 +89,7 @@ Expr select(const Expr& flag, const Expr& a, const Expr& b);
 Expr select(const Expr& flag, const Expr& a, double b);
 Expr select(const Expr& flag, double a, const Expr& b);
 Expr reduce_sum(const Expr& x, const std::vector<int64_t>& axes, bool keep_dims);
+Expr reduce_mean(const Expr& x, int64_t axis);  // which stays, with extent 1
 // x repeated along axes of extent 1 to `shape`, which has its rank.
 Expr repeat_to(const Expr& x, const Shape& shape);
 // x itself, or cast.

@@ -100,8 +100,8 @@ class Composer {
                                setting("rename"), argument->name, name);
         }
         fail(ErrorCode::kInvalidArgument,
-             "teacher: expected inputs that the student has, too, got '{}'{}", argument->name,
-             remedy);
+             "{}: expected inputs that the student has, too, got '{}'{}", setting("teacher"),
+             argument->name, remedy);
       }
       of_teacher[argument->name] = found->second;
     }
@@ -168,7 +168,7 @@ class Composer {
   }
 
   Value* sum_state(size_t i) const {
-    return argument(moment_name(recipe_.lifted->parameters[i], "sum"));
+    return argument(state_name(recipe_.lifted->parameters[i], "sum"));
   }
 
   void give(const std::vector<Value*>& gradients) {
@@ -227,25 +227,28 @@ class Composer {
     const auto write = [&](const Expr& updated, const Expr& before, Value* state) {
       ops::write_parameter(select(sound, updated, before), state);
     };
-    std::vector<Expr> numbers;
-    for (const auto& [name, value] : recipe_.rule->numbers(1)) {
-      numbers.push_back(expr(in_dtype(argument(name))));
+    UpdateRule::Named numbers;
+    for (const auto& number : recipe_.rule->numbers()) {
+      numbers.emplace(number.name, expr(in_dtype(argument(number.name))));
     }
     const Expr rate = expr(in_dtype(argument(kLearningRate)));
     for (size_t i = 0; i < parameters.size(); ++i) {
       double factor = 1;
       const double decay = decay_of(parameters[i].name, factor);
-      std::vector<Value*> states;
-      std::vector<Expr> moments;
-      for (const std::string& moment : recipe_.rule->moments()) {
-        states.push_back(argument(moment_name(parameters[i], moment)));
-        moments.push_back(ops::read_parameter(b_, states.back(), moment));
+      const auto states = recipe_.rule->states(parameters[i].shape);
+      UpdateRule::Named kept;
+      for (const auto& state : states) {
+        Value* cell = argument(state_name(parameters[i], state.name));
+        kept.emplace(state.name, ops::read_parameter(b_, cell, state.name));
       }
       const auto updated =
           recipe_.rule->update({expr(values[i]), expr(gradients[i]),
-                                factor == 1 ? rate : rate * factor, moments, numbers, decay});
+                                factor == 1 ? rate : rate * factor, kept, numbers, decay});
       write(updated.value, expr(values[i]), argument(parameters[i].state));
-      for (size_t k = 0; k < states.size(); ++k) write(updated.moments[k], moments[k], states[k]);
+      for (const auto& state : states) {
+        write(updated.states.at(state.name), kept.at(state.name),
+              argument(state_name(parameters[i], state.name)));
+      }
       if (kind_ == Kind::kApply) {
         ops::write_parameter(ops::filled(b_, gradients[i]->type, 0), sum_state(i));
       }
@@ -282,8 +285,8 @@ Shape labels_shape(const Recipe& recipe) {
 
 std::string gradient_name(size_t parameter) { return fmt::format("grad_{}", parameter); }
 std::string input_gradient_name(size_t input) { return fmt::format("grad_input_{}", input); }
-std::string moment_name(const Lifted::Parameter& parameter, const std::string& moment) {
-  return parameter.name + "_" + moment;
+std::string state_name(const Lifted::Parameter& parameter, const std::string& kept) {
+  return parameter.name + "_" + kept;
 }
 
 Objective objective_for(const Recipe& recipe, const Shapes& shapes) {
@@ -331,17 +334,17 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
   }
   if (updates(kind)) {
     function->body.add_argument(kLearningRate, ir::Type::scalar(DType::kF32));
-    for (const auto& [name, value] : recipe.rule->numbers(1)) {
-      function->body.add_argument(name, ir::Type::scalar(DType::kF32));
+    for (const auto& number : recipe.rule->numbers()) {
+      function->body.add_argument(number.name, ir::Type::scalar(DType::kF32));
     }
   }
   for (const auto& parameter : recipe.lifted->parameters) {
-    const auto add = [&](const std::string& moment) {
-      add_state(*function, moment_name(parameter, moment), recipe.dtype, parameter.shape);
+    const auto add = [&](const std::string& state, const Shape& shape) {
+      add_state(*function, state_name(parameter, state), recipe.dtype, shape);
     };
-    if (kind == Kind::kAccumulate || kind == Kind::kApply) add("sum");
+    if (kind == Kind::kAccumulate || kind == Kind::kApply) add("sum", parameter.shape);
     if (!updates(kind)) continue;
-    for (const std::string& moment : recipe.rule->moments()) add(moment);
+    for (const auto& state : recipe.rule->states(parameter.shape)) add(state.name, state.shape);
   }
   return function;
 }

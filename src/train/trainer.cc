@@ -46,7 +46,8 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
       lifted_(lift(source, *options_.platform.catalog, options_.candidates, options_.dtype)),
       rule_(make_rule(options_.settings.optimizer)) {
   if (lifted_.parameters.empty()) {
-    fail(ErrorCode::kInvalidArgument, "trainable: no parameter is selected; `inspect` lists them");
+    fail(ErrorCode::kInvalidArgument, "{}: no parameter is selected; `inspect` lists them",
+         setting("trainable"));
   }
   student_ = passes::set_precision(*lifted_.function, *options_.platform.catalog,
                                    compute_of(options_.dtype));
@@ -66,10 +67,10 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     auto cell = std::make_shared<ir::StateCell>();
     cell->value = std::move(parameter.initial);
     cells[parameter.state] = std::move(cell);
-    for (const std::string& moment : rule_->moments()) {
+    for (const auto& state : rule_->states(parameter.shape)) {
       auto zeros = std::make_shared<ir::StateCell>();
-      zeros->value = Tensor(options_.dtype, parameter.shape);
-      cells[moment_name(parameter, moment)] = std::move(zeros);
+      zeros->value = Tensor(options_.dtype, state.shape);
+      cells[state_name(parameter, state.name)] = std::move(zeros);
     }
   }
   for (const auto& argument : student_->body.arguments) {
@@ -85,10 +86,11 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
                           double temperature, double alpha,
                           decltype(Recipe::teacher_layout) layout) {
   if (!engines_.empty()) {
-    fail(ErrorCode::kInvalidArgument, "teacher: expected before the first step");
+    fail(ErrorCode::kInvalidArgument, "{}: expected before the first step", setting("teacher"));
   }
   if (recipe_.loss.loss != Loss::kCrossEntropy) {
-    fail(ErrorCode::kInvalidArgument, "teacher: expected cross entropy as the loss beside it");
+    fail(ErrorCode::kInvalidArgument, "{}: expected cross entropy as the loss beside it",
+         setting("teacher"));
   }
   teacher_ = passes::set_precision(teacher, *options_.platform.catalog, compute_of(options_.dtype));
   ends_are_known_ = false;
@@ -105,7 +107,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   if (kind == Kind::kAccumulate || kind == Kind::kApply) {
     auto cells = states_.cells();
     for (const auto& parameter : lifted_.parameters) {
-      auto& cell = cells[moment_name(parameter, "sum")];
+      auto& cell = cells[state_name(parameter, "sum")];
       if (cell != nullptr) continue;
       cell = std::make_shared<ir::StateCell>();
       cell->value = Tensor(options_.dtype, parameter.shape);
@@ -145,9 +147,9 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
   }
   if (session.naive) {
     fail(ErrorCode::kInvalidArgument,
-         "memory: expected no limit where a program is computed op by op (naive, or in fp64), got "
+         "{}: expected no limit where a program is computed op by op (naive, or in fp64), got "
          "{} bytes",
-         limit);
+         setting("memory"), limit);
   }
   session.plan_cache = 1;  // batches of other shapes take over the memory
   session.refine = [this, kind, limit](std::unique_ptr<ir::Function> function,
@@ -229,8 +231,8 @@ double Trainer::number(Kind kind, const char* name) {
 TensorMap Trainer::with_rates(TensorMap inputs) const {
   const double rate = double{rule_->learning_rate()} * options_.settings.schedule.factor(step_);
   inputs[kLearningRate] = Tensor::scalar(static_cast<float>(rate));
-  for (const auto& [name, value] : rule_->numbers(step_ + 1)) {
-    inputs[name] = Tensor::scalar(static_cast<float>(value));
+  for (const auto& number : rule_->numbers()) {
+    inputs[number.name] = Tensor::scalar(static_cast<float>(number.at(step_ + 1)));
   }
   return inputs;
 }
@@ -299,7 +301,7 @@ StepResult Trainer::step(const TensorMap& batch) {
 
 void Trainer::clear_sums() {
   for (const auto& parameter : lifted_.parameters) {
-    const auto sum = states_.find(moment_name(parameter, "sum"));
+    const auto sum = states_.find(state_name(parameter, "sum"));
     if (sum != nullptr) sum->value = Tensor(options_.dtype, parameter.shape);
   }
 }

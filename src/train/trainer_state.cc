@@ -21,7 +21,7 @@ int64_t step_in(const Tensor& value) {
 }
 
 // What Adam and its like keep of past gradients; with anything else the next step would be NaN.
-void check_moment(const std::string& name, const Tensor& value, bool is_square) {
+void check_kept(const std::string& name, const Tensor& value, bool is_square) {
   if (!is_float(value.dtype())) {
     fail(ErrorCode::kInvalidArgument, "training state: '{}': expected floats, got {}", name,
          name_of(value.dtype()));
@@ -80,8 +80,8 @@ TensorMap Trainer::snapshot() const {
   all["step"] = Tensor::scalar(static_cast<int32_t>(step_));
   for (const auto& parameter : lifted_.parameters) {
     all[parameter.name] = cell(parameter.state);
-    for (const std::string& moment : rule_->moments()) {
-      all[parameter.name + "." + moment] = cell(moment_name(parameter, moment));
+    for (const auto& kept : rule_->states(parameter.shape)) {
+      all[parameter.name + "." + kept.name] = cell(state_name(parameter, kept.name));
     }
   }
   return all;
@@ -106,9 +106,9 @@ void Trainer::load_state(const TensorMap& state) {
   for (const auto& parameter : lifted_.parameters) {
     check_master(parameter, want(parameter.name, parameter.shape));
     known.insert(parameter.name);
-    for (const std::string& moment : rule_->moments()) {
-      const std::string name = parameter.name + "." + moment;
-      check_moment(name, want(name, parameter.shape), rule_->is_square(moment));
+    for (const auto& kept : rule_->states(parameter.shape)) {
+      const std::string name = parameter.name + "." + kept.name;
+      check_kept(name, want(name, kept.shape), kept.is_square);
       known.insert(name);
     }
   }
@@ -120,9 +120,9 @@ void Trainer::load_state(const TensorMap& state) {
   step_ = step;
   for (const auto& parameter : lifted_.parameters) {
     set_master(parameter, want(parameter.name, parameter.shape));
-    for (const std::string& moment : rule_->moments()) {
-      const Tensor& value = want(parameter.name + "." + moment, parameter.shape);
-      cell(moment_name(parameter, moment)) = value.to(options_.dtype).clone();
+    for (const auto& kept : rule_->states(parameter.shape)) {
+      const Tensor& value = want(parameter.name + "." + kept.name, kept.shape);
+      cell(state_name(parameter, kept.name)) = value.to(options_.dtype).clone();
     }
   }
 }

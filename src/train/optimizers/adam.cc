@@ -4,70 +4,61 @@
 // where weight decay is added to g, or, with AdamW, takes lr times the decay off p first.
 #include <cmath>
 
-#include "train/optimizer.h"
+#include "train/optimizers/rule.h"
 
 namespace mw::train {
-namespace {
 
 using ops::Expr;
 
-struct Settings {
-  double learning_rate, beta1, beta2, epsilon, weight_decay;
-  bool decoupled;
-};
-
-class AdamRule : public UpdateRule {
+template <class Settings, bool decoupled>
+class AdamRule : public SettingsRule<Settings> {
  public:
-  explicit AdamRule(const Settings& settings) : s_(settings) {}
-  [[nodiscard]] std::vector<std::string> moments() const override { return {"m", "v"}; }
-  [[nodiscard]] bool is_square(const std::string& moment) const override { return moment == "v"; }
-  [[nodiscard]] std::vector<std::pair<std::string, double>> numbers(int64_t step) const override {
-    const auto t = static_cast<double>(step);
-    return {{"first_correction", 1 / (1 - std::pow(s_.beta1, t))},
-            {"second_correction", 1 / std::sqrt(1 - std::pow(s_.beta2, t))}};
+  using Number = UpdateRule::Number;
+  using State = UpdateRule::State;
+  using Operands = UpdateRule::Operands;
+  using Results = UpdateRule::Results;
+  using SettingsRule<Settings>::SettingsRule;
+
+  [[nodiscard]] std::vector<State> states(const Shape& parameter) const override {
+    return {{"m", parameter}, {"v", parameter, true}};
   }
-  [[nodiscard]] float learning_rate() const override {
-    return static_cast<float>(s_.learning_rate);
+  [[nodiscard]] std::vector<Number> numbers() const override {
+    const double beta1 = this->s_.beta1, beta2 = this->s_.beta2;
+    return {
+        {"first_correction",
+         [beta1](int64_t step) { return 1 / (1 - std::pow(beta1, static_cast<double>(step))); }},
+        {"second_correction", [beta2](int64_t step) {
+           return 1 / std::sqrt(1 - std::pow(beta2, static_cast<double>(step)));
+         }}};
   }
-  [[nodiscard]] float weight_decay() const override { return static_cast<float>(s_.weight_decay); }
 
   [[nodiscard]] Results update(const Operands& o) const override {
+    const double beta1 = this->s_.beta1, beta2 = this->s_.beta2, epsilon = this->s_.epsilon;
     Expr g = o.gradient, p = o.value;
     if (o.weight_decay != 0) {
-      if (s_.decoupled) {
+      if (decoupled) {
         p = p - p * (o.learning_rate * o.weight_decay);
       } else {
         g = g + p * o.weight_decay;
       }
     }
-    const Expr m = o.moments[0] * s_.beta1 + g * (1 - s_.beta1);
-    const Expr v = o.moments[1] * s_.beta2 + g * g * (1 - s_.beta2);
-    const Expr denominator = sqrt(v) * o.numbers[1] + s_.epsilon;
-    return {p - m * (o.learning_rate * o.numbers[0]) / denominator, {m, v}};
+    const Expr m = o.states.at("m") * beta1 + g * (1 - beta1);
+    const Expr v = o.states.at("v") * beta2 + g * g * (1 - beta2);
+    const Expr denominator = sqrt(v) * o.numbers.at("second_correction") + epsilon;
+    return {p - m * (o.learning_rate * o.numbers.at("first_correction")) / denominator,
+            {{"m", m}, {"v", v}}};
   }
-
- private:
-  Settings s_;
 };
 
-template <class T>
-Settings settings_of(const T& s, bool decoupled) {
-  return {s.learning_rate, s.beta1, s.beta2, s.epsilon, s.weight_decay, decoupled};
-}
-
-}  // namespace
-
-std::unique_ptr<UpdateRule> make_adam(const Adam& settings) {
-  return std::make_unique<AdamRule>(settings_of(settings, false));
-}
-std::unique_ptr<UpdateRule> make_adamw(const AdamW& settings) {
-  return std::make_unique<AdamRule>(settings_of(settings, true));
-}
-
-std::unique_ptr<UpdateRule> make_rule(const Optimizer& settings) {
-  if (const auto* sgd = std::get_if<Sgd>(&settings)) return make_sgd(*sgd);
-  if (const auto* adam = std::get_if<Adam>(&settings)) return make_adam(*adam);
-  return make_adamw(std::get<AdamW>(settings));
-}
+template <>
+class RuleOf<Adam> : public AdamRule<Adam, false> {
+  using AdamRule::AdamRule;
+};
+template <>
+class RuleOf<AdamW> : public AdamRule<AdamW, true> {
+  using AdamRule::AdamRule;
+};
+template std::unique_ptr<UpdateRule> rule_of(const Adam& settings);
+template std::unique_ptr<UpdateRule> rule_of(const AdamW& settings);
 
 }  // namespace mw::train

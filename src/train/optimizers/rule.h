@@ -1,0 +1,15 @@
+// What each file of this folder includes. After the definition of its RuleOf it makes rule_of():
+//
+//   template std::unique_ptr<UpdateRule> rule_of(const Lion& settings);
+#pragma once
+
+#include "train/optimizer.h"
+
+namespace mw::train {
+
+template <class Settings>
+std::unique_ptr<UpdateRule> rule_of(const Settings& settings) {
+  return std::make_unique<RuleOf<Settings>>(settings);
+}
+
+}  // namespace mw::train
