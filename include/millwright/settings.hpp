@@ -109,7 +109,24 @@ struct AdamW {
   }
 };
 
-using Optimizer = std::variant<AdamW, Adam, Sgd>;
+struct Lion {
+  float learning_rate = 1e-4f;
+  float beta1 = 0.9f, beta2 = 0.99f;
+  float weight_decay = 0;
+
+  static constexpr const char* kName = "Lion";
+  static constexpr const char* kHelp = "Chen et al. 2023: steps of one size, by a sign";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("beta1", self.beta1, allowed::kBelowOne, "share of the mean of gradients in a step");
+    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of gradients");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+  }
+};
+
+using Optimizer = std::variant<AdamW, Adam, Sgd, Lion>;
 
 // Factor on the optimiser's learning rate, by step.
 struct Schedule {

@@ -70,6 +70,28 @@ class SGD:
 
 
 @dataclass(frozen=True)
+class Lion:
+    """Chen et al. 2023: steps of one size, by a sign."""
+
+    #: Size of a step.
+    learning_rate: float = 0.0001
+    #: Share of the mean of gradients in a step.
+    beta1: float = 0.9
+    #: Decay of the mean of gradients.
+    beta2: float = 0.99
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.0
+
+    betas: InitVar[tuple[float, float] | None] = None
+
+    def __post_init__(self, betas: tuple[float, float] | None) -> None:
+        """`betas` gives both at once."""
+        if betas is not None:
+            for name, value in zip(("beta1", "beta2"), betas, strict=True):
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A factor on the learning rate, by step."""
 
@@ -109,7 +131,7 @@ class Lora:
     seed: int = 0
 
 
-Optimizer: TypeAlias = AdamW | Adam | SGD
+Optimizer: TypeAlias = AdamW | Adam | SGD | Lion
 
 
 @dataclass(frozen=True)
@@ -167,6 +189,7 @@ class Settings(TypedDict, total=False):
 __all__ = [
     "Adam",
     "AdamW",
+    "Lion",
     "Lora",
     "ParameterGroup",
     "SGD",
