@@ -126,7 +126,33 @@ struct Lion {
   }
 };
 
-using Optimizer = std::variant<AdamW, Adam, Sgd, Lion>;
+// What is said of momentum is of matrices and weights of more axes; the rest is AdamW's.
+struct Muon {
+  float learning_rate = 1e-3f;
+  float momentum = 0.95f;
+  bool nesterov = true;
+  float beta1 = 0.9f, beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weight_decay = 0.1f;
+
+  static constexpr const char* kName = "Muon";
+  static constexpr const char* kHelp =
+      "Jordan et al. 2024, Liu et al. 2025: steps of matrices made orthogonal, AdamW for the rest";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("momentum", self.momentum, allowed::kBelowOne, "share of the step before in a step");
+    v("nesterov", self.nesterov, allowed::kAnything, "look ahead by the momentum");
+    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
+    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
+    v("epsilon", self.epsilon, allowed::kAboveZero,
+      "added to what a step is divided by, lest that be 0");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+  }
+};
+
+using Optimizer = std::variant<AdamW, Adam, Sgd, Lion, Muon>;
 
 // Factor on the optimiser's learning rate, by step.
 struct Schedule {

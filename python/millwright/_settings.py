@@ -92,6 +92,34 @@ class Lion:
 
 
 @dataclass(frozen=True)
+class Muon:
+    """Jordan et al. 2024, Liu et al. 2025: steps of matrices made orthogonal, AdamW for the rest."""
+
+    #: Size of a step.
+    learning_rate: float = 0.001
+    #: Share of the step before in a step.
+    momentum: float = 0.95
+    #: Look ahead by the momentum.
+    nesterov: bool = True
+    #: Decay of the mean of gradients.
+    beta1: float = 0.9
+    #: Decay of the mean of their squares.
+    beta2: float = 0.999
+    #: Added to what a step is divided by, lest that be 0.
+    epsilon: float = 1e-08
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.1
+
+    betas: InitVar[tuple[float, float] | None] = None
+
+    def __post_init__(self, betas: tuple[float, float] | None) -> None:
+        """`betas` gives both at once."""
+        if betas is not None:
+            for name, value in zip(("beta1", "beta2"), betas, strict=True):
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A factor on the learning rate, by step."""
 
@@ -131,7 +159,7 @@ class Lora:
     seed: int = 0
 
 
-Optimizer: TypeAlias = AdamW | Adam | SGD | Lion
+Optimizer: TypeAlias = AdamW | Adam | SGD | Lion | Muon
 
 
 @dataclass(frozen=True)
@@ -191,6 +219,7 @@ __all__ = [
     "AdamW",
     "Lion",
     "Lora",
+    "Muon",
     "ParameterGroup",
     "SGD",
     "Schedule",
