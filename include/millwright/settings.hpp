@@ -152,7 +152,30 @@ struct Muon {
   }
 };
 
-using Optimizer = std::variant<AdamW, Adam, Sgd, Lion, Muon>;
+struct Adafactor {
+  float learning_rate = 1e-2f;
+  float decay_rate = 0.8f;
+  float epsilon = 1e-3f;
+  float clip_threshold = 1;
+  float weight_decay = 0;
+
+  static constexpr const char* kName = "Adafactor";
+  static constexpr const char* kHelp =
+      "Shazeer and Stern 2018: squares kept by row and by column, steps relative to the weights";
+  template <class Self, class Visitor>
+  static void each(Self& self, const Visitor& v) {
+    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
+    v("decay_rate", self.decay_rate, allowed::kAtLeastZero,
+      "the mean of squares takes in t to the power of minus this at step t");
+    v("epsilon", self.epsilon, allowed::kAboveZero, "weights count as at least so large");
+    v("clip_threshold", self.clip_threshold, allowed::kAboveZero,
+      "largest root mean square of a step before it is scaled");
+    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
+      "share of a weight that it loses in a step of size 1");
+  }
+};
+
+using Optimizer = std::variant<AdamW, Adam, Sgd, Lion, Muon, Adafactor>;
 
 // Factor on the optimiser's learning rate, by step.
 struct Schedule {

@@ -120,6 +120,22 @@ class Muon:
 
 
 @dataclass(frozen=True)
+class Adafactor:
+    """Shazeer and Stern 2018: squares kept by row and by column, steps relative to the weights."""
+
+    #: Size of a step.
+    learning_rate: float = 0.01
+    #: The mean of squares takes in t to the power of minus this at step t.
+    decay_rate: float = 0.8
+    #: Weights count as at least so large.
+    epsilon: float = 0.001
+    #: Largest root mean square of a step before it is scaled.
+    clip_threshold: float = 1.0
+    #: Share of a weight that it loses in a step of size 1.
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
 class Schedule:
     """A factor on the learning rate, by step."""
 
@@ -159,7 +175,7 @@ class Lora:
     seed: int = 0
 
 
-Optimizer: TypeAlias = AdamW | Adam | SGD | Lion | Muon
+Optimizer: TypeAlias = AdamW | Adam | SGD | Lion | Muon | Adafactor
 
 
 @dataclass(frozen=True)
@@ -215,6 +231,7 @@ class Settings(TypedDict, total=False):
 
 
 __all__ = [
+    "Adafactor",
     "Adam",
     "AdamW",
     "Lion",
