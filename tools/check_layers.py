@@ -3,12 +3,12 @@
 
 Four rules. A file may include its own room, the rooms in its row's last column and what those may
 include; the public headers are open to all, but for those with the model classes, which are for
-the rooms that stand on them; tests may include anything. A file of ops/ that is named `_cpu` includes something of
-cpu/. Outside ops/, package/ and tests no string
-literal is the name of an op, because the stages see ops only through the catalog;
-tools/op_name_allow.txt lists words that mean something else where they stand, each with the
-reason. And outside cli/ no message holds a flag of the command line: it names the setting, by
-setting() of base/error.h, which each face spells its own way.
+the rooms that stand on them; tests may include anything. A file of ops/ that is named `_cpu`
+includes something of cpu/. Outside ops/, package/ and tests no string literal is the name of an op,
+because the stages see ops only through the catalog; tools/op_name_allow.txt lists words that mean
+something else where they stand, each with the reason. And outside cli/ no message holds a flag of
+the command line: it names the setting, by setting() of base/error.h, which each face spells its own
+way.
 """
 
 import argparse
