@@ -1,6 +1,8 @@
 // Members of settings from attributes of the same names, each read as its type asks for.
 #include "settings.h"
 
+#include <nanobind/stl/string.h>
+
 #include <limits>
 
 #include "base/error.h"
