@@ -7,9 +7,11 @@ include(CMakePackageConfigHelpers)
 set_target_properties(millwright PROPERTIES INSTALL_RPATH "$ORIGIN")
 install(TARGETS millwright EXPORT millwright-targets COMPONENT millwright
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-file(REAL_PATH ${DNNL_LIBRARY} dnnl_file)
-install(FILES ${dnnl_file} DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libdnnl.so.3
-  COMPONENT millwright)
+if(MW_GEMM STREQUAL "onednn")
+  file(REAL_PATH ${DNNL_LIBRARY} dnnl_file)
+  install(FILES ${dnnl_file} DESTINATION ${CMAKE_INSTALL_LIBDIR} RENAME libdnnl.so.3
+    COMPONENT millwright)
+endif()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/millwright DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT millwright)
 install(EXPORT millwright-targets NAMESPACE millwright:: COMPONENT millwright

@@ -56,8 +56,15 @@ run_slow_sanitized() {
     -L '^slow$' -E "$SKIP_SLOW"
 }
 
+# The tests of `make test` with a second library of matrix products.
+run_blas() {
+  tools/build.sh blas mw_tests &&
+    OMP_WAIT_POLICY=passive ctest --test-dir build-blas --output-on-failure --no-tests=error \
+      --timeout 1800 -j "$JOBS" -LE '^slow$'
+}
+
 tools/build.sh release || die "the build failed"
-for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized; do
+for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized run_blas; do
   printf '\n'
   say "$check"
   "$check" || failed+=("$check")

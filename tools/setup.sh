@@ -2,6 +2,7 @@
 # Installs what building and testing Millwright needs on Debian 12; quick when all is in place.
 #   tools/setup.sh               compilers, libraries, oneDNN in .deps/onednn, Python in .deps/venv
 #   tools/setup.sh --check-long  also clang and clang-tidy for `make check-long`
+#   tools/setup.sh --blas        also OpenBLAS, for the preset `blas`
 #   tools/setup.sh --coremltools also coremltools in .deps/venv-coremltools, for its check
 #   tools/setup.sh --peers       also coremltools, onnx, onnxruntime and PyTorch, to compare with
 set -euo pipefail
@@ -21,10 +22,11 @@ with_peers=no with_coremltools=no
 for argument in "$@"; do
   case $argument in
     --check-long) packages+=("${check_long_packages[@]}") ;;
+    --blas) packages+=(libopenblas-openmp-dev) ;;
     --coremltools) with_coremltools=yes ;;
     --peers) with_peers=yes ;;
     -h | --help)
-      sed -n '2,6s/^# //p' "$0"
+      sed -n '2,7s/^# //p' "$0"
       exit 0
       ;;
     *) die "setup.sh: unknown option '$argument'; see tools/setup.sh --help" ;;

@@ -1,6 +1,5 @@
 // millwright doctor: this machine and this build; with --ops, the operations it knows; with
 // --settings, the settings of training.
-#include <dnnl.h>
 #include <fmt/format.h>
 #include <google/protobuf/stubs/common.h>
 #include <hwy/targets.h>
@@ -19,6 +18,7 @@
 #include "cli/describe.h"
 #include "cli/print.h"
 #include "cli/settings_table.h"
+#include "cpu/library.h"
 #include "devices/devices.h"
 #include "ops/catalog.h"
 #include "ops/released.h"
@@ -70,11 +70,6 @@ std::string protobuf_text() {
   return fmt::format("{}.{}.{}", kVersion / 1'000'000, kVersion / 1000 % 1000, kVersion % 1000);
 }
 
-std::string onednn_text() {
-  const dnnl_version_t* version = dnnl_version();
-  return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
-}
-
 Rows machine_rows() {
   return {{"processor", os::processor_name()},
           {"SIMD", simd_targets()},
@@ -91,7 +86,7 @@ Rows build_rows() {
 }
 
 Rows library_rows() {
-  return {{"oneDNN", onednn_text()},
+  return {{"products", cpu::library_text()},
           {"protobuf", protobuf_text()},
           {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100,
                               FMT_VERSION % 100)},

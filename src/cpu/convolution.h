@@ -1,5 +1,5 @@
-// Convolution and means of windows through oneDNN; largest elements of windows by a loop of our
-// own, because the library's drops NaN.
+// Convolution and means of windows through the library that this build was made with; largest
+// elements of windows by a loop of our own, because oneDNN's drops NaN.
 #pragma once
 
 #include <memory>

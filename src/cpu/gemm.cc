@@ -1,4 +1,4 @@
-// Matrix products: which kernel for which shape, and the kernels around oneDNN and the small
+// Matrix products: which kernel for which shape, and the kernels around the library and the small
 // products.
 #include "cpu/gemm.h"
 

@@ -1,4 +1,4 @@
-// Matmul: a matrix product through oneDNN.
+// Matmul: a matrix product through the library that this build was made with.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// Kernels of convolution and pooling: their windows for oneDNN.
+// Kernels of convolution and pooling: their windows for the library of products.
 #include "cpu/convolution.h"
 
 #include "ops/conv/window.h"

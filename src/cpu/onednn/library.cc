@@ -1,13 +1,19 @@
 // Engine, streams, post-ops and pooled calls of oneDNN.
-#include "cpu/onednn_support.h"
+#include "cpu/onednn/library.h"
 
 #include <sys/mman.h>
 
 #include "base/error.h"
+#include "cpu/library.h"
 
 namespace mw::cpu {
 
 using dnnl::algorithm;
+
+std::string library_text() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
+}
 
 const dnnl::engine& dnnl_engine() {
   static const dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "cpu/onednn_support.h"
+#include "cpu/onednn/library.h"
 
 namespace mw::cpu {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/memory_checks.h"
 #include "cpu/matmul.h"
-#include "cpu/onednn_support.h"
+#include "cpu/onednn/library.h"
 #include "plan/constant_pool.h"
 
 namespace mw::cpu {
