@@ -3,6 +3,7 @@
 // code 1.
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <algorithm>
 
 #include <sstream>
 
@@ -280,7 +281,9 @@ TEST_F(Borders, positions_that_a_checkpoint_cannot_have_are_refused) {
   for (const auto& [name, value] : good.position.fixed) {
     bent = good;
     bent.position.fixed.erase(name);
-    refused(bent, "expected a checkpoint that tells its " + name + ", got none");
+    std::string option = "--" + name;
+    std::replace(option.begin(), option.end(), '_', '-');
+    refused(bent, "expected a checkpoint that tells its " + option + ", got none");
   }
   bent = good;
   bent.position.best_step = 9;
@@ -356,7 +359,7 @@ TEST_F(Borders, little_memory_is_told_and_never_a_fault_of_ours) {
 TEST_F(Borders, an_unknown_device_is_answered_with_those_there_are) {
   const std::string says = "device: expected one of cpu, got 'abacus'";
   expect_sentence("$MW eval $S --data $D/valid.txt --device abacus", says);
-  expect_sentence("$MW train $S --data $D/valid.txt --output $T/o.mlpackage --device abacus", says);
+  expect_sentence("$MW train $S $T --device abacus", says);
 }
 
 TEST_F(Borders, threads_that_the_system_does_not_start_are_one_sentence) {

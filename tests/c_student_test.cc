@@ -111,7 +111,7 @@ TEST_F(CStudent, trains_adapters) {
   student_ = nullptr;
   options_.lora_alpha = NAN;
   EXPECT_EQ(create(), MW_INVALID_ARGUMENT);
-  EXPECT_TRUE(says("lora: alpha: expected a number above 0, got nan")) << mw_last_error();
+  EXPECT_TRUE(says("lora_alpha: expected a number more than 0, got nan")) << mw_last_error();
   std::filesystem::remove(path);
 }
 

@@ -250,7 +250,8 @@ TEST(LoraModels, refuses_what_does_not_fit_in_a_sentence) {
     const std::string got = testing::error_of(body, ErrorCode::kInvalidArgument);
     EXPECT_NE(got.find(part), std::string::npos) << got;
   };
-  refused([&] { StudentModel(model, options_of(0)); }, "lora: rank: expected a number from 1");
+  refused([&] { StudentModel(model, options_of(0)); },
+          "lora_rank: expected a whole number from 1 to 65536, got 0");
   refused([&] { StudentModel(model, options_of(4, {"absent"})); }, "lora: target 'absent'");
   refused([&] { StudentModel(model, options_of(2)).load_adapter(folder / "a.safetensors"); },
           "expected rank 2, alpha 4 as the student has, got rank 4, alpha 8");

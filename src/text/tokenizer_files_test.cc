@@ -58,7 +58,7 @@ TEST_F(FindTokenizer, takes_a_named_file_or_folder_first) {
   const auto [code, text] =
       caught([&] { (void)Tokenizer::find(model_.string(), other_.string()); });
   EXPECT_EQ(code, ErrorCode::kIo);
-  EXPECT_TRUE(has(text, "--tokenizer '" + other_.string() + "'"));
+  EXPECT_TRUE(has(text, "tokenizer '" + other_.string() + "'"));
   EXPECT_TRUE(has(text, "found no '" + (other_ / "tokenizer.json").string() + "'"));
   put(other_ / "tokenizer.json");
   EXPECT_EQ(Tokenizer::find(model_.string(), other_.string()).path(),
@@ -95,7 +95,7 @@ TEST_F(FindTokenizer, lists_every_place_and_the_remedy) {
   EXPECT_EQ(code, ErrorCode::kIo);
   EXPECT_TRUE(has(text, (model_ / "tokenizer.json").string()));
   EXPECT_TRUE(has(text, "'" + (folder_.path() / "tokenizer.json").string() + "'"));
-  EXPECT_TRUE(has(text, "--tokenizer"));
+  EXPECT_TRUE(has(text, "give the file as tokenizer"));
 }
 
 TEST_F(FindTokenizer, reports_files_that_cannot_be_read) {
