@@ -11,7 +11,7 @@
 #include "ops/catalog.h"
 #include "ops/expr.h"
 #include "ops/loss/loss.h"
-#include "ops/rewrites/parameters.h"
+#include "ops/weights/parameters.h"
 #include "package/package.h"
 #include "passes/precision.h"
 #include "train/trainer.h"
@@ -87,7 +87,9 @@ std::unique_ptr<train::Trainer> trainer_of(const package::Model& model, bool exa
   options.files = model.weight_files;
   for (const ops::ParameterInfo& info : ops::parameters_of(*function, ops::catalog())) {
     for (const auto& [name, norm] : norms) {
-      if (name_in_program(name) == info.name) options.candidates.push_back({info.op, info.name});
+      if (name_in_program(name) == info.name) {
+        options.parameters.push_back({.name = info.name, .places = {{info.name}}});
+      }
     }
   }
   return std::make_unique<train::Trainer>(*function, std::move(options));

@@ -7,7 +7,7 @@
 #include "facade_testing.h"
 #include "millwright/training.hpp"
 #include "ops/catalog.h"
-#include "ops/rewrites/shared_weights.h"
+#include "ops/weights/shared_weights.h"
 
 namespace mw {
 namespace {
@@ -35,12 +35,12 @@ class SharedModels : public ::testing::Test {
   [[nodiscard]] fs::path adapted(const fs::path& source, const std::string& function) const {
     package::Model model = package::read(source);
     const ir::Function& adapted = *model.program->find_function(function);
-    train::AdapterSet set = train::begin_adapters(adapted, ops::catalog(), {.rank = 1}, {});
-    for (ops::Adapter& adapter : set.adapters) {
+    adapters::AdapterSet set = adapters::begin_adapters(adapted, ops::catalog(), {.rank = 1}, {});
+    for (adapters::Adapter& adapter : set.adapters) {
       for (int64_t i = 0; i < adapter.b.count(); ++i) adapter.b.set_number(i, 0.5 + 0.01 * i);
     }
     names_.clear();
-    for (const ops::Adapter& adapter : set.adapters) names_.push_back(adapter.weight);
+    for (const adapters::Adapter& adapter : set.adapters) names_.push_back(adapter.weight);
     (void)exporter::fuse(model, function, set, exporter::Reach::kAllFunctions);
     const fs::path target = folder_ / "adapted.mlpackage";
     (void)package::write(model, target);
@@ -53,7 +53,8 @@ class SharedModels : public ::testing::Test {
     const ir::Function& ours = *model.program->find_function(function);
     const ops::SharedWeights shared(ours, *model.program->find_function(other));
     size_t count = 0;
-    for (const ops::AdaptableWeight& weight : ops::adaptable_weights(ours, ops::catalog())) {
+    for (const adapters::AdaptableWeight& weight :
+         adapters::adaptable_weights(ours, ops::catalog())) {
       const bool was_adapted =
           std::find(names_.begin(), names_.end(), weight.name()) != names_.end();
       count += was_adapted && !shared.twins(*weight.values[0]).empty() ? 1 : 0;

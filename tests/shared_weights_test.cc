@@ -283,6 +283,32 @@ TEST(SharedWeights, of_a_function_are_one_parameter_whatever_their_names_and_sha
   EXPECT_LE(testing::largest_difference(answer(target, "main"), computed), 2e-6);
 }
 
+// The gradient of y = tanh(x W) W, where the second W is a const of this shape.
+Tensor gradient_of_square(const TempFolder& folder, const Shape& shape) {
+  Network network;
+  network.begin("main");
+  const Tensor square = noise({12, 12}, 7);
+  Value* h = network.op(
+      "linear", {{"x", network.x()}, {"weight", network.constant(blob(square, 64), "square")}});
+  Value* again = network.constant(blob(square.reshaped(shape), 64), "again");
+  if (shape.size() != 2) {
+    again = network.op("reshape", {{"x", again}, {"shape", std::vector<int64_t>{12, 12}}});
+  }
+  network.end(network.op("linear", {{"x", network.op("tanh", {{"x", h}})}, {"weight", again}}));
+  const fs::path source = folder / "tied.mlpackage";
+  network.write(source);
+  StudentOptions options;
+  options.loss = Loss::kMeanSquaredError;
+  StudentModel student(CoreMLModelWrapper::load(source), options);
+  const Batch batch(TensorMap{{"x", noise({4, 12}, 1)}, {"labels", noise({4, 12}, 2)}});
+  return student.backward(batch).at("square");
+}
+
+TEST(SharedWeights, that_are_tied_get_the_gradients_of_all_uses_whatever_their_shapes) {
+  const TempFolder folder;
+  EXPECT_TRUE(bit_equal(gradient_of_square(folder, {12, 12}), gradient_of_square(folder, {144})));
+}
+
 TEST(SharedWeights, with_adapters_are_changed_in_all_functions) {
   const TempFolder folder;
   Network network;

@@ -3,10 +3,13 @@
 
 #include <limits>
 
-#include "api/nonfinite.h"
+#include "api/impl.h"
 #include "api/training_data.h"
 #include "api/training_run.h"
+#include "base/finite.h"
 #include "base/tensor_file.h"
+#include "base/testing.h"
+#include "built_model.h"
 #include "facade_testing.h"
 #include "package/testing.h"
 
@@ -18,8 +21,8 @@ using testing::example;
 TEST(NonFinite, is_traced_to_the_op_that_first_gives_it) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   StudentModel student(model);
-  const TensorMap batch = {{"input_ids", Tensor::from<int32_t>({1, 2, 3, 4}, {1, 4})}};
-  EXPECT_EQ(first_nonfinite(model, student, "", batch), "");
+  const Batch batch(TensorMap{{"input_ids", Tensor::from<int32_t>({1, 2, 3, 4}, {1, 4})}});
+  EXPECT_EQ(first_nonfinite(student, batch), "");
   std::string spoilt;
   for (const Parameter& parameter : student.parameters()) {
     if (parameter.trained && parameter.name.find("layers_1_w1") != std::string::npos) {
@@ -30,15 +33,35 @@ TEST(NonFinite, is_traced_to_the_op_that_first_gives_it) {
   Tensor weight = student.get_parameter(spoilt);
   for (int64_t i = 0; i < weight.count(); ++i) weight.set_number(i, 3e38);
   student.set_parameter(spoilt, weight);
-  const std::string op = first_nonfinite(model, student, "", batch);
+  const std::string op = first_nonfinite(student, batch);
   EXPECT_NE(op, "");
+}
+
+// Each use of a constant of one number is a parameter of its own.
+TEST(NonFinite, is_traced_with_every_use_of_a_constant_as_it_was_trained) {
+  const testing::TempFolder folder;
+  testing::BuiltModel built;
+  ir::Value* x = built.input("x", {1, 2});
+  ir::Value* gain = built.weight("gain", {1, 1}, {2});
+  ir::Value* first = built.b().op("mul", {{"x", x}, {"y", gain}}, "first");
+  ir::Value* second = built.b().op("mul", {{"x", first}, {"y", gain}}, "second");
+  built.output(built.b().op("square", {{"x", second}}), "y");
+  const auto model = CoreMLModelWrapper::load(built.write(folder / "a.mlpackage"));
+  StudentOptions options;
+  options.loss = Loss::kMeanSquaredError;
+  StudentModel student(model, options);
+  student.set_parameter("gain", Tensor::from<float>({1e20F, 1e20F}, {2}));
+  EXPECT_EQ(student.predict({{"x", Tensor::from<float>({1, 1}, {1, 2})}}).at("y").number_at(0),
+            std::numeric_limits<double>::infinity());
+  const Batch batch(TensorMap{{"x", Tensor::from<float>({1, 1}, {1, 2})}});
+  EXPECT_EQ(first_nonfinite(student, batch), "square 'y'");
 }
 
 TEST(NonFinite, is_found_among_gradients) {
   TensorMap gradients = {{"a", Tensor(DType::kF32, {3})}, {"b", Tensor(DType::kF32, {3})}};
-  EXPECT_EQ(first_nonfinite(gradients), "");
+  EXPECT_EQ(first_not_finite(gradients), "");
   gradients["b"].set_number(2, -std::numeric_limits<double>::infinity());
-  EXPECT_EQ(first_nonfinite(gradients), "b");
+  EXPECT_EQ(first_not_finite(gradients), "b");
 }
 
 TEST(TrainingData, of_a_flexible_model_is_split_into_equal_calls) {

@@ -15,6 +15,7 @@
 namespace mw {
 
 class StudentModel;
+struct Batch;
 
 struct State::Impl {
   exec::States cells;
@@ -62,8 +63,9 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   mutable std::optional<Error> tokenizer_error_;
 };
 
-// What a student trains: the model's function, or a copy of it with adapters.
-const ir::Function& function_in_training(const StudentModel& student);
+// Which op of the student first gives a number that is not finite over a batch, whose labels do not
+// count, with the weights as they are: "softmax 'attention_3'", or nothing.
+std::string first_nonfinite(const StudentModel& student, const Batch& batch);
 // StudentModel::state() without a copy of the tensors; they stay as they are.
 TensorMap snapshot_of(const StudentModel& student);
 // What it minimises over a batch with these inputs, whatever labels are beside them.

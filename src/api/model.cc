@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "adapters/file.h"
 #include "api/coerce.h"
 #include "api/ending.h"
 #include "api/impl.h"
@@ -12,7 +13,6 @@
 #include "ops/catalog.h"
 #include "passes/precision.h"
 #include "passes/specialise.h"
-#include "train/lora.h"
 
 namespace mw {
 namespace {
@@ -140,10 +140,10 @@ void expect_own(const exec::States& states, const ir::Function& function) {
 }
 
 void add_adapters(CoreMLModelWrapper::Impl& impl) {
-  const train::AdapterSet set =
-      train::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
-  auto adapted = ir::clone(*impl.function);
-  (void)ops::insert_adapters(*adapted, ops::catalog(), set.adapters);
+  const adapters::AdapterSet set =
+      adapters::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
+  auto adapted = ir::clone(*impl.function).function;
+  (void)adapters::insert_adapters(*adapted, ops::catalog(), set.adapters);
   impl.adapted = std::move(adapted);
   impl.function = impl.adapted.get();
 }

@@ -1,25 +1,40 @@
-// Adapters are inserted into a copy of the function; what is trained beside them is found there by
-// its place.
+// Adapters are inserted into a copy of the function, where the constants keep their names.
 #include "api/student_adapters.h"
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "ir/op_pairs.h"
 #include "ops/catalog.h"
 
 namespace mw {
 namespace {
 
-std::vector<std::string> names_of(const std::vector<train::Candidate>& candidates) {
+std::vector<std::string> names_of(const std::vector<train::Parameter>& parameters) {
   std::vector<std::string> names;
-  names.reserve(candidates.size());
-  for (const train::Candidate& candidate : candidates) names.push_back(candidate.name);
+  for (const train::Parameter& parameter : parameters) {
+    for (const ir::ParameterId& place : parameter.places) names.push_back(place.value);
+  }
   return names;
 }
 
-const train::Lifted::Parameter& parameter_named(const train::Trainer& trainer,
-                                                const std::string& name) {
+void add_factor(const std::string& name, const ir::Operation& op,
+                std::vector<train::Parameter>& parameters) {
+  parameters.push_back({.name = name, .places = {{op.outputs[0]->name}}, .is_factor = true});
+}
+
+// Among what a student says of its parameters.
+void list(const adapters::Adapter& adapter, std::vector<Parameter>& parameters) {
+  for (Parameter& parameter : parameters) {
+    if (parameter.name == adapter.weight) parameter.reason = "frozen; LoRA adapts it";
+  }
+  const std::string reason = "LoRA of " + adapter.weight;
+  parameters.push_back({adapters::name_of_a(adapter.weight), adapter.a.shape(), DType::kF32, true,
+                        reason, Parameter::Role::kAdapter});
+  parameters.push_back({adapters::name_of_b(adapter.weight), adapter.b.shape(), DType::kF32, true,
+                        reason, Parameter::Role::kAdapter});
+}
+
+const train::Parameter& parameter_named(const train::Trainer& trainer, const std::string& name) {
   const auto& all = trainer.parameters();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const auto& p) { return p.name == name; });
@@ -31,24 +46,24 @@ Tensor copy_of(const Tensor& master) {
   return master.dtype() == DType::kF32 ? master.clone() : master.to(DType::kF32);
 }
 
-void check_same(const train::AdapterSet& wanted, const train::AdapterSet& got) {
-  const auto lacks = [](const train::AdapterSet& set, const ops::Adapter& adapter) {
+void check_same(const adapters::AdapterSet& wanted, const adapters::AdapterSet& got) {
+  const auto lacks = [](const adapters::AdapterSet& set, const adapters::Adapter& adapter) {
     return std::none_of(set.adapters.begin(), set.adapters.end(),
                         [&](const auto& other) { return other.weight == adapter.weight; });
   };
-  for (const ops::Adapter& adapter : wanted.adapters) {
+  for (const adapters::Adapter& adapter : wanted.adapters) {
     if (!lacks(got, adapter)) continue;
     fail(ErrorCode::kInvalidArgument, "expected factors of '{}' as the student has, got none",
          adapter.weight);
   }
-  for (const ops::Adapter& adapter : got.adapters) {
+  for (const adapters::Adapter& adapter : got.adapters) {
     if (lacks(wanted, adapter)) {
       fail(ErrorCode::kInvalidArgument,
            "it has factors of '{}', which the student does not adapt; name it in the targets",
            adapter.weight);
     }
     const int64_t rank = adapter.a.dim(0);
-    const train::AdapterSet its = {rank, adapter.scale * static_cast<double>(rank), {}};
+    const adapters::AdapterSet its = {rank, adapter.scale * static_cast<double>(rank), {}};
     if (rank == wanted.rank && static_cast<float>(its.alpha) == static_cast<float>(wanted.alpha)) {
       continue;
     }
@@ -59,64 +74,35 @@ void check_same(const train::AdapterSet& wanted, const train::AdapterSet& got) {
 
 }  // namespace
 
-StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora,
-                                 const std::vector<train::Candidate>& beside)
+StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection)
     : source_(source),
-      function_(ir::clone(source)),
-      begun_(train::begin_adapters(source, ops::catalog(), lora, names_of(beside))) {
-  const ir::OpPairs pairs = ir::pair_ops(source.body, function_->body);
-  for (const train::Candidate& candidate : beside) {
-    const ir::Operation* op = pairs.at(candidate.op);
-    sources_[op] = candidate.op;
-    candidates_.push_back({op, candidate.name});
+      function_(ir::clone(source).function),
+      begun_(adapters::begin_adapters(source, ops::catalog(), lora, names_of(selection.trained))) {
+  for (const adapters::InsertedAdapter& made :
+       adapters::insert_adapters(*function_, ops::catalog(), begun_.adapters)) {
+    add_factor(adapters::name_of_a(made.weight), *made.a, selection.trained);
+    add_factor(adapters::name_of_b(made.weight), *made.b, selection.trained);
   }
-  for (const ops::InsertedAdapter& made :
-       ops::insert_adapters(*function_, ops::catalog(), begun_.adapters)) {
-    candidates_.push_back({made.a, ops::name_of_a(made.weight), true});
-    candidates_.push_back({made.b, ops::name_of_b(made.weight), true});
-  }
+  for (const adapters::Adapter& adapter : begun_.adapters) list(adapter, selection.parameters);
 }
 
-void StudentAdapters::add_to(std::vector<Parameter>& parameters) const {
-  for (const ops::Adapter& adapter : begun_.adapters) {
-    for (Parameter& parameter : parameters) {
-      if (parameter.name == adapter.weight) parameter.reason = "frozen; LoRA adapts it";
-    }
-    const std::string reason = "LoRA of " + adapter.weight;
-    parameters.push_back({ops::name_of_a(adapter.weight), adapter.a.shape(), DType::kF32, true,
-                          reason, Parameter::Role::kAdapter});
-    parameters.push_back({ops::name_of_b(adapter.weight), adapter.b.shape(), DType::kF32, true,
-                          reason, Parameter::Role::kAdapter});
-  }
-}
-
-bool StudentAdapters::owns(const train::Lifted::Parameter& parameter) const {
-  return std::any_of(begun_.adapters.begin(), begun_.adapters.end(), [&](const auto& adapter) {
-    return parameter.name == ops::name_of_a(adapter.weight) ||
-           parameter.name == ops::name_of_b(adapter.weight);
-  });
-}
-
-train::Lifted::Parameter StudentAdapters::of_source(train::Lifted::Parameter parameter) const {
-  for (const ir::Operation*& op : parameter.consts) op = sources_.at(op);
-  return parameter;
-}
-
-train::AdapterSet StudentAdapters::now(const train::Trainer& trainer) const {
-  train::AdapterSet set = begun_;
-  for (ops::Adapter& adapter : set.adapters) {
-    adapter.a = copy_of(trainer.master(parameter_named(trainer, ops::name_of_a(adapter.weight))));
-    adapter.b = copy_of(trainer.master(parameter_named(trainer, ops::name_of_b(adapter.weight))));
+adapters::AdapterSet StudentAdapters::now(const train::Trainer& trainer) const {
+  adapters::AdapterSet set = begun_;
+  for (adapters::Adapter& adapter : set.adapters) {
+    adapter.a =
+        copy_of(trainer.master(parameter_named(trainer, adapters::name_of_a(adapter.weight))));
+    adapter.b =
+        copy_of(trainer.master(parameter_named(trainer, adapters::name_of_b(adapter.weight))));
   }
   return set;
 }
 
 void StudentAdapters::load(const std::filesystem::path& path, train::Trainer& trainer) const {
-  const train::AdapterSet set = train::read_adapters(path, source_, ops::catalog());
+  const adapters::AdapterSet set = adapters::read_adapters(path, source_, ops::catalog());
   in_context([&] { return path.string(); }, [&] { check_same(begun_, set); });
-  for (const ops::Adapter& adapter : set.adapters) {
-    trainer.set_master(parameter_named(trainer, ops::name_of_a(adapter.weight)), adapter.a);
-    trainer.set_master(parameter_named(trainer, ops::name_of_b(adapter.weight)), adapter.b);
+  for (const adapters::Adapter& adapter : set.adapters) {
+    trainer.set_master(parameter_named(trainer, adapters::name_of_a(adapter.weight)), adapter.a);
+    trainer.set_master(parameter_named(trainer, adapters::name_of_b(adapter.weight)), adapter.b);
   }
 }
 

@@ -4,43 +4,36 @@
 
 #include <filesystem>
 #include <memory>
-#include <string>
-#include <unordered_map>
-#include <vector>
 
-#include "millwright/training.hpp"
-#include "train/lora.h"
+#include "adapters/file.h"
+#include "api/student_selection.h"
 #include "train/trainer.h"
 
 namespace mw {
 
 class StudentAdapters {
  public:
-  // `beside`: parameters of `source` that are trained themselves. The source outlives this.
-  StudentAdapters(const ir::Function& source, const Lora& lora,
-                  const std::vector<train::Candidate>& beside);
+  // None.
+  explicit StudentAdapters(const ir::Function& source) : source_(source) {}
+  // Begins them and adds what is trained of them to the selection, where a weight that has an
+  // adapter says so; what is selected already is trained itself. The source outlives this.
+  StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection);
 
-  // The source with the adapters, and what is trained in it.
-  [[nodiscard]] const ir::Function& function() const { return *function_; }
-  [[nodiscard]] const std::vector<train::Candidate>& candidates() const { return candidates_; }
-  // Appends the adapters; a weight that has one says so.
-  void add_to(std::vector<Parameter>& parameters) const;
-
-  [[nodiscard]] bool owns(const train::Lifted::Parameter& parameter) const;
-  // A parameter trained beside the adapters, as one of the source.
-  [[nodiscard]] train::Lifted::Parameter of_source(train::Lifted::Parameter parameter) const;
+  // The source with the adapters.
+  [[nodiscard]] const ir::Function& function() const {
+    return function_ == nullptr ? source_ : *function_;
+  }
+  [[nodiscard]] bool empty() const { return begun_.adapters.empty(); }
 
   // The adapters as they are now, in fp32.
-  [[nodiscard]] train::AdapterSet now(const train::Trainer& trainer) const;
+  [[nodiscard]] adapters::AdapterSet now(const train::Trainer& trainer) const;
   // All is checked before anything changes.
   void load(const std::filesystem::path& path, train::Trainer& trainer) const;
 
  private:
   const ir::Function& source_;
-  std::unique_ptr<ir::Function> function_;
-  train::AdapterSet begun_;
-  std::vector<train::Candidate> candidates_;
-  std::unordered_map<const ir::Operation*, const ir::Operation*> sources_;
+  std::unique_ptr<ir::Function> function_;  // null: no adapters
+  adapters::AdapterSet begun_;
 };
 
 }  // namespace mw

@@ -19,12 +19,12 @@ struct StudentSource {
   exporter::Reach reach;
 };
 
-// Of StudentModel::save() and notes(). `adapters`: null where there are none.
+// Of StudentModel::save() and notes().
 std::vector<std::string> save_student(const StudentSource& source, const train::Trainer& trainer,
-                                      const StudentAdapters* adapters,
+                                      const StudentAdapters& adapters,
                                       const std::filesystem::path& path);
 std::vector<std::string> notes_of_student(const StudentSource& source,
                                           const train::Trainer& trainer,
-                                          const StudentAdapters* adapters);
+                                          const StudentAdapters& adapters);
 
 }  // namespace mw

@@ -66,36 +66,45 @@ struct StudentModel::Impl {
   CoreMLModelWrapper model;
   StudentOptions options;
   Selection selection;
-  std::unique_ptr<StudentAdapters> adapters;  // null: none
+  std::optional<StudentAdapters> adapters;  // made with the student; maybe none
   std::optional<ClassLabels> classes;
   std::unique_ptr<train::Trainer> trainer;
-  std::optional<lm::LanguageModel> language;                  // made when token ids alone are given
+  mutable std::optional<lm::LanguageModel> language;          // made when token ids alone are given
   std::map<Shape, lm::LanguageModel::LabelForm> label_forms;  // by the shape of the ids
 
-  // Inputs of the model as it wants them, and the labels.
-  TensorMap prepared(const Batch& batch) {
-    TensorMap inputs = batch.tensors;
-    std::optional<Tensor> labels;
+  // The labels of a batch, taken out of its tensors.
+  std::optional<Tensor> take_labels(TensorMap& inputs) const {
     // A model that makes the loss itself may have labels among its inputs.
     const bool takes_labels = options.loss == Loss::kOutput &&
                               model.impl().function->find_argument(train::kLabels) != nullptr;
-    if (const auto found = inputs.find(train::kLabels); found != inputs.end() && !takes_labels) {
-      labels = found->second;
-      inputs.erase(found);
-    } else if (options.loss != Loss::kOutput) {
+    const auto found = inputs.find(train::kLabels);
+    if (found == inputs.end() || takes_labels) return std::nullopt;
+    return inputs.extract(found).mapped();
+  }
+
+  static bool is_text(const TensorMap& inputs) {
+    return inputs.size() == 1 && inputs.begin()->first == "input_ids";
+  }
+
+  // Inputs as the model wants them.
+  [[nodiscard]] TensorMap prepared_inputs(const TensorMap& inputs) const {
+    if (!is_text(inputs)) return model.impl().prepare(inputs);
+    if (!language) language.emplace(model.impl(), options.target);
+    return model.impl().prepare(language->inputs_for(inputs.begin()->second, 0));
+  }
+
+  // The same, and the labels.
+  TensorMap prepared(const Batch& batch) {
+    TensorMap given = batch.tensors;
+    const std::optional<Tensor> labels = take_labels(given);
+    if (!labels && options.loss != Loss::kOutput) {
       fail(ErrorCode::kInvalidArgument, "batch: expected labels beside the inputs");
     }
-    const bool is_text = inputs.size() == 1 && inputs.begin()->first == "input_ids";
-    Shape ids;
-    if (is_text) {
-      if (!language) language.emplace(model.impl(), options.target);
-      ids = inputs.begin()->second.shape();
-      inputs = language->inputs_for(inputs.begin()->second, 0);
-    }
-    inputs = model.impl().prepare(inputs);
+    TensorMap inputs = prepared_inputs(given);
     if (labels) {
       Tensor checked = labels_of(*labels);
-      if (is_text && checked.shape() == ids) checked = label_form(ids).of(checked);
+      const Shape ids = is_text(given) ? given.begin()->second.shape() : Shape();
+      if (is_text(given) && checked.shape() == ids) checked = label_form(ids).of(checked);
       inputs[train::kLabels] = std::move(checked);
     }
     return inputs;
@@ -129,19 +138,21 @@ struct StudentModel::Impl {
     return numbers;
   }
 
-  [[nodiscard]] const train::Lifted::Parameter& parameter(const std::string& name) const {
+  [[nodiscard]] std::string first_nonfinite(const Batch& batch) const {
+    TensorMap inputs = batch.tensors;
+    (void)take_labels(inputs);
+    return trainer->first_nonfinite(prepared_inputs(inputs));
+  }
+
+  [[nodiscard]] const train::Parameter& parameter(const std::string& name) const {
     for (const auto& parameter : trainer->parameters()) {
       if (parameter.name == name) return parameter;
     }
     fail(ErrorCode::kInvalidArgument, "parameter '{}': expected one that is trained", name);
   }
 
-  [[nodiscard]] const ir::Function& function() const {
-    return adapters != nullptr ? adapters->function() : *model.impl().function;
-  }
-
   [[nodiscard]] const StudentAdapters& lora() const {
-    if (adapters == nullptr) {
+    if (adapters->empty()) {
       fail(ErrorCode::kInvalidArgument, "{}: expected a student with StudentOptions::lora",
            setting("adapter"));
     }
@@ -160,11 +171,11 @@ struct StudentModel::Impl {
     const bool nothing = adapted && options.trainable == std::vector<std::string>{"*"};
     selection =
         select(*model.impl().function, nothing ? std::vector<std::string>() : options.trainable);
-    if (!adapted) return;
-    adapters = std::make_unique<StudentAdapters>(*model.impl().function, *options.lora,
-                                                 selection.candidates);
-    adapters->add_to(selection.parameters);
-    selection.candidates = adapters->candidates();
+    if (adapted) {
+      adapters.emplace(*model.impl().function, *options.lora, selection);
+    } else {
+      adapters.emplace(*model.impl().function);
+    }
   }
 
   template <class F>
@@ -190,7 +201,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.settings = options;
     t.target = loaded.target(options.target).name;
     impl_->classes.emplace(loaded.target(options.target).value);
-    t.candidates = impl_->selection.candidates;
+    t.parameters = impl_->selection.trained;
     t.platform = devices::platform(loaded.options.device);
     t.threads = loaded.options.threads;
     if (loaded.options.compute == Compute::kFp16) {
@@ -200,7 +211,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     }
     t.dtype = loaded.options.compute == Compute::kFp64 ? DType::kF64 : DType::kF32;
     t.files = loaded.model.weight_files;
-    impl_->trainer = std::make_unique<train::Trainer>(impl_->function(), std::move(t));
+    impl_->trainer = std::make_unique<train::Trainer>(impl_->adapters->function(), std::move(t));
     check_groups(options.groups, impl_->trainer->parameters());
   });
 }
@@ -316,15 +327,15 @@ void StudentModel::load_state(const TensorMap& state) { impl_->trainer->load_sta
 
 std::vector<std::string> StudentModel::save(const std::filesystem::path& path,
                                             const SaveOptions& options) const {
-  return save_student(impl_->source(options), *impl_->trainer, impl_->adapters.get(), path);
+  return save_student(impl_->source(options), *impl_->trainer, *impl_->adapters, path);
 }
 std::vector<std::string> StudentModel::notes(const SaveOptions& options) const {
-  return notes_of_student(impl_->source(options), *impl_->trainer, impl_->adapters.get());
+  return notes_of_student(impl_->source(options), *impl_->trainer, *impl_->adapters);
 }
 
 void StudentModel::save_adapter(const std::filesystem::path& path,
                                 const std::filesystem::path& module_names) const {
-  train::write_adapters(path, impl_->lora().now(*impl_->trainer), module_names);
+  adapters::write_adapters(path, impl_->lora().now(*impl_->trainer), module_names);
 }
 void StudentModel::load_adapter(const std::filesystem::path& path) {
   impl_->in_file([&] { impl_->lora().load(path, *impl_->trainer); });
@@ -333,8 +344,8 @@ void StudentModel::load_adapter(const std::filesystem::path& path) {
 train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs) {
   return student.impl().trainer->objective(student.impl().model.impl().prepare(inputs));
 }
-const ir::Function& function_in_training(const StudentModel& student) {
-  return student.impl().function();
+std::string first_nonfinite(const StudentModel& student, const Batch& batch) {
+  return student.impl().first_nonfinite(batch);
 }
 
 }  // namespace mw

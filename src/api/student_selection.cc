@@ -6,52 +6,62 @@
 #include <optional>
 #include <set>
 
+#include "adapters/sites.h"
 #include "base/error.h"
 #include "base/glob.h"
+#include "ir/parameter.h"
 #include "ops/catalog.h"
-#include "ops/rewrites/parameters.h"
-#include "ops/rewrites/shared_weights.h"
 
 namespace mw {
 namespace {
 
-using Blob = std::pair<std::string, uint64_t>;
-
-// The blob that ties a parameter to others.
-std::optional<Blob> tie_of(const ir::Value& value) {
-  const ir::ConstantPtr constant = ir::constant_of(&value);
-  if (constant == nullptr || !constant->blob_ref() || ops::is_one_number(constant->value())) {
-    return std::nullopt;
-  }
-  return Blob{constant->blob_ref()->path, constant->blob_ref()->offset};
-}
-
 // A weight has one set of numbers, whatever names it goes by: one that is chosen takes in the rest.
-void follow_ties(const std::vector<ops::ParameterInfo>& infos, Selection& selection) {
-  std::map<Blob, std::string> chosen;
-  for (const train::Candidate& candidate : selection.candidates) {
-    if (const auto tie = tie_of(*candidate.op->outputs[0])) chosen.emplace(*tie, candidate.name);
+class Trained {
+ public:
+  explicit Trained(std::vector<train::Parameter>& parameters) : parameters_(parameters) {}
+
+  void add(const ops::ParameterInfo& info) {
+    const auto tie = ir::tie_of(*info.value);
+    if (const auto known = place_of(tie)) {
+      parameters_[*known].places.push_back({info.name});
+      return;
+    }
+    if (tie) by_tie_[*tie] = parameters_.size();
+    parameters_.push_back({.name = info.name, .places = {{info.name}}});
   }
-  std::set<Blob> seen;
-  for (size_t i = 0; i < infos.size(); ++i) {
-    Parameter& parameter = selection.parameters[i];
-    const auto tie = tie_of(*infos[i].value);
-    if (tie && !seen.insert(*tie).second) parameter.role = Parameter::Role::kTie;
-    if (parameter.trained || !infos[i].op->is_const() || !is_float(parameter.stored)) continue;
-    const auto found = tie ? chosen.find(*tie) : chosen.end();
-    if (found == chosen.end()) continue;
-    parameter.trained = true;
-    parameter.reason = fmt::format("has the numbers of '{}'", found->second);
-    selection.candidates.push_back({infos[i].op, infos[i].name});
+
+  void follow_ties(const std::vector<ops::ParameterInfo>& infos, std::vector<Parameter>& all) {
+    std::set<ir::BlobRef> seen;
+    std::set<std::string> names;  // of several consts with one name the first counts
+    for (size_t i = 0; i < infos.size(); ++i) {
+      if (!names.insert(infos[i].name).second) continue;
+      const auto tie = ir::tie_of(*infos[i].value);
+      if (tie && !seen.insert(*tie).second) all[i].role = Parameter::Role::kTie;
+      const auto known = place_of(tie);
+      if (!known || all[i].trained || !is_float(all[i].stored)) continue;
+      all[i].trained = true;
+      all[i].reason = fmt::format("has the numbers of '{}'", parameters_[*known].name);
+      parameters_[*known].places.push_back({infos[i].name});
+    }
   }
-}
+
+ private:
+  [[nodiscard]] std::optional<size_t> place_of(const std::optional<ir::BlobRef>& tie) const {
+    const auto found = tie ? by_tie_.find(*tie) : by_tie_.end();
+    return found == by_tie_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  std::vector<train::Parameter>& parameters_;
+  std::map<ir::BlobRef, size_t> by_tie_;
+};
 
 }  // namespace
 
 Selection select(const ir::Function& function, const std::vector<std::string>& globs) {
   Selection selection;
   std::vector<bool> used(globs.size(), false);
-  const auto infos = ops::parameters_of(function, ops::catalog());
+  Trained trained(selection.trained);
+  const auto infos = adapters::parameters_of(function, ops::catalog());
   for (const ops::ParameterInfo& info : infos) {
     Parameter parameter;
     parameter.name = info.name;
@@ -66,7 +76,7 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
     }
     if (info.trainable && !parameter.trained) parameter.reason = "not chosen";
     if (info.compressed) parameter.role = Parameter::Role::kCompressed;
-    if (parameter.trained) selection.candidates.push_back({info.op, info.name});
+    if (parameter.trained) trained.add(info);
     selection.parameters.push_back(std::move(parameter));
   }
   for (size_t i = 0; i < globs.size(); ++i) {
@@ -76,12 +86,12 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
          "them",
          setting("trainable"), globs[i]);
   }
-  follow_ties(infos, selection);
+  trained.follow_ties(infos, selection.parameters);
   return selection;
 }
 
 void check_groups(const std::vector<ParameterGroup>& groups,
-                  const std::vector<train::Lifted::Parameter>& parameters) {
+                  const std::vector<train::Parameter>& parameters) {
   for (const ParameterGroup& group : groups) {
     const bool used = std::any_of(parameters.begin(), parameters.end(),
                                   [&](const auto& p) { return matches_glob(group.glob, p.name); });

@@ -9,10 +9,10 @@
 #include <cstdio>
 
 #include "api/impl.h"
-#include "api/nonfinite.h"
 #include "api/training_position.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
+#include "base/finite.h"
 #include "base/os.h"
 #include "base/quantity_text.h"
 
@@ -278,8 +278,7 @@ void TrainingRun::explain_failure() {
     write_report(fmt::format("stopped at step {}: {} not finite", position_.step + 1, what));
     observer_.note("looking for the op that failed first");
     const std::string found =
-        loss_is ? first_nonfinite(gradients)
-                : first_nonfinite(model_, student_, settings_.target, call.tensors);
+        loss_is ? first_not_finite(gradients) : first_nonfinite(student_, call);
     if (!found.empty() && loss_is) what = fmt::format("the gradient of '{}' is", found);
     if (!found.empty() && !loss_is) what = fmt::format("{} gives the first number that is", found);
     fail(ErrorCode::kInvalidArgument, "{} not finite; lower {} or set {}, and start again{}", what,

@@ -26,7 +26,7 @@ struct Parsed {
   Parsed(const std::string& arguments, const std::string& statements) {
     const auto program = ir::text::parse("program(1.3)\n{ func main<ios18>(" + arguments + ") {\n" +
                                          statements + "\n} -> (y); }\n");
-    function = ir::clone(*program->functions.at(0));
+    function = ir::clone(*program->functions.at(0)).function;
     ir::verify(*function, ops::catalog());
   }
 
@@ -52,7 +52,7 @@ struct Parsed {
   }
   // The sum of y, differentiated by an argument.
   std::vector<double> gradient(const std::string& by, const TensorMap& inputs) const {
-    const auto copy = ir::clone(*function);
+    const auto copy = ir::clone(*function).function;
     Value* y = copy->body.outputs.at(0);
     Value* x = copy->find_argument(by);
     const auto found =

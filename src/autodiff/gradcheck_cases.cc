@@ -40,9 +40,10 @@ class Check {
  public:
   Check(const Function& function, const std::vector<std::pair<std::string, Tensor>>& arguments)
       : random_(arguments.size() + function.body.ops.size()) {
-    subject_.function = ir::clone(function);
+    subject_.function = ir::clone(function).function;
     for (const auto& [name, tensor] : arguments) subject_.arguments[name] = tensor;
-    label_ = function.body.ops.back()->type;
+    op_ = subject_.function->body.ops.back().get();
+    label_ = op_->type;
   }
 
   void run() {
@@ -60,8 +61,10 @@ class Check {
       throw;
     }
     std::vector<Value*> present;
-    for (Value* gradient : gradients) {
-      if (gradient != nullptr) present.push_back(gradient);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (gradients[i] == nullptr) continue;
+      present.push_back(gradients[i]);
+      expect_said(subject_.wrt[i]);
     }
     const std::vector<Tensor> tensors = subject_.evaluate(present);
     size_t next = 0;
@@ -112,17 +115,11 @@ class Check {
 
   // Whether the ends can be differentiated by these values, found out on a copy.
   [[nodiscard]] bool differentiable(const std::vector<Value*>& wrt) const {
-    const auto copy = ir::clone(*subject_.function);
-    std::map<std::string, Value*> by_name;
-    for (const auto& argument : copy->body.arguments) by_name[argument->name] = argument.get();
-    for (const auto& op : copy->body.ops) {
-      for (const auto& output : op->outputs) by_name[output->name] = output.get();
-    }
-    const auto same = [&](const Value* value) { return by_name.at(value->name); };
+    const auto [copy, copies] = ir::clone(*subject_.function);
     std::vector<autodiff::Seed> seeds;
-    for (const Value* end : ends_) seeds.push_back({same(end), nullptr});
+    for (const Value* end : ends_) seeds.push_back({copies.at(end), nullptr});
     std::vector<Value*> values;
-    for (const Value* value : wrt) values.push_back(same(value));
+    for (const Value* value : wrt) values.push_back(copies.at(value));
     try {
       (void)autodiff::gradients(*copy, ops::catalog(), ops::gradient_ops(), seeds, values);
     } catch (const Error& e) {
@@ -130,6 +127,25 @@ class Check {
       throw;
     }
     return true;
+  }
+
+  // A constant of floats that gets a gradient may be a weight: the op says whether it is one. What
+  // flows through an op, the first input that need not be a constant, is none by itself.
+  void expect_said(const Value* value) const {
+    const ir::OpDef* def = ops::catalog().find(label_, subject_.function->opset);
+    if (def == nullptr || def->has_trait(ir::kMovesElements | ir::kControlFlow)) return;
+    const auto& inputs = def->inputs();
+    const auto data = std::find_if(inputs.begin(), inputs.end(), [](const ir::InputSpec& spec) {
+      return (spec.flags & ir::kConst) == 0;
+    });
+    for (const ir::Input& input : op_->inputs) {
+      const ir::InputSpec* spec = def->find_input(input.name);
+      const bool is_it = std::any_of(input.operands.begin(), input.operands.end(),
+                                     [&](const auto& operand) { return operand.value == value; });
+      if (!is_it || spec == nullptr || (data != inputs.end() && spec == &*data)) continue;
+      EXPECT_NE(spec->flags & (ir::kWeight | ir::kNoWeight), 0U)
+          << label_ << ": " << input.name << " has a gradient; declare it kWeight or kNoWeight";
+    }
   }
 
   // Where a rule refuses some values, the others are checked.
@@ -176,6 +192,7 @@ class Check {
 
   Subject subject_;
   std::mt19937_64 random_;
+  const Operation* op_;  // that is checked
   std::string label_;
   std::vector<Value*> ends_;
   std::vector<Measured> measured_;

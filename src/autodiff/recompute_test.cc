@@ -342,7 +342,7 @@ TEST(Recompute, a_plan_gives_the_same_bits_in_a_smaller_arena) {
   build_attention(attention, 32);
   build_perceptrons(perceptrons);
   const auto outputs_of = [](const Program& p, const ir::Function& function, uint64_t& arena) {
-    const exec::Session session(function, [&](const auto&) { return ir::clone(function); },
+    const exec::Session session(function, [&](const auto&) { return ir::clone(function).function; },
                                 devices::platform("cpu"), {.poison = true});
     TensorMap outputs;
     for (auto& [name, datum] : session.run(p.inputs).outputs) outputs[name] = datum.tensor;

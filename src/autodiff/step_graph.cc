@@ -7,7 +7,6 @@
 #include "autodiff/activity.h"
 #include "base/error.h"
 #include "ir/apart.h"
-#include "ir/op_pairs.h"
 
 namespace mw::autodiff {
 namespace {
@@ -210,8 +209,7 @@ double StepGraph::added_work(const Choice& choice, const Order& order, size_t bu
 }
 
 std::unique_ptr<ir::Function> StepGraph::apply(const Choice& choice) const {
-  std::unique_ptr<ir::Function> copy = ir::clone(function_);
-  const ir::OpPairs pairs = ir::pair_ops(function_.body, copy->body);
+  auto [copy, copies] = ir::clone(function_);
   const auto uses = ir::uses_in(function_.body);
   std::unordered_set<std::string> names;
   for (const auto& [value, number] : numbers_) names.insert(value->name);
@@ -219,12 +217,12 @@ std::unique_ptr<ir::Function> StepGraph::apply(const Choice& choice) const {
   auto at = copy->body.ops.begin();
   for (const Entry& entry : order(choice).entries) {
     const Op& op = ops_[entry.op];
-    ir::Operation& source = *pairs.at(op.op);
     if (!entry.again) {
-      if (entry.op >= turn_) redirect(source, map);
+      if (entry.op >= turn_) redirect(**at, map);
       ++at;
       continue;
     }
+    ir::Operation& source = *copies.at(op.op->outputs.front().get())->producer;
     ir::Operation* made = ir::clone_into(source, copy->body, map);
     copy->body.ops.splice(at, copy->body.ops, std::prev(copy->body.ops.end()));
     for (const auto& output : made->outputs) {
@@ -239,7 +237,7 @@ std::unique_ptr<ir::Function> StepGraph::apply(const Choice& choice) const {
       }
     }
   }
-  return copy;
+  return std::move(copy);
 }
 
 }  // namespace mw::autodiff

@@ -156,7 +156,7 @@ inline std::string compare(const Slopes& s, const Tensor& gradient, const Tensor
 inline std::unique_ptr<ir::Function> with_settings_known(
     const ir::Function& function, const std::vector<std::pair<std::string, Tensor>>& arguments,
     std::vector<std::pair<std::string, Tensor>>& left) {
-  const std::unique_ptr<ir::Function> bound = ir::clone(function);
+  const std::unique_ptr<ir::Function> bound = ir::clone(function).function;
   auto& list = bound->body.arguments;
   ir::Builder b(bound->body, ops::catalog(), bound->opset);
   if (!bound->body.ops.empty()) b.insert_before(bound->body.ops.front().get());

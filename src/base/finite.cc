@@ -44,6 +44,13 @@ std::optional<int64_t> first_not_finite(const Tensor& tensor, int64_t from) {
   return std::nullopt;
 }
 
+std::string first_not_finite(const TensorMap& tensors) {
+  for (const auto& [name, tensor] : tensors) {
+    if (first_not_finite(tensor)) return name;
+  }
+  return "";
+}
+
 std::string not_finite_text(double number) {
   if (std::isnan(number)) return "nan";
   return number > 0 ? "inf" : "-inf";

@@ -13,6 +13,9 @@ namespace mw {
 // floats.
 std::optional<int64_t> first_not_finite(const Tensor& tensor, int64_t from = 0);
 
+// The name of the first tensor that holds such a number; empty: none does.
+std::string first_not_finite(const TensorMap& tensors);
+
 // "nan", "inf" or "-inf".
 std::string not_finite_text(double number);
 // "nan at [1, 3]"; of a scalar "nan".

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "adapters/file.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/quantity_text.h"
@@ -139,13 +140,13 @@ void add_adapter(package::Model& model, const Options& o) {
     for (const auto& known : model.functions) names += (names.empty() ? "" : ", ") + known.name;
     fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", function, names);
   }
-  const train::AdapterSet adapters = train::read_adapters(o.adapter, *adapted, ops::catalog());
+  const adapters::AdapterSet set = adapters::read_adapters(o.adapter, *adapted, ops::catalog());
   const auto reach =
       o.only_function ? exporter::Reach::kOneFunction : exporter::Reach::kAllFunctions;
-  for (const std::string& note : exporter::notes_on_sharing(model, *adapted, adapters, reach)) {
+  for (const std::string& note : exporter::notes_on_sharing(model, *adapted, set, reach)) {
     inform("{}\n", printable(note));
   }
-  for (const std::string& warning : exporter::fuse(model, function, adapters, reach)) {
+  for (const std::string& warning : exporter::fuse(model, function, set, reach)) {
     inform("warning: {}\n", printable(warning));
   }
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "adapters/sites.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/quantity_text.h"
@@ -15,7 +16,6 @@
 #include "cli/print.h"
 #include "ir/text/text.h"
 #include "ops/catalog.h"
-#include "ops/rewrites/parameters.h"
 
 namespace mw::cli {
 namespace {
@@ -56,7 +56,7 @@ std::vector<FunctionFacts> facts_of(const package::Model& model, const Options& 
     if (function == nullptr) continue;
     FunctionFacts facts{.description = &description, .function = function};
     ir::for_each_op(function->body, [&](const ir::Operation& op) { ++facts.census[op.type]; });
-    facts.weights = ops::parameters_of(*function, ops::catalog());
+    facts.weights = adapters::parameters_of(*function, ops::catalog());
     result.push_back(std::move(facts));
   }
   if (result.empty()) {

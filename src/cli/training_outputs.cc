@@ -3,11 +3,11 @@
 
 #include <system_error>
 
+#include "adapters/peft.h"
 #include "base/error.h"
 #include "cli/outputs.h"
 #include "package/container.h"
 #include "package/package.h"
-#include "train/peft.h"
 
 namespace mw::cli {
 namespace {
@@ -28,7 +28,7 @@ void expect_folder_of(const fs::path& output) {
 
 void check_output(const TrainingOptions& o) {
   const fs::path model = o.model, output = o.output;
-  if (o.adapts() && is_peft(o)) train::expect_replaceable_peft(adapter_path(o));
+  if (o.adapts() && is_peft(o)) adapters::expect_replaceable_peft(adapter_path(o));
   if (o.adapts() && is_adapter(o)) return expect_folder_of(output);
   if (package::container_named(output)) {
     expect_folder_of(output);

@@ -13,7 +13,7 @@ std::vector<Tensor> run_planned(const ir::Function& function,
   exec::SessionOptions options;
   options.poison = true;
   const exec::Session session(
-      function, [&](const Shapes&) { return ir::clone(function); }, platform, options);
+      function, [&](const Shapes&) { return ir::clone(function).function; }, platform, options);
   const TensorMap inputs(arguments.begin(), arguments.end());
   exec::States states = session.make_states();
   exec::RunResult result = session.run(inputs, &states);

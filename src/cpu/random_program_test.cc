@@ -281,7 +281,7 @@ TEST(RandomProgram, planned_runs_agree_with_naive_ones) {
     exec::SessionOptions options;
     options.poison = true;
     const exec::Session session(
-        program.function(), [&](const auto&) { return ir::clone(program.function()); },
+        program.function(), [&](const auto&) { return ir::clone(program.function()).function; },
         devices::platform("cpu"), options);
     const auto want = exec::run_naive(program.function(), ops::catalog(), program.inputs());
     const auto exact = run_in_fp64(program.function(), program.inputs());

@@ -323,7 +323,7 @@ TEST(Session, fails_when_a_weight_file_was_truncated) {
   exec::SessionOptions options;
   options.files = {file};
   const exec::Session session(
-      function, [&](const auto&) { return ir::clone(function); }, devices::platform("cpu"),
+      function, [&](const auto&) { return ir::clone(function).function; }, devices::platform("cpu"),
       options);
   const TensorMap inputs{{"x", noise({1, 128}, 1)}};
   EXPECT_NO_THROW((void)session.run(inputs));

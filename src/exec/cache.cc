@@ -180,7 +180,7 @@ std::shared_ptr<const plan::Plan> PlanCache::plan(const Shapes& shapes,
 
 Footprint PlanCache::footprint(const ir::Function& function) const {
   Footprint footprint;
-  footprint.plan = plan::make(ir::clone(function), request());
+  footprint.plan = plan::make(ir::clone(function).function, request());
   footprint.arena = static_cast<uint64_t>(footprint.plan->layout->arena_bytes);
   std::unordered_set<const ir::Constant*> seen;
   footprint.weights = static_cast<uint64_t>(pool_.bytes());

@@ -7,11 +7,12 @@
 #include <optional>
 #include <set>
 
+#include "adapters/fuse.h"
 #include "base/error.h"
 #include "base/finite.h"
-#include "ir/op_pairs.h"
+#include "ir/parameter.h"
 #include "ops/catalog.h"
-#include "ops/rewrites/shared_weights.h"
+#include "ops/weights/shared_weights.h"
 
 namespace mw::exporter {
 namespace {
@@ -57,7 +58,7 @@ std::string warning_for(const std::string& name, const Tensor& value, const Tens
 }
 
 // Throws invalid_argument where a weight and its adapter together are out of range.
-void expect_held(const ops::FusedWeight& fused) {
+void expect_held(const adapters::FusedWeight& fused) {
   if (const auto at = first_spoilt(fused.stored, fused.original)) {
     fail(ErrorCode::kInvalidArgument,
          "parameter '{}': expected numbers that {} holds with the adapter added, got {} as {}; the "
@@ -117,23 +118,24 @@ void set_value(Operation& op, Stored& stored) {
 // The other functions of the exported program, looked up in before they change.
 class Followers {
  public:
-  Followers(const ir::Function& function, const ir::Program& exported) {
+  Followers(const ir::Function& function, const ir::Program& exported)
+      : constants_(ir::constants_by_name(function)) {
     for (const auto& other : exported.functions) {
       if (other->name != function.name) shared_.emplace_back(function, *other);
     }
   }
 
-  void change(const train::Lifted::Parameter& parameter, Stored& stored) {
+  void change(const train::Parameter& parameter, Stored& stored) {
     std::set<const Value*> done;
     for (const ops::SharedWeights& shared : shared_) {
-      for (const Operation* source : parameter.consts) {
-        for (const ops::Twin& twin : shared.twins(*source->outputs[0], parameter.use)) {
+      for (const ir::ParameterId& place : parameter.places) {
+        for (const ops::Twin& twin : shared.twins(*constants_.at(place.value), place.use)) {
           if (!done.insert(twin.value).second) continue;
           Operation& op = *twin.value->producer;
           if (twin.whole) {
             set_value(op, stored);
           } else {
-            split(op, parameter.use, stored.of(twin.value->type.shape()), twin.uses[0]);
+            split(op, place.use, stored.of(twin.value->type.shape()), twin.uses[0]);
           }
         }
       }
@@ -141,6 +143,7 @@ class Followers {
   }
 
  private:
+  std::map<std::string, Value*> constants_;
   std::vector<ops::SharedWeights> shared_;
 };
 
@@ -151,24 +154,25 @@ Exported with_weights(const package::Model& model, const ir::Function& function,
   Exported result{model.clone(), {}};
   ir::Function* copy = result.model.program->find_function(function.name);
   MW_CHECK(copy != nullptr);
-  const ir::OpPairs pairs = ir::pair_ops(function.body, copy->body);
+  const auto constants = ir::constants_by_name(*copy);
   const auto uses = ir::uses_in(copy->body);
   std::optional<Followers> followers;
   if (reach == Reach::kAllFunctions) followers.emplace(function, *result.model.program);
   for (const TrainedWeight& weight : weights) {
-    const train::Lifted::Parameter& parameter = *weight.parameter;
-    const Tensor original = ir::constant_of(parameter.consts[0]->outputs[0].get())->value();
+    const train::Parameter& parameter = *weight.parameter;
+    const Tensor original = ir::constant_of(constants.at(parameter.places.front().value))->value();
     Stored stored(weight.value.to(parameter.stored).clone());
     if (std::string warning = warning_for(parameter.name, weight.value, stored.value(), original);
         !warning.empty()) {
       result.warnings.push_back(std::move(warning));
     }
     if (bit_equal(stored.value(), original)) continue;
-    for (const Operation* source : parameter.consts) {
-      Operation& op = *pairs.at(source);
-      if (parameter.use >= 0) {
-        split(op, parameter.use, stored.of(parameter.shape),
-              uses.at(op.outputs[0].get()).at(static_cast<size_t>(parameter.use)));
+    for (const ir::ParameterId& place : parameter.places) {
+      const Value* value = constants.at(place.value);
+      Operation& op = *value->producer;
+      if (place.use >= 0) {
+        split(op, place.use, stored.of(parameter.shape),
+              uses.at(value).at(static_cast<size_t>(place.use)));
       } else {
         set_value(op, stored);
       }
@@ -179,23 +183,24 @@ Exported with_weights(const package::Model& model, const ir::Function& function,
 }
 
 std::vector<std::string> fuse(package::Model& model, const std::string& function,
-                              const train::AdapterSet& adapters, Reach reach) {
+                              const adapters::AdapterSet& set, Reach reach) {
   ir::Function* adapted = model.program->find_function(function);
   MW_CHECK(adapted != nullptr);
+  if (set.adapters.empty()) return {};
   std::vector<ir::Function*> others;
   for (const auto& other : model.program->functions) {
     if (reach == Reach::kAllFunctions && other.get() != adapted) others.push_back(other.get());
   }
   std::vector<std::string> warnings;
-  ops::fuse_adapters(*adapted, others, ops::catalog(), adapters.adapters,
-                     [&](const ops::FusedWeight& fused) {
-                       expect_held(fused);
-                       const std::string warning =
-                           warning_for(fused.name, fused.exact, fused.stored, fused.original);
-                       if (!warning.empty()) warnings.push_back(warning);
-                       warnings.insert(warnings.end(), fused.kept.begin(), fused.kept.end());
-                     });
-  model.metadata.user_defined[train::kLoraMetadata] = train::describe(adapters);
+  adapters::fuse_adapters(*adapted, others, ops::catalog(), set.adapters,
+                          [&](const adapters::FusedWeight& fused) {
+                            expect_held(fused);
+                            const std::string warning =
+                                warning_for(fused.name, fused.exact, fused.stored, fused.original);
+                            if (!warning.empty()) warnings.push_back(warning);
+                            warnings.insert(warnings.end(), fused.kept.begin(), fused.kept.end());
+                          });
+  model.metadata.user_defined[adapters::kLoraMetadata] = adapters::describe(set);
   return warnings;
 }
 

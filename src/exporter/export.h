@@ -4,15 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "adapters/set.h"
 #include "exporter/sharing.h"
 #include "package/package.h"
-#include "train/lift.h"
-#include "train/lora.h"
+#include "train/parameter.h"
 
 namespace mw::exporter {
 
 struct TrainedWeight {
-  const train::Lifted::Parameter* parameter = nullptr;
+  const train::Parameter* parameter = nullptr;
   Tensor value;  // fp32 or fp64, rounded to the stored dtype, halves to even
 };
 
@@ -27,10 +27,10 @@ struct Exported {
 Exported with_weights(const package::Model& model, const ir::Function& function,
                       const std::vector<TrainedWeight>& weights, Reach reach);
 
-// Adds the adapters to their weights in the named function, and says so in the metadata. A
-// compressed weight becomes a plain const of the dtype it stood for; all others stay as they are.
-// Returns sentences as above, and on functions that keep a weight as it was.
+// Adds the adapters, if there are any, to their weights in the named function, and says so in the
+// metadata. A compressed weight becomes a plain const of the dtype it stood for; all others stay as
+// they are. Returns sentences as above, and on functions that keep a weight as it was.
 std::vector<std::string> fuse(package::Model& model, const std::string& function,
-                              const train::AdapterSet& adapters, Reach reach);
+                              const adapters::AdapterSet& set, Reach reach);
 
 }  // namespace mw::exporter

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "ops/catalog.h"
-#include "ops/rewrites/shared_weights.h"
+#include "ops/weights/shared_weights.h"
 
 namespace mw::exporter {
 namespace {
@@ -77,12 +77,14 @@ std::vector<std::string> notes_on_sharing(const package::Model& model, const ir:
 }
 
 std::vector<std::string> notes_on_sharing(const package::Model& model, const ir::Function& function,
-                                          const train::AdapterSet& adapters, Reach reach) {
+                                          const adapters::AdapterSet& set, Reach reach) {
+  if (set.adapters.empty()) return {};
   std::vector<Weight> all;
-  for (const ops::AdaptableWeight& weight : ops::adaptable_weights(function, ops::catalog())) {
-    const bool adapted =
-        std::any_of(adapters.adapters.begin(), adapters.adapters.end(),
-                    [&](const ops::Adapter& adapter) { return adapter.weight == weight.name(); });
+  for (const adapters::AdaptableWeight& weight :
+       adapters::adaptable_weights(function, ops::catalog())) {
+    const bool adapted = std::any_of(
+        set.adapters.begin(), set.adapters.end(),
+        [&](const adapters::Adapter& adapter) { return adapter.weight == weight.name(); });
     if (adapted) all.emplace_back(weight.values.begin(), weight.values.end());
   }
   return notes(model, function, all, reach);

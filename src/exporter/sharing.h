@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "adapters/set.h"
 #include "package/package.h"
-#include "train/lift.h"
-#include "train/lora.h"
 
 namespace mw::exporter {
 
@@ -23,6 +22,6 @@ std::vector<std::string> notes_on_sharing(const package::Model& model, const ir:
 
 // The same for what an adapter stands beside.
 std::vector<std::string> notes_on_sharing(const package::Model& model, const ir::Function& function,
-                                          const train::AdapterSet& adapters, Reach reach);
+                                          const adapters::AdapterSet& set, Reach reach);
 
 }  // namespace mw::exporter

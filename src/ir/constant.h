@@ -18,7 +18,7 @@ using ConstantPtr = std::shared_ptr<const Constant>;
 struct BlobRef {
   std::string path;     // as written, e.g. "@model_path/weights/weight.bin"
   uint64_t offset = 0;  // of the 64-byte metadata record
-  friend bool operator==(const BlobRef&, const BlobRef&) = default;
+  friend auto operator<=>(const BlobRef&, const BlobRef&) = default;
 };
 
 // Turns `BLOBFILE(path = .., offset = ..)` into the tensor stored there.

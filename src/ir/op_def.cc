@@ -118,6 +118,18 @@ OpDef& OpDef::expand(Expand function) {
   return *this;
 }
 
+OpDef& OpDef::adapter(AdapterRule rule) {
+  adapters_.push_back(std::move(rule));
+  return *this;
+}
+
+const AdapterRule* OpDef::find_adapter(std::string_view weight) const {
+  for (const AdapterRule& rule : adapters_) {
+    if (rule.weight == weight) return &rule;
+  }
+  return nullptr;
+}
+
 const InputSpec* OpDef::find_input(std::string_view name) const {
   for (const InputSpec& spec : inputs_) {
     if (spec.name == name) return &spec;

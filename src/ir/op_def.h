@@ -48,6 +48,11 @@ enum InputFlag : uint32_t {
                // on it only through OpView's accessors, which say so when the value is not known
   kOptional = 2,
   kVariadic = 4,  // takes a tuple of operands
+  // Whether a constant of floats here is learned. An input with a gradient says one of the two,
+  // unless the first that need not be a constant: what flows through an op is no weight by itself.
+  kWeight = 8,  // of an elementwise op: a constant with one extent; of one that slices: a table
+  kNoWeight = 16,
+  kBias = 32,  // beside kWeight: it is added, and converters write zeros where a layer has none
 };
 
 enum OpTrait : uint32_t {
@@ -60,6 +65,9 @@ enum OpTrait : uint32_t {
   kTypeOnly = 64,     // eval() looks at the types of its inputs, never at their elements
   kListOp = 128,      // makes or takes lists
   kNoFold = 256,      // never folded for another reason
+  // The result holds every element of what flows in, each at least once; reshapes and casts.
+  kMovesElements = 512,
+  kSlices = 1024,  // the result holds some elements of the first input
 };
 
 // A default that does not depend on other inputs; std::monostate when absent stays absent.
@@ -86,6 +94,20 @@ struct InputSpec {
   std::vector<DType> dtypes;  // empty and no domain: anything, lists and states included
   uint32_t flags = 0;
   Default default_value;
+};
+
+// How an op takes an input as a matrix of outputs by inputs, with a kernel behind these or without,
+// and the product of two thin factors in its place. For adapters of low rank.
+struct AdapterRule {
+  std::string weight, data;  // inputs: the matrix, and what it is multiplied with
+  bool has_kernel = false;
+  // Whether the first axis of the matrix is that of the outputs. Null: it is.
+  bool (*outputs_first)(const Operation&) = nullptr;
+  // Why no product can stand beside this op; "" or null: one can.
+  std::string (*obstacle)(const Operation&) = nullptr;
+  // The op with b a for its weight, a: [rank, inputs, kernel..], b: [outputs, rank, 1..], and no
+  // bias. `swapped`: with the transposed product.
+  Value* (*product)(Builder&, const Operation&, Value* a, Value* b, bool swapped) = nullptr;
 };
 
 class OpDef {
@@ -132,6 +154,7 @@ class OpDef {
   OpDef& no_vjp(NoGradient reason);
   // For `mw.` ops: the same computation in MIL ops.
   OpDef& expand(Expand function);
+  OpDef& adapter(AdapterRule rule);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::vector<InputSpec>& inputs() const { return inputs_; }
@@ -146,6 +169,7 @@ class OpDef {
   [[nodiscard]] const VjpRule& vjp() const { return vjp_; }
   [[nodiscard]] NoGradient no_vjp() const { return no_vjp_; }
   [[nodiscard]] const Expand& expand() const { return expand_; }
+  [[nodiscard]] const AdapterRule* find_adapter(std::string_view weight) const;  // null: none
 
  private:
   friend class Catalog;
@@ -159,6 +183,7 @@ class OpDef {
   VjpRule vjp_;
   NoGradient no_vjp_ = NoGradient::kMissing;
   Expand expand_;
+  std::vector<AdapterRule> adapters_;
   std::vector<std::pair<Opset, std::function<void(OpDef&)>>> changes_;
 };
 

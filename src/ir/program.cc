@@ -147,13 +147,12 @@ Operation* clone_into(const Operation& op, Block& block, ValueMap& map) {
   return copy;
 }
 
-std::unique_ptr<Function> clone(const Function& function) {
-  auto copy = std::make_unique<Function>();
-  copy->name = function.name;
-  copy->opset = function.opset;
-  copy->attributes = function.attributes;
-  ValueMap map;
-  clone_block(function.body, copy->body, map);
+Cloned clone(const Function& function) {
+  Cloned copy{std::make_unique<Function>(), {}};
+  copy.function->name = function.name;
+  copy.function->opset = function.opset;
+  copy.function->attributes = function.attributes;
+  clone_block(function.body, copy.function->body, copy.values);
   return copy;
 }
 
@@ -161,7 +160,8 @@ std::unique_ptr<Program> clone(const Program& program) {
   auto copy = std::make_unique<Program>();
   copy->version = program.version;
   copy->attributes = program.attributes;
-  for (const auto& function : program.functions) copy->functions.push_back(clone(*function));
+  for (const auto& function : program.functions)
+    copy->functions.push_back(clone(*function).function);
   return copy;
 }
 

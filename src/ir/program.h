@@ -126,7 +126,12 @@ using ValueMap = std::unordered_map<const Value*, Value*>;
 // A deep copy of `op` appended to `block`, operands replaced through `map` (values not in it stay).
 // Results and nested values are entered into `map`.
 Operation* clone_into(const Operation& op, Block& block, ValueMap& map);
-std::unique_ptr<Function> clone(const Function& function);
+// A copy of a function, and where each value of the function is in it.
+struct Cloned {
+  std::unique_ptr<Function> function;
+  ValueMap values;
+};
+Cloned clone(const Function& function);
 std::unique_ptr<Program> clone(const Program& program);
 
 // Calls visit(op) for each operation of `block`, nested blocks after their owner, in order.

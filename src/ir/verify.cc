@@ -266,7 +266,7 @@ std::vector<Correction> correct(Program& program, const Catalog& catalog,
 }
 
 void verify(const Function& function, const Catalog& catalog, const VerifyOptions& options) {
-  (void)correct(*clone(function), catalog, options);
+  (void)correct(*clone(function).function, catalog, options);
 }
 
 void verify(const Program& program, const Catalog& catalog, const VerifyOptions& options) {

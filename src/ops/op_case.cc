@@ -149,7 +149,7 @@ std::vector<Tensor> evaluate_alone(const BuiltCase& built, const OpCase& c) {
 
 // The same through the op's expansion, if it has one.
 std::vector<Tensor> evaluate_expanded(const BuiltCase& built, const OpCase& c) {
-  const std::unique_ptr<ir::Function> function = ir::clone(*built.function);
+  const std::unique_ptr<ir::Function> function = ir::clone(*built.function).function;
   const ir::Operation& op = *function->body.ops.back();
   const ir::OpDef& def = catalog().at(op, c.opset);
   ir::Builder b(function->body, catalog(), c.opset);

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_write.h"
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
-#include "train/checksum.h"
 
 namespace mw::train {
 namespace {

@@ -6,10 +6,10 @@
 #include <limits>
 #include <numeric>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/finite.h"
 #include "base/random.h"
-#include "train/checksum.h"
 
 namespace mw::train {
 namespace {

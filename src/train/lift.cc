@@ -1,103 +1,109 @@
-// lift(): groups the candidates by what they share, then replaces each by a read of its state.
+// lift(): replaces each place of a parameter by a read of its state.
 #include "train/lift.h"
 
 #include <algorithm>
 #include <map>
 
 #include "base/error.h"
-#include "ir/op_pairs.h"
 #include "ops/expr.h"
-#include "ops/rewrites/shared_weights.h"
 
 namespace mw::train {
 namespace {
 
 using ir::Value;
 
+// A const to replace, and where it is used.
+struct Place {
+  ir::ParameterId id;
+  Value* value;
+  std::vector<ir::Use> uses;
+};
+
 class Lifter {
  public:
   Lifter(const ir::Function& source, const ir::Catalog& catalog, DType dtype)
       : catalog_(catalog), dtype_(dtype) {
-    lifted_.function = ir::clone(source);
-    copies_ = ir::pair_ops(source.body, lifted_.function->body);
+    lifted_.function = ir::clone(source).function;
+    constants_ = ir::constants_by_name(*lifted_.function);
     uses_ = ir::uses_in(lifted_.function->body);
   }
 
-  Lifted run(const std::vector<Candidate>& candidates) {
-    for (const Candidate& candidate : candidates) add(candidate);
+  Lifted run(const std::vector<Parameter>& chosen) {
+    for (const Parameter& parameter : chosen) add(parameter);
     return std::move(lifted_);
   }
 
  private:
-  void add(const Candidate& candidate) {
-    const ir::ConstantPtr constant = ir::constant_of(candidate.op->outputs[0].get());
+  void add(const Parameter& chosen) {
+    std::vector<Place> places;
+    for (const ir::ParameterId& id : chosen.places) {
+      Value* value = const_of(id);
+      const auto used = uses_.find(value);
+      if (used != uses_.end()) places.push_back({id, value, used->second});
+    }
+    if (places.empty()) return;
+    const Place& first = places.front();
+    const bool is_economy =
+        !chosen.is_factor && ir::is_one_number(ir::constant_of(first.value)->value());
+    if (!is_economy || first.uses.size() == 1) return make(chosen, places);
+    for (size_t i = 0; i < first.uses.size(); ++i) {
+      Parameter part = chosen;
+      if (i > 0) part.name += fmt::format("_use{}", i);
+      make(part, {{{first.id.value, static_cast<int64_t>(i)}, first.value, {first.uses[i]}}});
+    }
+  }
+
+  Value* const_of(const ir::ParameterId& id) const {
+    const auto found = constants_.find(id.value);
+    const ir::ConstantPtr constant =
+        found == constants_.end() ? nullptr : ir::constant_of(found->second);
     if (constant == nullptr || !constant->is_tensor() || !is_float(constant->type().dtype())) {
       fail(ErrorCode::kInvalidArgument,
            "parameter '{}': expected a const of floats; train compressed weights through an "
            "adapter",
-           candidate.name);
+           id.value);
     }
-    Value* value = copies_.at(candidate.op)->outputs[0].get();
-    const auto used = uses_.find(value);
-    if (used == uses_.end()) return;
-    const std::vector<ir::Use> uses = used->second;
-    const bool is_economy = !candidate.whole && ops::is_one_number(constant->value());
-    if (const auto& ref = constant->blob_ref(); ref && !is_economy) {
-      const auto key = std::pair{ref->path, ref->offset};
-      if (const auto known = by_blob_.find(key); known != by_blob_.end()) {
-        lifted_.parameters[known->second].consts.push_back(candidate.op);
-        return redirect(uses, lifted_.parameters[known->second], value);
-      }
-      by_blob_[key] = lifted_.parameters.size();
-    }
-    if (uses.size() > 1 && is_economy) {
-      for (size_t i = 0; i < uses.size(); ++i) {
-        make(candidate, *constant, i == 0 ? "" : fmt::format("_use{}", i));
-        lifted_.parameters.back().use = static_cast<int64_t>(i);
-        redirect({uses[i]}, lifted_.parameters.back(), value);
-      }
-      return;
-    }
-    make(candidate, *constant, "");
-    redirect(uses, lifted_.parameters.back(), value);
+    return found->second;
   }
 
-  void make(const Candidate& candidate, const ir::Constant& constant, const std::string& suffix) {
-    Lifted::Parameter parameter;
-    parameter.name = candidate.name + suffix;
+  void make(Parameter parameter, const std::vector<Place>& places) {
+    const Tensor& value = ir::constant_of(places.front().value)->value();
     parameter.state = parameter.name + "_master";
-    parameter.shape = constant.value().shape();
-    parameter.stored = constant.type().dtype();
-    parameter.initial = constant.value().to(dtype_);
-    if (parameter.initial.raw() == constant.value().raw()) {
-      parameter.initial = parameter.initial.clone();
-    }
-    parameter.consts = {candidate.op};
+    parameter.shape = value.shape();
+    parameter.stored = value.dtype();
+    parameter.places.clear();
+    Tensor initial = value.to(dtype_);
+    lifted_.initial.push_back(initial.raw() == value.raw() ? initial.clone() : initial);
     lifted_.function->body.add_argument(parameter.state,
                                         ir::Type::state(ir::Type::tensor(dtype_, parameter.shape)));
+    for (const Place& place : places) parameter.places.push_back(place.id);
+    read(parameter, places);
     lifted_.parameters.push_back(std::move(parameter));
   }
 
-  // The value of a parameter in the dtype and shape its const had, at the beginning of the
-  // function.
-  Value* read(const Lifted::Parameter& parameter, const Value* like) {
-    Value*& known = reads_[{parameter.state, like->type.shape()}];
-    if (known == nullptr) {
-      ir::Block& body = lifted_.function->body;
-      ir::Builder b(body, catalog_, lifted_.function->opset);
-      if (!body.ops.empty()) b.insert_before(body.ops.front().get());
-      Value* state = lifted_.function->find_argument(parameter.state);
-      ops::Expr value = ops::read_parameter(b, state, parameter.name + "_value");
-      if (value.dtype() != like->type.dtype()) value = ops::as(value, like->type.dtype());
-      if (value.shape() != like->type.shape()) value = ops::reshape(value, like->type.shape());
-      known = value;
+  // A state is read once, so that its gradient is that of one value, at the beginning of the
+  // function; consts that are tied may have several shapes.
+  void read(const Parameter& parameter, const std::vector<Place>& places) {
+    ir::Block& body = lifted_.function->body;
+    ir::Builder b(body, catalog_, lifted_.function->opset);
+    if (!body.ops.empty()) b.insert_before(body.ops.front().get());
+    Value* state = lifted_.function->find_argument(parameter.state);
+    const ops::Expr master = ops::read_parameter(b, state, parameter.name + "_value");
+    std::map<Shape, Value*> shaped;
+    for (const Place& place : places) {
+      const ir::Type& type = place.value->type;
+      Value*& known = shaped[type.shape()];
+      if (known == nullptr) {
+        ops::Expr value = master;
+        if (value.dtype() != type.dtype()) value = ops::as(value, type.dtype());
+        if (value.shape() != type.shape()) value = ops::reshape(value, type.shape());
+        known = value;
+      }
+      redirect(place.uses, known);
     }
-    return known;
   }
 
-  void redirect(const std::vector<ir::Use>& uses, const Lifted::Parameter& parameter,
-                const Value* replaced) {
-    Value* value = read(parameter, replaced);
+  static void redirect(const std::vector<ir::Use>& uses, Value* value) {
     for (const ir::Use& use : uses) {
       if (use.op != nullptr) {
         use.op->inputs[use.input].operands[use.operand].value = value;
@@ -110,17 +116,15 @@ class Lifter {
   const ir::Catalog& catalog_;
   DType dtype_;
   Lifted lifted_;
-  ir::OpPairs copies_;
+  std::map<std::string, Value*> constants_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
-  std::map<std::pair<std::string, uint64_t>, size_t> by_blob_;
-  std::map<std::pair<std::string, Shape>, Value*> reads_;
 };
 
 }  // namespace
 
 Lifted lift(const ir::Function& function, const ir::Catalog& catalog,
-            const std::vector<Candidate>& candidates, DType dtype) {
-  return Lifter(function, catalog, dtype).run(candidates);
+            const std::vector<Parameter>& chosen, DType dtype) {
+  return Lifter(function, catalog, dtype).run(chosen);
 }
 
 }  // namespace mw::train

@@ -6,17 +6,19 @@
 
 #include <cmath>
 
+#include "adapters/testing.h"
 #include "devices/devices.h"
-#include "train/lora_testing.h"
 #include "train/trainer.h"
 
 namespace mw::train {
 namespace {
 
+using adapters::Built, adapters::random;
+
 // y = relu(x a + c) b: matrices and a vector to train.
 struct Network {
   Built built{ir::Opset::kIos18};
-  std::vector<Candidate> candidates;
+  std::vector<Parameter> parameters;
 
   Network() {
     ir::Value* x = built.input("x", {4, 3});
@@ -28,7 +30,7 @@ struct Network {
   }
   ir::Value* weight(const std::string& name, const Shape& shape) {
     ir::Value* made = built.weight(name, shape);
-    candidates.push_back({made->producer, name, false});
+    parameters.push_back({.name = name, .places = {{made->name}}});
     return made;
   }
 };
@@ -38,7 +40,7 @@ Trainer trainer_of(const Network& network, const Optimizer& optimizer, DType dty
   options.settings.loss = Loss::kMeanSquaredError;
   options.settings.optimizer = optimizer;
   options.target = "y";
-  options.candidates = network.candidates;
+  options.parameters = network.parameters;
   options.platform = devices::platform("cpu");
   options.threads = 1;
   options.dtype = dtype;

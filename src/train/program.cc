@@ -127,7 +127,7 @@ class Composer {
   }
 
   // The value that a state is read as.
-  Value* value_of(const Lifted::Parameter& parameter) {
+  Value* value_of(const Parameter& parameter) {
     Value* state = argument(parameter.state);
     for (const auto& op : function_->body.ops) {
       const ir::OpDef& def = recipe_.catalog->at(*op, function_->opset);
@@ -285,7 +285,7 @@ Shape labels_shape(const Recipe& recipe) {
 
 std::string gradient_name(size_t parameter) { return fmt::format("grad_{}", parameter); }
 std::string input_gradient_name(size_t input) { return fmt::format("grad_input_{}", input); }
-std::string state_name(const Lifted::Parameter& parameter, const std::string& kept) {
+std::string state_name(const Parameter& parameter, const std::string& kept) {
   return parameter.name + "_" + kept;
 }
 
@@ -311,7 +311,7 @@ Objective objective_for(const Recipe& recipe, const Shapes& shapes) {
 std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
   std::unique_ptr<Function> function;
   if (has_model(kind)) {
-    function = ir::clone(*recipe.student);
+    function = ir::clone(*recipe.student).function;
     if (kind == Kind::kForward) return function;
     if (recipe.loss.loss != Loss::kOutput) {
       if (function->find_argument(kLabels) != nullptr) {

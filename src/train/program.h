@@ -54,7 +54,7 @@ inline constexpr const char* kNorm = "grad_norm";
 std::string gradient_name(size_t parameter);
 std::string input_gradient_name(size_t input);
 // State of a parameter that the optimiser keeps, or of its accumulated gradient ("sum").
-std::string state_name(const Lifted::Parameter& parameter, const std::string& kept);
+std::string state_name(const Parameter& parameter, const std::string& kept);
 
 // What a batch of these shapes, labels included, is trained for.
 Objective objective_for(const Recipe& recipe, const Shapes& shapes);

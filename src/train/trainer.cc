@@ -43,7 +43,7 @@ passes::Compute compute_of(DType dtype) {
 
 Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     : options_(std::move(options)),
-      lifted_(lift(source, *options_.platform.catalog, options_.candidates, options_.dtype)),
+      lifted_(lift(source, *options_.platform.catalog, options_.parameters, options_.dtype)),
       rule_(make_rule(options_.settings.optimizer)) {
   if (lifted_.parameters.empty()) {
     fail(ErrorCode::kInvalidArgument, "{}: no parameter is selected; `inspect` lists them",
@@ -63,9 +63,10 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   recipe_.wrt_inputs = options_.settings.wrt_inputs;
   recipe_.dtype = options_.dtype;
   std::map<std::string, std::shared_ptr<ir::StateCell>> cells;
-  for (auto& parameter : lifted_.parameters) {
+  for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
+    const Parameter& parameter = lifted_.parameters[i];
     auto cell = std::make_shared<ir::StateCell>();
-    cell->value = std::move(parameter.initial);
+    cell->value = std::move(lifted_.initial[i]);
     cells[parameter.state] = std::move(cell);
     for (const auto& state : rule_->states(parameter.shape)) {
       auto zeros = std::make_shared<ir::StateCell>();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "exec/naive.h"
 #include "exec/session.h"
 #include "millwright/settings.hpp"
 #include "millwright/step_result.hpp"
@@ -16,7 +17,7 @@ namespace mw::train {
 struct TrainerOptions {
   StudentOptions settings;
   std::string target;
-  std::vector<Candidate> candidates;
+  std::vector<Parameter> parameters;  // to be trained
   plan::Platform platform;
   int threads = 0;
   DType dtype = DType::kF32;
@@ -44,15 +45,16 @@ class Trainer {
   Objective objective(const TensorMap& batch);
   // Outputs of the model with the masters as they are.
   TensorMap forward(const TensorMap& inputs);
+  // What first gives a number that is not finite when the model runs op by op: "softmax
+  // 'attention_3'", "parameter 'head'", or nothing.
+  [[nodiscard]] std::string first_nonfinite(const TensorMap& inputs) const;
 
-  [[nodiscard]] const std::vector<Lifted::Parameter>& parameters() const {
-    return lifted_.parameters;
-  }
+  [[nodiscard]] const std::vector<Parameter>& parameters() const { return lifted_.parameters; }
   // The master itself, not a copy.
-  [[nodiscard]] const Tensor& master(const Lifted::Parameter& parameter) const;
-  void set_master(const Lifted::Parameter& parameter, const Tensor& value);
+  [[nodiscard]] const Tensor& master(const Parameter& parameter) const;
+  void set_master(const Parameter& parameter, const Tensor& value);
   // Throws what set_master would.
-  void check_master(const Lifted::Parameter& parameter, const Tensor& value) const;
+  void check_master(const Parameter& parameter, const Tensor& value) const;
   // Masters as "NAME", moments as "NAME.MOMENT", the step as "step" (int32).
   [[nodiscard]] TensorMap state() const;
   // The same without a copy: the next step writes beside the tensors that someone still holds.
@@ -91,6 +93,7 @@ class Trainer {
   [[nodiscard]] double number(Kind kind, const char* name);
   StepResult finish(double loss, double count, double norm);
   [[nodiscard]] Tensor& cell(const std::string& name) const;
+  [[nodiscard]] exec::StateCells cells_of_a_batch() const;
   void check_batch(const TensorMap& batch) const;
 
   TrainerOptions options_;

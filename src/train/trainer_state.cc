@@ -40,11 +40,9 @@ void check_kept(const std::string& name, const Tensor& value, bool is_square) {
 
 }  // namespace
 
-const Tensor& Trainer::master(const Lifted::Parameter& parameter) const {
-  return cell(parameter.state);
-}
+const Tensor& Trainer::master(const Parameter& parameter) const { return cell(parameter.state); }
 
-void Trainer::check_master(const Lifted::Parameter& parameter, const Tensor& value) const {
+void Trainer::check_master(const Parameter& parameter, const Tensor& value) const {
   if (value.shape() != parameter.shape || !is_float(value.dtype())) {
     fail(ErrorCode::kInvalidArgument, "parameter '{}': expected floats of shape {}, got {} {}",
          parameter.name, to_string(parameter.shape), name_of(value.dtype()),
@@ -63,7 +61,7 @@ void Trainer::check_master(const Lifted::Parameter& parameter, const Tensor& val
   }
 }
 
-void Trainer::set_master(const Lifted::Parameter& parameter, const Tensor& value) {
+void Trainer::set_master(const Parameter& parameter, const Tensor& value) {
   check_master(parameter, value);
   Tensor kept = value.to(options_.dtype);
   cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);

@@ -1,5 +1,4 @@
-// A step happens or does not: models that refuse some data, forward or backward, and files that
-// lose what a step reads.
+// A step happens or does not: models that refuse data, and files that lose what a step reads.
 #include "train/trainer.h"
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 #include <fstream>
 #include <limits>
 
+#include "adapters/testing.h"
 #include "base/error.h"
 #include "base/testing.h"
 #include "devices/devices.h"
@@ -15,11 +15,11 @@
 #include "ops/expr.h"
 #include "ops/support.h"
 #include "plan/backend_testing.h"
-#include "train/lora_testing.h"
 
 namespace mw::train {
 namespace {
 
+using adapters::Built, adapters::random;
 constexpr double kMost = 100;
 
 // x, as long as no number of it is larger than kMost.
@@ -59,7 +59,7 @@ const ir::Catalog& fragile() {
 struct Network {
   ir::Program program;
   ir::Function& function = *program.add_function("main", ir::Opset::kIos18);
-  std::vector<Candidate> candidates;
+  std::vector<Parameter> parameters;
 
   Network() {
     ir::Value* x = function.body.add_argument("x", ir::Type::tensor(DType::kF32, {4, 3}));
@@ -67,7 +67,7 @@ struct Network {
     const auto linear = [&](ir::Value* from, const char* name, const Shape& shape) {
       ir::Value* weight =
           b.constant(ir::Constant::tensor(random(shape, static_cast<uint64_t>(shape[0]))), name);
-      candidates.push_back({weight->producer, name});
+      parameters.push_back({.name = name, .places = {{weight->name}}});
       return b.op("linear", {{"x", from}, {"weight", weight}});
     };
     ir::Value* h = b.op("relu", {{"x", linear(x, "a", {5, 3})}});
@@ -100,7 +100,7 @@ TrainerOptions options_of(const Way& way, const ir::Catalog& catalog) {
 
 Trainer trainer_of(const Network& network, const Way& way) {
   TrainerOptions options = options_of(way, fragile());
-  options.candidates = network.candidates;
+  options.parameters = network.parameters;
   return {network.function, std::move(options)};
 }
 
@@ -193,7 +193,7 @@ TEST(Step, is_the_same_on_a_device_whose_memory_the_host_does_not_see) {
     const auto trainer_on = [&](const plan::Backend& backend) {
       TrainerOptions options = options_of(way, fragile());
       options.platform.backend = &backend;
-      options.candidates = network.candidates;
+      options.parameters = network.parameters;
       return Trainer(network.function, std::move(options));
     };
     Trainer ours = trainer_on(foreign), theirs = trainer_on(host);
@@ -229,7 +229,7 @@ TEST(Step, whose_loss_is_not_finite_has_not_happened) {
   for (const Way& way : kWays) {
     for (const Row& row : rows) {
       TrainerOptions options = options_of(way, ops::catalog());
-      options.candidates = {{weight->producer, "weight"}};
+      options.parameters = {{.name = "weight", .places = {{weight->name}}}};
       Trainer trainer(built.function, options), twin(built.function, options);
       (void)trainer.step(batch_of(1));
       (void)twin.step(batch_of(1));
@@ -257,7 +257,7 @@ TEST(Step, whose_gradients_alone_are_not_finite_has_not_happened) {
   built.returns({built.b.op("sqrt", {{"x", built.b.op("mul", {{"x", x}, {"y", weight}})}}, "y")});
   for (const Way& way : kWays) {
     TrainerOptions options = options_of(way, ops::catalog());
-    options.candidates = {{weight->producer, "weight"}};
+    options.parameters = {{.name = "weight", .places = {{weight->name}}}};
     Trainer trainer(built.function, options);
     const TensorMap before = trainer.state();
     const TensorMap batch = {{"x", random({4, 2}, 5)}, {"labels", random({4, 2}, 6)}};
@@ -278,7 +278,7 @@ TEST(Step, over_labels_of_which_none_counts_has_not_happened) {
   for (const Way& way : kWays) {
     TrainerOptions options = options_of(way, ops::catalog());
     options.settings.loss = Loss::kCrossEntropy;
-    options.candidates = {{weight->producer, "weight"}};
+    options.parameters = {{.name = "weight", .places = {{weight->name}}}};
     Trainer trainer(built.function, options), twin(built.function, options);
     const auto batch = [](int32_t label) {
       return TensorMap{{"x", random({4, 3}, 5)},
@@ -350,7 +350,7 @@ TEST(TrainerState, may_hold_infinities_that_the_model_has) {
   ir::Value* weight = built.b.constant(ir::Constant::tensor(mask), "mask");
   built.returns({built.b.op("add", {{"x", x}, {"y", weight}}, "y")});
   TrainerOptions options = options_of(kWays[0], ops::catalog());
-  options.candidates = {{weight->producer, "mask"}};
+  options.parameters = {{.name = "mask", .places = {{weight->name}}}};
   Trainer trainer(built.function, options);
   const TensorMap state = trainer.state();
   trainer.load_state(state);
@@ -380,7 +380,7 @@ TEST(Step, that_reads_a_lost_page_of_a_file_has_not_happened) {
     built.returns({built.b.op("linear", {{"x", rows}, {"weight", weight}}, "y")});
 
     TrainerOptions options = options_of(way, ops::catalog());
-    options.candidates = {{weight->producer, "weight"}};
+    options.parameters = {{.name = "weight", .places = {{weight->name}}}};
     options.files = {file};
     Trainer trainer(built.function, options);
     const auto batch = [](int32_t row) {

@@ -219,9 +219,9 @@ OpDef scaled_dot_product_attention() {
       .types("T", {DType::kF16, DType::kF32})
       .types("M", {DType::kBool, DType::kF16, DType::kF32})
       .input("query", "T")
-      .input("key", "T")
-      .input("value", "T")
-      .input("attn_mask", "M", kOptional)
+      .input("key", "T", kNoWeight)
+      .input("value", "T", kNoWeight)
+      .input("attn_mask", "M", kOptional | kNoWeight)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

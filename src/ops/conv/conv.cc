@@ -4,6 +4,7 @@
 
 #include "ops/conv/gradients.h"
 #include "ops/conv/patches.h"
+#include "ops/known.h"
 #include "ops/shape/rules.h"
 
 namespace mw::ops {
@@ -174,6 +175,22 @@ void quantized_rule(Vjp& v) {
   add("quant_bias", *gradient);
 }
 
+std::string groups_of(const Operation& op) {
+  if (op.find_input("groups") == nullptr || number_in(op, "groups") == 1) return "";
+  return fmt::format("conv '{}' has groups", op.name());
+}
+
+Value* thin_product(Builder& builder, const Operation& op, Value* a, Value* b, bool /*swapped*/) {
+  std::vector<Argument> arguments = {{"weight", a}};
+  for (const Input& input : op.inputs) {
+    if (input.name == "x" || input.name == "weight" || input.name == "bias") continue;
+    arguments.emplace_back(input.name, ConstantPtr());
+    arguments.back().operands = input.operands;
+  }
+  const Expr thin = Expr(builder, op.input("x")).op("conv", std::move(arguments));
+  return thin.op("conv", {{"weight", b}});
+}
+
 OpDef with_window(OpDef def) {
   def.input("strides", DType::kI32, kConst | kOptional)
       .input("pad_type", DType::kString, kConst | kOptional, "valid")
@@ -201,17 +218,22 @@ OpDef conv() {
   return with_window(OpDef("conv")
                          .types("T", {DType::kF16, DType::kF32})
                          .input("x", "T")
-                         .input("weight", "T")
-                         .input("bias", "T", kConst | kOptional))
+                         .input("weight", "T", kWeight)
+                         .input("bias", "T", kConst | kOptional | kWeight | kBias))
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("U", {DType::kF16, DType::kF32})
-                   .input("weight", "U")
-                   .input("bias", "U", kOptional);
+                   .input("weight", "U", kWeight)
+                   .input("bias", "U", kOptional | kWeight | kBias);
              })
       .infer(infer)
       .eval(evaluate)
-      .vjp(rule);
+      .vjp(rule)
+      .adapter({.weight = "weight",
+                .data = "x",
+                .has_kernel = true,
+                .obstacle = groups_of,
+                .product = thin_product});
 }
 
 OpDef conv_quantized() {
@@ -220,11 +242,11 @@ OpDef conv_quantized() {
                          .types("U", {DType::kU8})
                          .input("x", "T")
                          .input("weight", "U")
-                         .input("bias", "U", kConst | kOptional)
+                         .input("bias", "U", kConst | kOptional | kNoWeight)
                          .input("quantization_type", DType::kString, kConst)
                          .input("nbits", DType::kI32, kConst | kOptional, 8)
-                         .input("quant_scale", "T", kConst)
-                         .input("quant_bias", "T", kConst))
+                         .input("quant_scale", "T", kConst | kNoWeight)
+                         .input("quant_bias", "T", kConst | kNoWeight))
       .infer(infer_quantized)
       .eval(evaluate_quantized)
       .vjp(quantized_rule);

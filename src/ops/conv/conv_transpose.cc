@@ -230,8 +230,8 @@ OpDef conv_transpose() {
   return OpDef("conv_transpose")
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
-      .input("weight", "T", kConst)
-      .input("bias", "T", kConst | kOptional)
+      .input("weight", "T", kConst | kWeight)
+      .input("bias", "T", kConst | kOptional | kWeight | kBias)
       .input("pad", DType::kI32, kConst | kOptional)
       .input("output_shape", DType::kI32, kConst | kOptional)
       .input("pad_type", DType::kString, kConst | kOptional, "valid")
@@ -241,8 +241,8 @@ OpDef conv_transpose() {
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("U", {DType::kF16, DType::kF32})
-                   .input("weight", "U")
-                   .input("bias", "U", kOptional);
+                   .input("weight", "U", kWeight)
+                   .input("bias", "U", kOptional | kWeight | kBias);
              })
       .infer(infer)
       .eval(evaluate)

@@ -13,12 +13,13 @@ Type infer(const OpView& op) {
   return broadcast_xy(op);
 }
 
+// `weight`: what its constants are, as InputFlag has it.
 template <class F>
-OpDef arithmetic(const char* name, F f) {
+OpDef arithmetic(const char* name, uint32_t weight, F f) {
   return OpDef(name)
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
-      .input("x", "T")
-      .input("y", "T")
+      .input("x", "T", weight)
+      .input("y", "T", weight)
       .traits(kElementwise)
       .infer(infer)
       .eval([f](Eval& e) {
@@ -158,20 +159,21 @@ void minimum_rule(Vjp& v) {
 
 }  // namespace
 
-// The value, and what the gradients of x and y are, in terms of g, x, y and the result z.
-#define MW_BINARY(name, formula, rule)                                          \
-  OpDef name##_op() {                                                           \
-    return arithmetic(#name, [](auto x, auto y) { return formula; }).vjp(rule); \
+// What constants are, the value, and what the gradients of x and y are, in terms of g, x, y and the
+// result z.
+#define MW_BINARY(name, weight, formula, rule)                                          \
+  OpDef name##_op() {                                                                   \
+    return arithmetic(#name, weight, [](auto x, auto y) { return formula; }).vjp(rule); \
   }
-MW_BINARY(add, wrapping(x, y, [](auto a, auto b) { return a + b; }), add_rule)
-MW_BINARY(sub, wrapping(x, y, [](auto a, auto b) { return a - b; }), sub_rule)
-MW_BINARY(mul, wrapping(x, y, [](auto a, auto b) { return a * b; }), mul_rule)
-MW_BINARY(real_div, quotient(x, y), real_div_rule)
-MW_BINARY(floor_div, floor_quotient(x, y), flat)
-MW_BINARY(mod, modulus(x, y), mod_rule)
-MW_BINARY(pow, power(x, y), pow_rule)
-MW_BINARY(maximum, larger(x, y), maximum_rule)
-MW_BINARY(minimum, smaller(x, y), minimum_rule)
+MW_BINARY(add, kWeight | kBias, wrapping(x, y, [](auto a, auto b) { return a + b; }), add_rule)
+MW_BINARY(sub, kWeight | kBias, wrapping(x, y, [](auto a, auto b) { return a - b; }), sub_rule)
+MW_BINARY(mul, kWeight, wrapping(x, y, [](auto a, auto b) { return a * b; }), mul_rule)
+MW_BINARY(real_div, kWeight, quotient(x, y), real_div_rule)
+MW_BINARY(floor_div, kNoWeight, floor_quotient(x, y), flat)
+MW_BINARY(mod, kNoWeight, modulus(x, y), mod_rule)
+MW_BINARY(pow, kNoWeight, power(x, y), pow_rule)
+MW_BINARY(maximum, kNoWeight, larger(x, y), maximum_rule)
+MW_BINARY(minimum, kNoWeight, smaller(x, y), minimum_rule)
 #undef MW_BINARY
 
 }  // namespace mw::ops

@@ -26,7 +26,7 @@ OpDef cast() {
                def.types("T", {DType::kF16, DType::kF32, DType::kI8, DType::kU8, DType::kI16,
                                DType::kU16, DType::kI32, DType::kBool});
              })
-      .traits(kElementwise)
+      .traits(kElementwise | kMovesElements)
       .infer(infer)
       .eval([](Eval& e) { e.set_out(0, e.in("x").to(e.result_type().dtype())); })
       .vjp([](Vjp& v) {

@@ -95,7 +95,7 @@ OpDef prelu() {
   return OpDef("prelu")
       .types("T", kFloats)
       .input("x", "T")
-      .input("alpha", "T", kConst)
+      .input("alpha", "T", kConst | kWeight)
       .since(Opset::kIos17, [](OpDef& def) { def.types("U", kFloats).retype({"alpha"}, "U"); })
       .infer(infer_prelu)
       .eval(evaluate_prelu)
@@ -106,8 +106,8 @@ OpDef softplus_parametric() {
   return OpDef("softplus_parametric")
       .types("T", kFloats)
       .input("x", "T")
-      .input("alpha", "T", kConst)
-      .input("beta", "T", kConst)
+      .input("alpha", "T", kConst | kWeight)
+      .input("beta", "T", kConst | kWeight)
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("U", kFloats).retype({"alpha", "beta"}, "U");

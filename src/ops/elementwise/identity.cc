@@ -7,6 +7,7 @@ namespace mw::ops {
 OpDef identity() {
   return OpDef("identity")
       .any_input("x")
+      .traits(kMovesElements)
       .infer([](const OpView& op) { return op.type("x"); })
       .eval([](Eval& e) { e.set_datum(0, e.datum("x")); })
       .vjp([](Vjp& v) { v.add("x", grad(v)); });

@@ -69,6 +69,7 @@ OpDef crop() {
       .input("x", "T")
       .input("crop_height", DType::kI32, kConst)
       .input("crop_width", DType::kI32, kConst)
+      .traits(kSlices)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

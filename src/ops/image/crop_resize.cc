@@ -305,7 +305,7 @@ OpDef crop_resize() {
       .input("box_coordinate_mode", DType::kString, kConst | kOptional, "CORNERS_HEIGHT_FIRST")
       .input("sampling_mode", DType::kString, kConst | kOptional, "DEFAULT")
       .since(Opset::kIos16,
-             [](OpDef& def) { def.input("pad_value", "T", kConst | kOptional, 0.0); })
+             [](OpDef& def) { def.input("pad_value", "T", kConst | kOptional | kNoWeight, 0.0); })
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("BOX_T", {DType::kF16, DType::kF32, DType::kU16})

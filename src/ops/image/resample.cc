@@ -249,7 +249,7 @@ OpDef sampling_op(const char* name) {
                        .input("x", "T")
                        .input("sampling_mode", DType::kString, kConst)
                        .input("padding_mode", DType::kString, kConst)
-                       .input("padding_value", "T", kConst)
+                       .input("padding_value", "T", kConst | kNoWeight)
                        .input("coordinates_mode", DType::kString, kConst)
                        .input("align_corners", DType::kBool, kConst));
 }
@@ -259,7 +259,7 @@ OpDef sampling_op(const char* name) {
 OpDef resample() {
   return sampling_op("resample")
       .types("U", {DType::kI32, DType::kF32})
-      .input("coordinates", "U")
+      .input("coordinates", "U", kNoWeight)
       .since(Opset::kIos16,
              [](OpDef& def) {
                def.types("U", {DType::kI32, DType::kF16, DType::kF32});
@@ -276,7 +276,7 @@ OpDef resample() {
 
 OpDef affine() {
   return sampling_op("affine")
-      .input("transform_matrix", "T")
+      .input("transform_matrix", "T", kNoWeight)
       .input("output_height", DType::kI32, kConst)
       .input("output_width", DType::kI32, kConst)
       .infer(infer_affine)

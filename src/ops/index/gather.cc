@@ -220,7 +220,7 @@ void gather_nd_rule(Vjp& v) {
 
 OpDef gather_def(const char* name) {
   OpDef def(name);
-  def.types("T", {DType::kF16, DType::kF32, DType::kI32}).types("I", {DType::kI32});
+  def.types("T", {DType::kF16, DType::kF32, DType::kI32}).types("I", {DType::kI32}).traits(kSlices);
   return def.input("x", "T").input("indices", "I");
 }
 
@@ -240,6 +240,7 @@ void add_batch_dims(OpDef& def) {
 
 OpDef gather() {
   return gather_def("gather")
+      .input("x", "T", kWeight)
       .input("axis", DType::kI32, kConst | kOptional, 0)
       .since(Opset::kIos16, add_batch_dims)
       .since(Opset::kIos17, widen_ios17)

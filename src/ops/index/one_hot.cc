@@ -85,8 +85,8 @@ OpDef one_hot() {
       .input("indices", DType::kI32)
       .input("one_hot_vector_size", DType::kI32)
       .input("axis", DType::kI32, kConst | kOptional, -1)
-      .input("on_value", "T", kConst | kOptional, 1)
-      .input("off_value", "T", kConst | kOptional, 0)
+      .input("on_value", "T", kConst | kOptional | kNoWeight, 1)
+      .input("off_value", "T", kConst | kOptional | kNoWeight, 0)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

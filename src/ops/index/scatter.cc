@@ -289,7 +289,7 @@ OpDef scatter_def(const char* name, bool has_axis) {
   def.types("T", {DType::kF16, DType::kF32, DType::kI32})
       .input("data", "T")
       .input("indices", DType::kI32)
-      .input("updates", "T");
+      .input("updates", "T", kNoWeight);
   if (has_axis) def.input("axis", DType::kI32, kConst | kOptional, 0);
   return def.input("mode", DType::kString, kConst | kOptional, "add")
       .since(Opset::kIos17, [](OpDef& later) {

@@ -101,7 +101,7 @@ OpDef distillation() {
   return OpDef("mw.distillation")
       .types("T", {DType::kF16, DType::kF32})
       .input("student", "T")
-      .input("teacher", "T")
+      .input("teacher", "T", kNoWeight)
       .input("labels", DType::kI32)
       .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .input("temperature", DType::kF32, kConst | kOptional, 1.0)

@@ -44,7 +44,7 @@ OpDef squared_error() {
   return OpDef("mw.squared_error")
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
-      .input("target", "T")
+      .input("target", "T", kNoWeight)
       .infer(infer)
       .eval(evaluate)
       .expand(expand)

@@ -2,6 +2,7 @@
 // dtype are converted to that of x.
 #include "ops/expr.h"
 #include "ops/matmul/contract.h"
+#include "ops/matmul/thin.h"
 
 namespace mw::ops {
 namespace {
@@ -78,8 +79,8 @@ OpDef linear() {
   return OpDef("linear")
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
       .input("x", "T")
-      .input("weight", "T", kConst)
-      .input("bias", "T", kConst | kOptional)
+      .input("weight", "T", kConst | kWeight)
+      .input("bias", "T", kConst | kOptional | kWeight | kBias)
       .since(
           Opset::kIos17,
           [](OpDef& def) {
@@ -87,7 +88,8 @@ OpDef linear() {
           })
       .infer(infer)
       .eval(evaluate)
-      .vjp(rule);
+      .vjp(rule)
+      .adapter({.weight = "weight", .data = "x", .product = thin_from_right});
 }
 
 }  // namespace mw::ops

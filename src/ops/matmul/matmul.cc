@@ -1,6 +1,8 @@
 // matmul: batched matrix product with NumPy's broadcasting and rank-1 operands.
 #include "ops/expr.h"
+#include "ops/known.h"
 #include "ops/matmul/contract.h"
+#include "ops/matmul/thin.h"
 
 namespace mw::ops {
 namespace {
@@ -131,8 +133,8 @@ void rule(Vjp& v) {
 OpDef matmul() {
   return OpDef("matmul")
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
-      .input("x", "T")
-      .input("y", "T")
+      .input("x", "T", kWeight)
+      .input("y", "T", kWeight)
       .input("transpose_x", DType::kBool, kConst | kOptional, false)
       .input("transpose_y", DType::kBool, kConst | kOptional, false)
       .since(Opset::kIos17,
@@ -141,7 +143,15 @@ OpDef matmul() {
              })
       .infer(infer)
       .eval(evaluate)
-      .vjp(rule);
+      .vjp(rule)
+      .adapter({.weight = "y",
+                .data = "x",
+                .outputs_first = [](const Operation& op) { return says(op, "transpose_y"); },
+                .product = thin_from_right})
+      .adapter({.weight = "x",
+                .data = "y",
+                .outputs_first = [](const Operation& op) { return !says(op, "transpose_x"); },
+                .product = thin_from_left});
 }
 
 }  // namespace mw::ops

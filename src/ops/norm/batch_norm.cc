@@ -66,10 +66,10 @@ OpDef batch_norm() {
   return OpDef("batch_norm")
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
-      .input("mean", "T", kConst)
-      .input("variance", "T", kConst)
-      .input("gamma", "T", kConst | kOptional)
-      .input("beta", "T", kConst | kOptional)
+      .input("mean", "T", kConst | kNoWeight)
+      .input("variance", "T", kConst | kNoWeight)
+      .input("gamma", "T", kConst | kOptional | kWeight)
+      .input("beta", "T", kConst | kOptional | kWeight)
       .input("epsilon", "T", kConst | kOptional, 1e-5)
       .since(Opset::kIos17,
              [](OpDef& def) {

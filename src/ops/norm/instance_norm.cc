@@ -65,8 +65,8 @@ OpDef instance_norm() {
   return OpDef("instance_norm")
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
-      .input("gamma", "T", kConst | kOptional)
-      .input("beta", "T", kConst | kOptional)
+      .input("gamma", "T", kConst | kOptional | kWeight)
+      .input("beta", "T", kConst | kOptional | kWeight)
       .input("epsilon", "T", kConst | kOptional, 1e-5)
       .since(Opset::kIos17,
              [](OpDef& def) {

@@ -225,10 +225,10 @@ OpDef gru() {
   return OpDef("gru")
       .types("T", {DType::kF32})
       .input("x", "T")
-      .input("initial_h", "T")
-      .input("weight_ih", "T", kConst)
-      .input("weight_hh", "T", kConst)
-      .input("bias", "T", kConst | kOptional)
+      .input("initial_h", "T", kNoWeight)
+      .input("weight_ih", "T", kConst | kWeight)
+      .input("weight_hh", "T", kConst | kWeight)
+      .input("bias", "T", kConst | kOptional | kWeight | kBias)
       .input("direction", DType::kString, kConst | kOptional, "forward")
       .input("output_sequence", DType::kBool, kConst | kOptional, false)
       .input("recurrent_activation", DType::kString, kConst | kOptional, "sigmoid")
@@ -240,7 +240,7 @@ OpDef gru() {
       .since(Opset::kIos18,
              [](OpDef& def) {
                def.input("reset_after", DType::kBool, kConst | kOptional, false)
-                   .input("input_bias", "T", kConst | kOptional);
+                   .input("input_bias", "T", kConst | kOptional | kWeight | kBias);
              })
       .infer(infer)
       .eval(evaluate)

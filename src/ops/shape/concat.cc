@@ -100,6 +100,7 @@ OpDef concat() {
       .any_input("values", kVariadic)
       .input("axis", DType::kI32, kConst)
       .input("interleave", DType::kBool, kConst | kOptional, false)
+      .traits(kMovesElements)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

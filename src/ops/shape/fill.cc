@@ -59,7 +59,7 @@ OpDef fill() {
   return OpDef("fill")
       .types("T", moved_dtypes())
       .input("shape", DType::kI32)
-      .input("value", "T", kConst | kOptional, 0.0)
+      .input("value", "T", kConst | kOptional | kNoWeight, 0.0)
       .infer(infer_fill)
       .eval([](Eval& e) { fill_from(e, e.result_type().shape()); })
       .vjp(rule);
@@ -71,7 +71,7 @@ OpDef fill_like() {
       .types("T", moved_dtypes())
       .types("U", moved_dtypes())
       .input("ref_tensor", "T")
-      .input("value", "U", kConst | kOptional, 0.0)
+      .input("value", "U", kConst | kOptional | kNoWeight, 0.0)
       .infer(infer_fill_like)
       .eval([](Eval& e) {
         const Type& type = e.result_type();

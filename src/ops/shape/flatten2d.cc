@@ -21,6 +21,7 @@ OpDef flatten2d() {
       .types("T", moved_dtypes())
       .input("x", "T")
       .input("axis", DType::kI32, kConst | kOptional, 1)
+      .traits(kMovesElements)
       .infer(infer)
       .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
       .vjp(reshape_back);

@@ -149,7 +149,7 @@ OpDef pad() {
       .input("x", "T")
       .input("pad", DType::kI32)
       .input("mode", DType::kString, kConst | kOptional, "constant")
-      .input("constant_val", "T", kConst | kOptional, 0.0)
+      .input("constant_val", "T", kConst | kOptional | kNoWeight, 0.0)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

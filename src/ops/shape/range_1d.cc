@@ -88,8 +88,8 @@ OpDef range_1d() {
   return OpDef("range_1d")
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
       .input("end", "T")
-      .input("start", "T")
-      .input("step", "T")
+      .input("start", "T", kNoWeight)
+      .input("step", "T", kNoWeight)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

@@ -98,6 +98,7 @@ OpDef reshape() {
                def.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17());
                def.retype({"shape"}, "U");
              })
+      .traits(kMovesElements)
       .infer(infer)
       .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
       .vjp(reshape_back);

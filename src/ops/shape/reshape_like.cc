@@ -70,6 +70,7 @@ OpDef reshape_like() {
       .input("ends", DType::kI32, kConst | kVariadic)
       .input("end_masks", DType::kBool, kConst | kVariadic)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
+      .traits(kMovesElements)
       .infer(infer)
       .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
       .vjp(reshape_back);

@@ -42,6 +42,7 @@ OpDef reverse() {
       .input("x", "T")
       .input("axes", DType::kI32, kConst | kOptional)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
+      .traits(kMovesElements)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

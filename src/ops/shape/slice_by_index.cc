@@ -34,6 +34,7 @@ OpDef slice_by_index() {
              [](OpDef& later) {
                later.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17());
              })
+      .traits(kSlices)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

@@ -82,6 +82,7 @@ OpDef slice_by_size() {
       .since(
           Opset::kIos17,
           [](OpDef& def) { def.types("T", moved_dtypes_ios17()).types("U", index_dtypes_ios17()); })
+      .traits(kSlices)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

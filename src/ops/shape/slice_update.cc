@@ -73,7 +73,10 @@ void rule(Vjp& v) {
 
 OpDef slice_update() {
   OpDef def("slice_update");
-  def.first(Opset::kIos18).types("T", moved_dtypes_ios17()).input("x", "T").input("update", "T");
+  def.first(Opset::kIos18)
+      .types("T", moved_dtypes_ios17())
+      .input("x", "T")
+      .input("update", "T", kNoWeight);
   declare_slice_inputs(def, index_dtypes_ios17());
   return def.infer(infer).eval(evaluate).vjp(rule);
 }

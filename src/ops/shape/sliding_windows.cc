@@ -63,6 +63,7 @@ OpDef sliding_windows() {
       .input("size", DType::kI32, kConst)
       .input("stride", DType::kI32, kConst | kOptional, 1)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
+      .traits(kSlices)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

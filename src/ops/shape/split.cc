@@ -79,6 +79,7 @@ OpDef split() {
       .input("num_splits", DType::kI32, kConst | kOptional)
       .input("split_sizes", DType::kI32, kConst | kOptional)
       .input("axis", DType::kI32, kConst)
+      .traits(kSlices)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

@@ -35,6 +35,7 @@ OpDef squeeze() {
       .input("x", "T")
       .input("axes", DType::kI32, kConst | kOptional)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
+      .traits(kMovesElements)
       .infer(infer)
       .eval([](Eval& e) { e.set_out(0, e.in("x").reshaped(e.result_type().shape())); })
       .vjp(reshape_back);

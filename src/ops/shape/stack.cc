@@ -58,6 +58,7 @@ OpDef stack() {
   return OpDef("stack")
       .any_input("values", kVariadic)
       .input("axis", DType::kI32, kConst)
+      .traits(kMovesElements)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

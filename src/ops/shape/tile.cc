@@ -53,6 +53,7 @@ OpDef tile() {
       .types("T", moved_dtypes())
       .input("x", "T")
       .input("reps", DType::kI32)
+      .traits(kMovesElements)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

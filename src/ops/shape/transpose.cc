@@ -50,6 +50,7 @@ OpDef transpose() {
       .input("x", "T")
       .input("perm", DType::kI32, kConst)
       .since(Opset::kIos17, [](OpDef& def) { def.types("T", moved_dtypes_ios17()); })
+      .traits(kMovesElements)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);

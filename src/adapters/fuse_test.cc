@@ -1,18 +1,17 @@
 // Adapters beside every kind of weight: inserted and fused alike, and their gradients.
 #include <gtest/gtest.h>
 
+#include "adapters/fuse.h"
+#include "adapters/testing.h"
 #include "autodiff/gradient.h"
 #include "ir/verify.h"
 #include "passes/precision.h"
-#include "train/lora_testing.h"
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 using ir::Constant;
 using ir::Value;
-using ops::AdaptableWeight;
-using ops::Adapter;
 
 const AdaptableWeight& weight_named(const std::vector<AdaptableWeight>& weights,
                                     const std::string& name) {
@@ -54,14 +53,14 @@ double difference(const Tensor& a, const Tensor& b) {
 
 std::unique_ptr<ir::Program> inserted(const Built& built, const AdapterSet& set) {
   auto program = ir::clone(built.program);
-  (void)ops::insert_adapters(*program->functions[0], ops::catalog(), set.adapters);
+  (void)insert_adapters(*program->functions[0], ops::catalog(), set.adapters);
   return program;
 }
 
 std::unique_ptr<ir::Program> fused(const Built& built, const AdapterSet& set) {
   auto program = ir::clone(built.program);
-  ops::fuse_adapters(*program->functions[0], {}, ops::catalog(), set.adapters,
-                     [](const ops::FusedWeight&) {});
+  fuse_adapters(*program->functions[0], {}, ops::catalog(), set.adapters,
+                [](const FusedWeight&) {});
   return program;
 }
 
@@ -88,7 +87,7 @@ TEST(Lora, adds_alpha_over_rank_times_b_a_to_a_weight) {
   built.returns({built.b.op("linear", {{"x", x}, {"weight", built.weight("w", {4, 3})}})});
   const AdapterSet set = adapters_of(built.function, 2);
   const auto program = fused(built, set);
-  const auto weights = ops::adaptable_weights(*program->functions[0], ops::catalog());
+  const auto weights = adaptable_weights(*program->functions[0], ops::catalog());
   const Tensor now = ir::constant_of(weight_named(weights, "w").values[0])->value();
   const Tensor before = random({4, 3}, 3);
   const Adapter& adapter = set.adapters[0];
@@ -166,7 +165,7 @@ TEST(Lora, adapts_a_weight_behind_a_cast_and_rounds_it_to_its_own_dtype) {
   built.returns({built.b.op("linear", {{"x", x}, {"weight", wide}})});
   expect_agreement(built, 1, 2e-2);
   const auto program = fused(built, adapters_of(built.function, 2));
-  const auto weights = ops::adaptable_weights(*program->functions[0], ops::catalog());
+  const auto weights = adaptable_weights(*program->functions[0], ops::catalog());
   EXPECT_EQ(weight_named(weights, "w").type().dtype(), DType::kF16);
 }
 
@@ -264,7 +263,7 @@ TEST(Lora, makes_a_plain_weight_of_a_compressed_one_and_drops_what_it_was_made_o
     EXPECT_TRUE(op->is_const() || op->type == "linear") << op->type;
     EXPECT_NE(op->name(), "scale");
   }
-  const auto weights = ops::adaptable_weights(*program->functions[0], ops::catalog());
+  const auto weights = adaptable_weights(*program->functions[0], ops::catalog());
   EXPECT_EQ(weight_named(weights, "w").type().dtype(), DType::kF16);
 }
 
@@ -296,8 +295,8 @@ TEST(Lora, has_the_gradients_that_differences_give) {
   const AdapterSet set = adapters_of(built.function, 2, DType::kF64);
   ASSERT_EQ(set.adapters.size(), 4U);
   autodiff::Subject subject;
-  subject.function = ir::clone(built.function);
-  for (const auto& made : ops::insert_adapters(*subject.function, ops::catalog(), set.adapters)) {
+  subject.function = ir::clone(built.function).function;
+  for (const auto& made : insert_adapters(*subject.function, ops::catalog(), set.adapters)) {
     subject.wrt.push_back(made.a->outputs[0].get());
     subject.wrt.push_back(made.b->outputs[0].get());
   }
@@ -318,4 +317,4 @@ TEST(Lora, has_the_gradients_that_differences_give) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::adapters

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string_view>
 
-namespace mw::train {
+namespace mw {
 
 // Every 8 bytes are mixed in by a bijection, so no change of a single word goes unseen. The bytes
 // of one add() are padded with zeros to whole words; its length counts, too.
@@ -37,4 +37,4 @@ class Checksum {
   uint64_t value_ = 0x6D696C6C77726974ULL;
 };
 
-}  // namespace mw::train
+}  // namespace mw

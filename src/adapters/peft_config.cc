@@ -1,16 +1,16 @@
 // Reading adapter_config.json key by key: what is known is ranged, what is not is refused.
-#include "train/peft_config.h"
+#include "adapters/peft_config.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "adapters/set.h"
 #include "base/error.h"
 #include "base/mapped_file.h"
-#include "train/lora.h"
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -226,4 +226,4 @@ std::string peft_config_text(const PeftConfig& config, const std::vector<std::st
   return json.dump(2, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace mw::train
+}  // namespace mw::adapters

@@ -10,10 +10,6 @@
 
 namespace mw::ops {
 
-// Every element is the same. Converters give such constants (zero biases, gains of one) one blob
-// because their bytes are equal, so sharing it ties nothing.
-bool is_one_number(const Tensor& tensor);
-
 // Where a weight of one function stands in another one.
 struct Twin {
   ir::Value* value = nullptr;  // of a const, or of the last constexpr op of a chain

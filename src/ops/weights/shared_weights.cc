@@ -1,10 +1,12 @@
 // Weights are looked up by a key, their blob or their name, and then compared.
-#include "ops/rewrites/shared_weights.h"
+#include "ops/weights/shared_weights.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <optional>
+
+#include "ir/parameter.h"
 
 namespace mw::ops {
 namespace {
@@ -71,25 +73,12 @@ bool same_chain(const Operation& a, const Operation& b) {
   });
 }
 
-bool shows_one_number(const Value& value) {
-  const ConstantPtr constant = ir::constant_of(&value);
-  return constant != nullptr && constant->is_tensor() && constant->has_value() &&
-         constant->type().dtype() != DType::kString && is_one_number(constant->value());
-}
-
 std::string reader_of(const Use& use) {
   if (use.op == nullptr) return "output";
   return fmt::format("{} {} {}", use.op->type, use.op->inputs[use.input].name, use.operand);
 }
 
 }  // namespace
-
-bool is_one_number(const Tensor& tensor) {
-  for (int64_t i = 1; i < tensor.count(); ++i) {
-    if (tensor.number_at(i) != tensor.number_at(0)) return false;
-  }
-  return true;
-}
 
 SharedWeights::Side::Side(const ir::Function& function) : uses(ir::uses_in(function.body)) {
   ir::for_each_op(function.body, [&](const Operation& op) {
@@ -128,7 +117,7 @@ bool SharedWeights::are_related() const {
   if (!ours_.has_blobs && !theirs_.has_blobs) return true;
   return std::any_of(ours_.weights.begin(), ours_.weights.end(), [&](const auto& row) {
     return row.first.starts_with('@') && theirs_.weights.contains(row.first) &&
-           !shows_one_number(*row.second);
+           (!row.second->producer->is_const() || ir::tie_of(*row.second));
   });
 }
 
@@ -140,7 +129,7 @@ bool SharedWeights::is_same(const Value& ours, const Value& theirs) const {
   }
   if (a == nullptr || b == nullptr || !a->is_tensor() || !b->is_tensor()) return false;
   if (a->blob_ref() != b->blob_ref() || a->type().dtype() != b->type().dtype()) return false;
-  if (a->blob_ref() && !shows_one_number(ours)) return true;
+  if (ir::tie_of(ours)) return true;
   return is_same_by_name(ours, theirs) && bit_equal(a->value(), b->value());
 }
 

@@ -1,23 +1,21 @@
-// fuse_adapters(): the products of the factors added to the weights themselves.
+// The weights changed in place, or consts of their own where others read them, too.
+#include "adapters/fuse.h"
+
 #include <algorithm>
 #include <map>
 #include <set>
 
+#include "adapters/sites.h"
 #include "base/error.h"
 #include "ir/builder.h"
 #include "ir/evaluate.h"
-#include "ops/rewrites/adapters.h"
-#include "ops/rewrites/shared_weights.h"
+#include "ops/weights/shared_weights.h"
 
-namespace mw::ops {
+namespace mw::adapters {
 namespace {
 
 using ir::Operation;
 using ir::Value;
-
-bool is_constant_op(const Operation& op) {
-  return op.is_const() || op.type.starts_with("constexpr_");
-}
 
 // scale * B A in the layout of the weight, in fp64.
 Tensor change_of(const AdaptableWeight& weight, const Adapter& adapter) {
@@ -109,6 +107,11 @@ class Replacer {
                : std::any_of(found->second.begin(), found->second.end(), is_site);
   }
 
+  [[nodiscard]] bool is_constant(const Operation& op) const {
+    const ir::OpDef* def = catalog_.find(op.type, function_.opset);
+    return op.is_const() || (def != nullptr && def->has_trait(ir::kConstexpr));
+  }
+
   static Operation* after(const Operation& op) {
     auto& ops = op.parent->ops;
     const auto at =
@@ -147,7 +150,7 @@ class Replacer {
     std::set<Operation*> parts;
     for (const ir::Operand& operand : ir::operands(op)) {
       if (operand.value == nullptr || operand.value->producer == nullptr) continue;
-      if (is_constant_op(*operand.value->producer)) parts.insert(operand.value->producer);
+      if (is_constant(*operand.value->producer)) parts.insert(operand.value->producer);
     }
     op.parent->ops.remove_if([&](const auto& other) { return other.get() == &op; });
     for (Operation* part : parts) drop_unused(*part);
@@ -182,7 +185,7 @@ class Others {
          const ir::Catalog& catalog) {
     for (ir::Function* other : others) {
       functions_.push_back(
-          {other, SharedWeights(function, *other), adaptable_weights(*other, catalog)});
+          {other, ops::SharedWeights(function, *other), adaptable_weights(*other, catalog)});
     }
   }
 
@@ -191,7 +194,7 @@ class Others {
     for (const Entry& other : functions_) {
       std::set<const Value*> twins;
       for (const Value* value : weight.values) {
-        for (const Twin& twin : other.shared.twins(*value)) twins.insert(twin.value);
+        for (const ops::Twin& twin : other.shared.twins(*value)) twins.insert(twin.value);
       }
       for (const AdaptableWeight& theirs : other.weights) {
         if (std::any_of(theirs.values.begin(), theirs.values.end(),
@@ -206,7 +209,7 @@ class Others {
  private:
   struct Entry {
     ir::Function* function;
-    SharedWeights shared;
+    ops::SharedWeights shared;
     std::vector<AdaptableWeight> weights;
   };
   std::vector<Entry> functions_;
@@ -269,4 +272,4 @@ void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& oth
   }
 }
 
-}  // namespace mw::ops
+}  // namespace mw::adapters

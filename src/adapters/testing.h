@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "adapters/set.h"
 #include "autodiff/testing.h"
-#include "train/lora.h"
 
-namespace mw::train {
+namespace mw::adapters {
 
 inline Tensor random(const Shape& shape, uint64_t seed, DType dtype = DType::kF32) {
   std::mt19937_64 generator(seed);
@@ -39,11 +39,11 @@ inline AdapterSet adapters_of(const ir::Function& function, int64_t rank,
                               DType dtype = DType::kF32) {
   AdapterSet set = begin_adapters(function, ops::catalog(), {.rank = rank, .alpha = 3}, {});
   uint64_t seed = 40;
-  for (ops::Adapter& adapter : set.adapters) {
+  for (Adapter& adapter : set.adapters) {
     adapter.a = adapter.a.to(dtype);
     adapter.b = random(adapter.b.shape(), ++seed, dtype);
   }
   return set;
 }
 
-}  // namespace mw::train
+}  // namespace mw::adapters

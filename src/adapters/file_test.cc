@@ -2,11 +2,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "adapters/file.h"
+#include "adapters/testing.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
-#include "train/lora_testing.h"
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 namespace fs = std::filesystem;
@@ -185,4 +186,4 @@ TEST_F(AdapterFile, with_anything_else_wrong_is_refused_in_a_sentence) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::adapters

@@ -1,5 +1,5 @@
 // Factors of PEFT's modules to adapters of our weights, and back.
-#include "train/peft.h"
+#include "adapters/peft.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,20 +7,19 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "adapters/module_names.h"
+#include "adapters/peft_config.h"
 #include "base/atomic_write.h"
 #include "base/error.h"
 #include "base/finite.h"
 #include "base/mapped_file.h"
 #include "base/paths.h"
 #include "base/tensor_file.h"
-#include "train/module_names.h"
-#include "train/peft_config.h"
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 namespace fs = std::filesystem;
-using ops::AdaptableWeight;
 
 constexpr const char* kConfig = "adapter_config.json";
 constexpr const char* kTensors = "adapter_model.safetensors";
@@ -137,8 +136,8 @@ Tensor fitted(const Tensor& tensor, const Shape& expected, const std::string& na
   return tensor.to(DType::kF32).reshaped(expected);
 }
 
-ops::Adapter adapter_of(const std::string& module, const Factors& factors,
-                        const AdaptableWeight& weight, const PeftConfig& config) {
+Adapter adapter_of(const std::string& module, const Factors& factors, const AdaptableWeight& weight,
+                   const PeftConfig& config) {
   if (!weight.obstacle.empty()) {
     fail(ErrorCode::kInvalidArgument, "module '{}': '{}' cannot be adapted: {}", module,
          weight.name(), weight.obstacle);
@@ -215,7 +214,7 @@ std::vector<Module> modules_in(const fs::path& path) {
 std::vector<Module> modules_of(const AdapterSet& set, const fs::path& module_names) {
   std::vector<std::string> wanted;
   std::vector<Module> modules;
-  for (const ops::Adapter& adapter : set.adapters) {
+  for (const Adapter& adapter : set.adapters) {
     wanted.push_back(module_of_weight(adapter.weight));
     modules.push_back({wanted.back()});
   }
@@ -302,4 +301,4 @@ void write_peft(const fs::path& folder, const AdapterSet& set, const fs::path& m
   });
 }
 
-}  // namespace mw::train
+}  // namespace mw::adapters

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace mw::train {
+namespace mw::adapters {
 
 // Letters, digits and single underscores; all else becomes an underscore.
 std::string plain_name(const std::string& name);
@@ -28,4 +28,4 @@ struct KnownName {
 NameMatches match_names(const std::vector<std::string>& wanted,
                         const std::vector<KnownName>& known);
 
-}  // namespace mw::train
+}  // namespace mw::adapters

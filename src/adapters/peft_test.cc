@@ -4,14 +4,14 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "adapters/module_names.h"
+#include "adapters/peft.h"
+#include "adapters/testing.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
 #include "base/testing.h"
-#include "train/lora_testing.h"
-#include "train/module_names.h"
-#include "train/peft.h"
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 namespace fs = std::filesystem;
@@ -281,4 +281,4 @@ TEST(ModuleNames, that_two_prefixes_would_fit_are_refused) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::adapters

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 
-#include "train/lora.h"
+#include "adapters/file.h"
 
-namespace mw::train {
+namespace mw::adapters {
 
 // A folder, or a .safetensors file with adapter_config.json beside it that does not say that it is
 // of our own format.
@@ -15,7 +15,7 @@ bool is_peft(const std::filesystem::path& path);
 // Modules are matched with weights by their names, all by the same prefix (module_names.h). What
 // would make the model compute something else than PEFT does is refused by its name.
 AdapterSet read_peft(const std::filesystem::path& path,
-                     const std::vector<ops::AdaptableWeight>& weights);
+                     const std::vector<AdaptableWeight>& weights);
 
 // Throws where something else than an adapter's folder, or an empty one, stands at the place.
 void expect_replaceable_peft(const std::filesystem::path& folder);
@@ -26,4 +26,4 @@ void expect_replaceable_peft(const std::filesystem::path& folder);
 void write_peft(const std::filesystem::path& folder, const AdapterSet& set,
                 const std::filesystem::path& module_names);
 
-}  // namespace mw::train
+}  // namespace mw::adapters

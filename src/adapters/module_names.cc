@@ -1,5 +1,5 @@
 // match_names(): one prefix is sought under which every name is found.
-#include "train/module_names.h"
+#include "adapters/module_names.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-namespace mw::train {
+namespace mw::adapters {
 namespace {
 
 // What is put before a wanted name, or taken off it, to get a known one.
@@ -125,4 +125,4 @@ NameMatches match_names(const std::vector<std::string>& wanted,
   return matches;
 }
 
-}  // namespace mw::train
+}  // namespace mw::adapters

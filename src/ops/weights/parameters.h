@@ -1,4 +1,5 @@
-// parameters_of(): which constants of a function can be trained, and why each is in or out.
+// parameters_of(): which constants of a function can be trained, and why each is in or out, told
+// from what their operations declare of their inputs.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +27,11 @@ struct ParameterInfo {
 // Settings (constants that only say how an op works, such as axes) and the parts of compressed
 // weights have no entries of their own.
 //
-// In are float constants that reach a weight position (weight, bias, gamma, table, ...) directly or
-// through reshapes; and elementwise scales with one extent and elementwise biases. Out are
-// constants reached through slices only, all-zero biases of ops that have a bias input (converters
-// add them), single numbers, masks and compressed weights.
+// In are float constants that reach an input of kind kWeight (weight, bias, gamma, ...) directly or
+// through ops that move elements; tables that what the model is given picks rows of; elementwise
+// scales with one extent and elementwise biases; and what is put beside computed values and has one
+// extent, as a class token. Out are constants reached through slices only, all-zero biases
+// (converters add them), single numbers, tables of factors, masks and compressed weights.
 std::vector<ParameterInfo> parameters_of(const ir::Function& function, const ir::Catalog& catalog);
 
 }  // namespace mw::ops

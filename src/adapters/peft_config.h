@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace mw::train {
+namespace mw::adapters {
 
 struct PeftConfig {
   int64_t rank = 0;
@@ -27,4 +27,4 @@ PeftConfig read_peft_config(const std::filesystem::path& path);
 // For factors of the modules named.
 std::string peft_config_text(const PeftConfig& config, const std::vector<std::string>& modules);
 
-}  // namespace mw::train
+}  // namespace mw::adapters
