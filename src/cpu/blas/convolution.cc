@@ -136,11 +136,6 @@ Ref weight_of(Claim& claim, const Convolution& c) {
 std::unique_ptr<plan::Kernel> make_convolution(Claim& claim, const Convolution& c) {
   if (c.windows.empty() || c.windows.size() > kAxes) return nullptr;
   blas::expect_right_products();
-  claim.set_kind("gemm");
-  double per_output = 2 * static_cast<double>(c.weight[1]);
-  for (const WindowAxis& axis : c.windows) per_output *= static_cast<double>(axis.kernel);
-  claim.set_cost(per_output * static_cast<double>(count_of(c.y)),
-                 4 * static_cast<double>(count_of(c.x) + count_of(c.weight) + count_of(c.y)));
   const Ref weight = weight_of(claim, c);
   const Place y = claim.result();
   return std::make_unique<ConvolutionKernel>(claim, c, weight, y.ref);

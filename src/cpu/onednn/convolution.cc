@@ -206,11 +206,6 @@ std::unique_ptr<plan::Kernel> make_convolution(Claim& claim, const Convolution& 
   const std::optional<plan::Activation> activation = claim.take_activation(can_activate);
   const std::optional<ConvolutionDesc> desc = describe(c, activation);
   if (!desc) return nullptr;
-  claim.set_kind("gemm");
-  double per_output = 2 * static_cast<double>(c.weight[1]);
-  for (const WindowAxis& axis : c.windows) per_output *= static_cast<double>(axis.kernel);
-  claim.set_cost(per_output * static_cast<double>(count_of(c.y)),
-                 4 * static_cast<double>(count_of(c.x) + count_of(c.weight) + count_of(c.y)));
   const Place y = claim.result();
   return in_library([&] { return std::make_unique<ConvolutionKernel>(claim, c, *desc, y); });
 }

@@ -43,6 +43,11 @@ std::unique_ptr<Kernel> make_conv(Claim& claim) {
     c.weight_place = claim.dense("weight");
   }
   c.x_place = claim.dense("x");
+  claim.set_kind("gemm");
+  double per_output = 2 * static_cast<double>(c.weight[1]);
+  for (const cpu::WindowAxis& axis : c.windows) per_output *= static_cast<double>(axis.kernel);
+  claim.set_cost(per_output * static_cast<double>(count_of(c.y)),
+                 4 * static_cast<double>(count_of(c.x) + count_of(c.weight) + count_of(c.y)));
   return cpu::make_convolution(claim, c);
 }
 

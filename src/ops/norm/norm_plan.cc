@@ -1,5 +1,6 @@
 // Plans of the normalisations over last axes: parts of a row program.
 #include "ops/catalog_plan.h"
+#include "ops/last_axes_plan.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -9,25 +10,12 @@ using plan::RowBuilder;
 using plan::RowDomain;
 using plan::RowOp;
 
-std::optional<RowDomain> over_last_axes(const OpView& op) {
-  if (op.dtype("x") != DType::kF32) return std::nullopt;
+std::optional<RowDomain> normalised(const OpView& op) {
   for (const char* input : {"gamma", "beta"}) {
     if (op.has(input) && op.dtype(input) != DType::kF32) return std::nullopt;
   }
   if (op.has("epsilon") && op.known("epsilon") == nullptr) return std::nullopt;
-  const Shape shape = op.shape("x");
-  if (shape.empty()) return std::nullopt;
-  size_t reduced = shape.size();
-  if (op.has("axes")) {
-    const std::vector<int64_t> axes = op.axes("axes", static_cast<int64_t>(shape.size()));
-    reduced = axes.size();
-    for (size_t i = 0; i < axes.size(); ++i) {
-      // gamma and beta list their extents in the order of x.
-      if (axes[i] < static_cast<int64_t>(shape.size() - reduced)) return std::nullopt;
-    }
-  }
-  if (reduced == 0) return std::nullopt;
-  return RowDomain{shape, reduced};
+  return over_last_axes(op);  // gamma and beta list their extents in the order of x
 }
 
 // y = gamma (x - mean) / sqrt(variance + epsilon) + beta. Rounding leaves a rest r in n = x - mean
@@ -58,7 +46,7 @@ void emit_layer_norm(RowBuilder& b, const OpView& op) {
 }  // namespace
 
 void add_norm_plans(plan::OpPlans& plans) {
-  plans["layer_norm"].row = {over_last_axes, emit_layer_norm};
+  plans["layer_norm"].row = {normalised, emit_layer_norm};
 }
 
 }  // namespace mw::ops

@@ -1,29 +1,13 @@
 // Plans of the reduce family: reductions over the last axes are parts of a row program.
 #include "ops/catalog_plan.h"
+#include "ops/last_axes_plan.h"
 #include "ops/support.h"
 
 namespace mw::ops {
 namespace {
 
 using plan::RowBuilder;
-using plan::RowDomain;
 using plan::RowOp;
-
-std::optional<RowDomain> over_last_axes(const OpView& op) {
-  if (op.dtype("x") != DType::kF32) return std::nullopt;
-  const Shape shape = op.shape("x");
-  if (shape.empty()) return std::nullopt;
-  size_t reduced = shape.size();
-  if (op.has("axes")) {
-    const std::vector<int64_t> axes = op.axes("axes", static_cast<int64_t>(shape.size()));
-    reduced = axes.size();
-    for (const int64_t axis : axes) {
-      if (axis < static_cast<int64_t>(shape.size() - reduced)) return std::nullopt;
-    }
-  }
-  if (reduced == 0) return std::nullopt;
-  return RowDomain{shape, reduced};
-}
 
 plan::RowRule reduction(RowOp code) {
   return {over_last_axes,
