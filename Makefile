@@ -28,7 +28,7 @@ check-coremltools: ## coremltools 9.0 loads every package that `convert` and `tr
 format: deps ## format the C++ sources in place
 	@tools/format.sh
 
-lint: build ## formatting, include directions, sizes, the tables of ops and of settings
+lint: build ## formatting, include directions, sizes, paths in docs, the tables of ops and of settings
 	@tools/lint.sh
 
 docs: build ## write docs/ops.md from the catalog, docs/settings.md and Python's classes from the settings
