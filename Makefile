@@ -1,6 +1,6 @@
 # One word for each thing a person does with this tree; the work is in tools/.
 .DEFAULT_GOAL := build
-.PHONY: help deps build demo test check-long check-coremltools format lint docs python clean
+.PHONY: help deps build demo test check-long check-coremltools format lint docs plans python clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ lint: build ## formatting, include directions, sizes, paths in docs, the tables 
 docs: build ## write docs/ops.md from the catalog, docs/settings.md and Python's classes from the settings
 	@tools/ops_table.sh write
 	@tools/settings_tables.sh write
+
+plans: build ## write tests/data/plans: what each of some models is planned as
+	@tools/plans.sh
 
 python: build ## install the Python package into .deps/venv
 	@tools/python.sh

@@ -218,6 +218,7 @@ TEST_F(Borders, text_of_files_is_printed_as_text) {
     expect_printable(answer.out);
     EXPECT_TRUE(has(answer.out, "\\x1b")) << command << "\n" << answer.out;
   }
+  expect_printable(shell("$MW inspect $D/evil.mlpackage --plan").out);
   const Answer facts = shell("$MW inspect $D/evil.mlpackage");
   EXPECT_FALSE(has(facts.out, "\nfake")) << facts.out;
   const Answer json = shell("$MW inspect $D/evil.mlpackage --json");

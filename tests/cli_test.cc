@@ -118,6 +118,30 @@ TEST_F(Cli, inspect_prints_a_program_that_names_every_weight_it_lists) {
   }
 }
 
+TEST_F(Cli, inspect_prints_plans_of_a_prediction_and_of_training) {
+  const Answer usual = millwright({"inspect", model_, "--plan"});
+  EXPECT_EQ(usual.code, 0) << usual.out;
+  EXPECT_TRUE(has(usual.out, " steps: ")) << usual.out;
+  const Answer two =
+      millwright({"inspect", model_, "--plan", "--seq-len", "5", "--batch-size", "2"});
+  EXPECT_TRUE(has(two.out, "int32[2,5]")) << two.out;
+  const Answer file = millwright({"inspect", model_, "--plan", "--inputs", ids_file(6)});
+  EXPECT_TRUE(has(file.out, "int32[1,6]")) << file.out;
+  const Answer step = millwright({"inspect", model_, "--plan", "--program", "step", "--seq-len",
+                                  "4", "--trainable", "*norm*", "--optimizer", "lion"});
+  EXPECT_TRUE(has(step.out, "learning_rate = i")) << step.out;
+}
+
+TEST_F(Cli, inspect_refuses_plans_that_there_are_not) {
+  expect_refusal(millwright({"inspect", model_, "--plan", "--program", "predict"}),
+                 {"--program: expected one of accumulate", "got 'predict'"});
+  expect_refusal(millwright({"inspect", model_, "--program", "step"}), {"--plan"});
+  expect_refusal(millwright({"inspect", model_, "--plan", "--inputs", ids_file(6, "words")}),
+                 {"input_ids"});
+  expect_refusal(millwright({"inspect", model_, "--plan", "--seq-len", "100000"}),
+                 {"expected", "got 100000 in 1"});
+}
+
 TEST_F(Cli, inspect_refuses_what_is_no_model) {
   expect_refusal(millwright({"inspect", scratch("absent.mlpackage")}), {"absent.mlpackage"});
   expect_refusal(millwright({"inspect", model_, "--function", "nothing"}), {"nothing", "main"});

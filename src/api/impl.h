@@ -11,6 +11,7 @@
 #include "millwright/millwright.hpp"
 #include "package/package.h"
 #include "train/objective.h"
+#include "train/program.h"
 
 namespace mw {
 
@@ -68,6 +69,10 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
 std::string first_nonfinite(const StudentModel& student, const Batch& batch);
 // StudentModel::state() without a copy of the tensors; they stay as they are.
 TensorMap snapshot_of(const StudentModel& student);
+// The plan of a program of training for such inputs, and labels where they are among them
+// (train::Trainer::plan_text()).
+std::string training_plan_text(const StudentModel& student, train::Kind program,
+                               const TensorMap& inputs);
 // What it minimises over a batch with these inputs, whatever labels are beside them.
 train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs);
 

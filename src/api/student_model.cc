@@ -144,6 +144,15 @@ struct StudentModel::Impl {
     return trainer->first_nonfinite(prepared_inputs(inputs));
   }
 
+  [[nodiscard]] std::string training_plan_text(train::Kind program, const TensorMap& given) const {
+    TensorMap inputs = given;
+    const std::optional<Tensor> labels = take_labels(inputs);
+    Shapes shapes;
+    for (const auto& [name, tensor] : prepared_inputs(inputs)) shapes[name] = tensor.shape();
+    if (labels) shapes[train::kLabels] = labels->shape();
+    return trainer->plan_text(program, std::move(shapes));
+  }
+
   [[nodiscard]] const train::Parameter& parameter(const std::string& name) const {
     for (const auto& parameter : trainer->parameters()) {
       if (parameter.name == name) return parameter;
@@ -341,6 +350,10 @@ void StudentModel::load_adapter(const std::filesystem::path& path) {
   impl_->in_file([&] { impl_->lora().load(path, *impl_->trainer); });
 }
 
+std::string training_plan_text(const StudentModel& student, train::Kind program,
+                               const TensorMap& inputs) {
+  return student.impl().training_plan_text(program, inputs);
+}
 train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs) {
   return student.impl().trainer->objective(student.impl().model.impl().prepare(inputs));
 }

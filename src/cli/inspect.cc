@@ -13,6 +13,7 @@
 #include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/inspect_plan.h"
 #include "cli/print.h"
 #include "ir/text/text.h"
 #include "ops/catalog.h"
@@ -23,6 +24,7 @@ namespace {
 struct Options {
   std::string model, function, tokenizer;
   bool weights = false, json = false, mil = false;
+  PlanOptions plan;
 };
 
 using Infos = std::vector<ops::ParameterInfo>;
@@ -322,6 +324,7 @@ void print_json_facts(const package::Model& model, const std::vector<FunctionFac
 }
 
 void inspect(const Options& o) {
+  if (o.plan.wanted()) return o.plan.print(o.model, o.function);
   package::Model model = package::read(o.model);
   in_context([&] { return o.model; },
              [&] {
@@ -356,7 +359,10 @@ void add_inspect(CLI::App& app) {
                       "tokenizer.json or its folder (default: in or beside the model)");
   command->add_flag("--weights", options->weights, "list every weight");
   CLI::Option* json = command->add_flag("--json", options->json, "print all facts as JSON");
-  command->add_flag("--mil", options->mil, "print the program as text")->excludes(json);
+  CLI::Option* mil = command->add_flag("--mil", options->mil, "print the program as text");
+  mil->excludes(json);
+  options->plan.add_to(*command);
+  command->get_option("--plan")->excludes(json)->excludes(mil);
   command->callback([options] { inspect(*options); });
 }
 

@@ -1,5 +1,5 @@
-// Convolution and means of windows through the library that this build was made with; largest
-// elements of windows by a loop of our own, because oneDNN's drops NaN.
+// Convolution and means of windows as a library computes them; largest elements of windows by a
+// loop of our own, because oneDNN's drops NaN.
 #pragma once
 
 #include <memory>
@@ -28,16 +28,13 @@ struct Convolution {
   std::optional<plan::Place> bias;
 };
 
-// Takes an activation that follows. Null when the library has no fast implementation.
-std::unique_ptr<plan::Kernel> make_convolution(plan::Claim& claim, const Convolution& convolution);
+struct MeanPooling {
+  bool counts_padding = false;
+  Shape x, y;
+  std::vector<WindowAxis> windows;
+  plan::Place x_place;
+};
 
-enum class Pooling : uint8_t { kMean, kMeanWithPadding };
-
-// Null when the library has no fast implementation.
-std::unique_ptr<plan::Kernel> make_mean_pooling(plan::Claim& claim, Pooling pooling, const Shape& x,
-                                                const Shape& y,
-                                                const std::vector<WindowAxis>& windows,
-                                                const plan::Place& x_place);
 // Null for more than three spatial axes.
 std::unique_ptr<plan::Kernel> make_max_pooling(plan::Claim& claim, const Shape& x, const Shape& y,
                                                const std::vector<WindowAxis>& windows,

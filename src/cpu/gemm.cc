@@ -9,7 +9,7 @@
 #include "base/half.h"
 #include "base/memory_checks.h"
 #include "cpu/dots.h"
-#include "cpu/matmul.h"
+#include "cpu/library.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
 #include "plan/constant_pool.h"
@@ -219,12 +219,13 @@ std::unique_ptr<plan::Kernel> make_packed(Claim& claim, const WeightGemm& gemm, 
                                           std::optional<Ref> bias,
                                           const std::optional<Activation>& activation) {
   const MatmulShape shape = packed_shape(gemm, bias.has_value(), activation);
-  std::shared_ptr<const Matmul> matmul = Matmul::make(shape);
+  const Library& library = library_of(claim);
+  std::shared_ptr<const Matmul> matmul = library.matmul(shape);
   if (matmul == nullptr) return nullptr;
   const std::string key = gemm.weight.key + (gemm.weight_by_output ? "|packed" : "|packed kn");
   std::shared_ptr<const Packed> packed = pack(claim, gemm, matmul, key);
   if (packed->matmul->layout() != matmul->layout()) {
-    if (std::shared_ptr<const Matmul> like = Matmul::make(shape, packed->matmul.get())) {
+    if (std::shared_ptr<const Matmul> like = library.matmul(shape, packed->matmul.get())) {
       matmul = std::move(like);
     } else {
       packed = pack(claim, gemm, matmul, key + matmul->layout());
@@ -303,7 +304,7 @@ std::unique_ptr<plan::Kernel> make_panels(Claim& claim, const WeightGemm& gemm, 
     shape.n = columns;
     shape.b =
         gemm.weight_by_output ? MatrixLayout{{}, {}, 1, gemm.k} : MatrixLayout{{}, {}, columns, 1};
-    return Matmul::make(shape);
+    return library_of(claim).matmul(shape);
   };
   std::unique_ptr<Matmul> matmul = make(panel), last;
   if (matmul == nullptr) return nullptr;
@@ -480,7 +481,7 @@ bool suits_small(const BatchGemm& gemm) {
 
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
   if (!gemm.bias) gemm.bias = claim.take_bias(gemm.n);
-  const std::optional<Activation> activation = claim.take_activation(can_activate);
+  const std::optional<Activation> activation = take_activation(claim);
   std::optional<Ref> bias;
   if (gemm.bias && !all_zero(*gemm.bias)) bias = claim.hold(*gemm.bias).ref;
   const Place y = claim.result();
@@ -498,7 +499,7 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
 
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, const BatchGemm& gemm) {
   const bool small = gemm.m <= kMaxDotRows && suits_small(gemm);
-  std::unique_ptr<Matmul> matmul = small ? nullptr : Matmul::make(batch_shape(gemm));
+  std::unique_ptr<Matmul> matmul = small ? nullptr : library_of(claim).matmul(batch_shape(gemm));
   if (matmul == nullptr && !suits_small(gemm)) return nullptr;
   const Place y = claim.result();
   claim.set_kind("gemm");

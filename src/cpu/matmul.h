@@ -1,7 +1,6 @@
-// Matmul: a matrix product through the library that this build was made with.
+// Matmul: a matrix product as a library computes it.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,30 +25,22 @@ struct MatmulShape {
   std::optional<plan::Activation> activation;
 };
 
-// Whether `op` can be applied inside a matmul.
-bool can_activate(plan::RowOp op);
-
 // C = f(A B + bias). Thread-safe.
 class Matmul {
  public:
-  // Null when the library has no fast implementation for these strides. `like` asks for its
-  // packing.
-  static std::unique_ptr<Matmul> make(const MatmulShape& shape, const Matmul* like = nullptr);
-  ~Matmul();
+  Matmul() = default;
+  virtual ~Matmul() = default;
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  [[nodiscard]] std::string layout() const;  // names the packing of b
-  [[nodiscard]] int64_t packed_bytes() const;
-  [[nodiscard]] int64_t scratch_bytes() const;
+  [[nodiscard]] virtual std::string layout() const = 0;  // names the packing of b
+  [[nodiscard]] virtual int64_t packed_bytes() const = 0;
+  [[nodiscard]] virtual int64_t scratch_bytes() const = 0;
   // Packs a matrix of k x n elements with these strides.
-  void pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const;
-  void run(const float* a, const void* b, const float* bias, float* c, void* scratch) const;
-
- private:
-  struct Impl;
-  explicit Matmul(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  virtual void pack(const float* b, int64_t row_stride, int64_t column_stride,
+                    void* packed) const = 0;
+  virtual void run(const float* a, const void* b, const float* bias, float* c,
+                   void* scratch) const = 0;
 };
 
 }  // namespace mw::cpu

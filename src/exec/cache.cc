@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "plan/text.h"
 
 namespace mw::exec {
 namespace {
@@ -148,6 +149,13 @@ void PlanCache::prepare(const Shapes& shapes) {
   (void)make(shapes);
 }
 
+// What a budget of memory turns the function into depends on the machine, and is left out.
+std::string PlanCache::plan_text(const Shapes& shapes) const {
+  plan::Request described = request();
+  described.described = true;
+  return plan::text(*plan::make(specialiser_(shapes), described));
+}
+
 plan::Request PlanCache::request() const {
   plan::Request request;
   request.platform = platform_;
@@ -195,8 +203,8 @@ Relatives* PlanCache::relatives_of(const Shapes& shapes) {
   for (auto& [name, shape] : ones) {
     for (int64_t& extent : shape) extent = extent == 1 ? 1 : 0;
   }
-  const auto found = std::find_if(relatives_.begin(), relatives_.end(),
-                                  [&](const auto& known) { return known->ones == ones; });
+  const auto found =
+      std::ranges::find_if(relatives_, [&](const auto& known) { return known->ones == ones; });
   if (found != relatives_.end()) {
     std::rotate(found, found + 1, relatives_.end());
     return relatives_.back().get();
@@ -373,16 +381,6 @@ uint64_t PlanCache::weight_bytes() {
     if (binding->plan != nullptr) add_weights(*binding->plan, seen, bytes);
   }
   return bytes;
-}
-
-size_t PlanCache::plans_made() {
-  const std::lock_guard lock(mutex_);
-  return plans_made_;
-}
-
-size_t PlanCache::specialisations() {
-  const std::lock_guard lock(mutex_);
-  return specialisations_;
 }
 
 uint64_t PlanCache::arena_bytes() {

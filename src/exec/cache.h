@@ -77,11 +77,18 @@ class PlanCache {
   // The binding for these inputs; allocates nothing when it is known.
   std::shared_ptr<Binding> binding(const TensorMap& inputs);
   void prepare(const Shapes& shapes);
+  [[nodiscard]] std::string plan_text(const Shapes& shapes) const;
 
   Profile profile();
   uint64_t weight_bytes();
-  size_t plans_made();
-  size_t specialisations();
+  size_t plans_made() {
+    const std::lock_guard lock(mutex_);
+    return plans_made_;
+  }
+  size_t specialisations() {
+    const std::lock_guard lock(mutex_);
+    return specialisations_;
+  }
   uint64_t arena_bytes();
 
  private:

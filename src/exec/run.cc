@@ -63,6 +63,7 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
       watch_(Watch::make(*plan_, settings.poison)),
       slots_(static_cast<size_t>(plan_->slot_count)),
       times_(plan_->steps.size()) {
+  MW_CHECK(!plan_->described);
   for (const plan::Step& step : plan_->steps) writes_state_.push_back(writes_state(step));
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     const Buffer& buffer = plan_->buffers[b];

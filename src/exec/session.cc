@@ -114,6 +114,11 @@ class Session::Impl {
                [&] { cache_.prepare(shapes); });
   }
 
+  std::string plan_text(const Shapes& shapes) const {
+    return in_context([&] { return fmt::format("function '{}'", name_); },
+                      [&] { return cache_.plan_text(shapes); });
+  }
+
   States make_states() const {
     std::map<std::string, std::shared_ptr<ir::StateCell>> cells;
     for (const auto& [name, type] : states_) {
@@ -219,6 +224,7 @@ RunResult Session::run(const TensorMap& inputs, States* states) const {
 void Session::run_into(const TensorMap& inputs, States* states, RunResult& result) const {
   impl_->run(inputs, states, result);
 }
+std::string Session::plan_text(const Shapes& shapes) const { return impl_->plan_text(shapes); }
 void Session::prepare(const Shapes& shapes) const { impl_->prepare(shapes); }
 States Session::make_states() const { return impl_->make_states(); }
 Profile Session::profile() const { return impl_->cache().profile(); }

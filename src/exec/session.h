@@ -95,6 +95,8 @@ class Session {
   void run_into(const TensorMap& inputs, States* states, RunResult& result) const;
   // Makes the plan for these inputs ahead of their first run.
   void prepare(const Shapes& shapes) const;
+  // The plan for these inputs as text, described for no particular machine (plan::text()).
+  [[nodiscard]] std::string plan_text(const Shapes& shapes) const;
 
   [[nodiscard]] States make_states() const;
   [[nodiscard]] Profile profile() const;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/glob.h"
+#include "base/printable.h"
 #include "ir/apart.h"
 #include "plan/lower.h"
 
@@ -42,11 +43,35 @@ void add_once(std::vector<int>& list, int buffer) {
 Claim::Claim(Lowering& lowering, const ir::OpView& op)
     : lowering_(lowering), op_(op), tail_(op.operation().outputs[0].get()) {}
 
+bool Claim::described() const { return lowering_.request_.described; }
+
+void Claim::note(const ir::Operand& operand, const Place& place) {
+  if (!described()) return;
+  for (const ir::Input& input : op_.operation().inputs) {
+    for (size_t i = 0; i < input.operands.size(); ++i) {
+      const ir::Operand& known = input.operands[i];
+      if (known.value != operand.value || known.literal != operand.literal) continue;
+      const std::string name =
+          input.operands.size() == 1 ? input.name : fmt::format("{}{}", input.name, i);
+      return account_.note_operand(name, place);
+    }
+  }
+  account_.note_operand(operand.value != nullptr ? operand.value->name : "literal", place);
+}
+
+void Claim::took(const ir::Operation& user, const std::string& epilogue) {
+  tail_ = user.outputs[0].get();
+  if (!described()) return;
+  account_.ops.push_back(&user);
+  account_.notes.push_back(fmt::format("then {}", epilogue));
+}
+
 ConstantPool& Claim::pool() const { return *lowering_.request_.pool; }
 
 Place Claim::dense(const ir::Operand& operand) {
   Place place = lowering_.densely(operand);
   add_once(reads_, place.ref.buffer);
+  note(operand, place);
   return place;
 }
 
@@ -54,6 +79,7 @@ Place Claim::strided(const ir::Operand& operand) {
   const Where found = lowering_.operand(operand);
   MW_CHECK(found.kind == Where::Kind::kPlace);
   add_once(reads_, found.place.ref.buffer);
+  note(operand, found.place);
   return found.place;
 }
 
@@ -75,7 +101,11 @@ const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   const auto uses = lowering_.uses_.find(value);
   if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
   const bool tapped = lowering_.taps_here_ && matches_any(lowering_.request_.taps, value->name);
-  return tapped ? nullptr : value->producer;
+  if (tapped) return nullptr;
+  if (described() && std::ranges::find(asked_, value->producer) == asked_.end()) {
+    asked_.push_back(value->producer);
+  }
+  return value->producer;
 }
 
 bool Claim::frozen(std::string_view input, size_t index) const {
@@ -137,6 +167,7 @@ Place Claim::workspace(int64_t bytes) {
   Place place =
       lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
   add_once(writes_, place.ref.buffer);
+  if (described()) account_.workspaces.push_back(place.ref.buffer);
   return place;
 }
 
@@ -150,7 +181,9 @@ Tensor Claim::constant(std::string_view input) {
 
 Place Claim::hold(const Tensor& tensor, std::shared_ptr<const void> owner) {
   if (owner != nullptr) lowering_.plan_->keeps.push_back(std::move(owner));
-  return lowering_.from_constant(tensor).place;
+  Place place = lowering_.from_constant(tensor).place;
+  if (described()) account_.constants.push_back(place);
+  return place;
 }
 
 std::optional<Weight> Claim::weight(std::string_view input) {
@@ -174,6 +207,10 @@ std::optional<Weight> Claim::weight(std::string_view input) {
         if (source->is_tensor()) lowering_.plan_->weights.push_back(source);
       }
       weight.shape = operand.value->type.shape();
+      if (described()) {
+        account_.notes.push_back(fmt::format("decodes {} '{}' {}", producer.type,
+                                             printable(producer.name()), to_string(weight.shape)));
+      }
       return weight;
     }
   }
@@ -213,7 +250,7 @@ std::optional<Tensor> Claim::take_bias(int64_t width) {
                       ? operand.literal->value()
                       : lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
     if (bias.dtype() != DType::kF32) continue;
-    tail_ = user->outputs[0].get();
+    took(*user, "add");
     return bias;
   }
   return std::nullopt;
@@ -227,7 +264,7 @@ std::optional<Activation> Claim::take_activation(const std::function<bool(RowOp)
   const ir::OpView view(*user, lowering_.def_of(*user), lowering_.opset_, &lowering_.frozen_);
   const std::optional<Activation> activation = rule(view, tail_);
   if (!activation || !can(activation->op)) return std::nullopt;
-  tail_ = user->outputs[0].get();
+  took(*user, text_of(*activation));
   return activation;
 }
 

@@ -16,6 +16,7 @@
 
 #include "ir/constant.h"
 #include "ir/op_view.h"
+#include "plan/account.h"
 #include "plan/kernel.h"
 #include "plan/op_plan.h"
 #include "plan/place.h"
@@ -72,6 +73,8 @@ class Claim {
   Place workspace(int64_t bytes);
   // Workers to cut it for.
   [[nodiscard]] int slots() const;
+  // Whether the kernel is to be read about and not to be run.
+  [[nodiscard]] bool described() const;
   // Takes over what is done with result 0 and nothing else: an addition of constants that are the
   // same in every row, and a function of each element that `can` says yes to. Before result(0).
   std::optional<Tensor> take_bias(int64_t width);
@@ -90,6 +93,8 @@ class Claim {
  private:
   friend class Lowering;
   [[nodiscard]] const ir::Operation* sole_user() const;
+  void note(const ir::Operand& operand, const Place& place);
+  void took(const ir::Operation& user, const std::string& epilogue);
 
   Lowering& lowering_;
   const ir::OpView& op_;
@@ -99,6 +104,8 @@ class Claim {
   std::vector<int> reads_, writes_;
   std::vector<std::pair<const ir::Value*, Place>> results_;
   int overwritten_ = -1;
+  Account account_;
+  mutable std::vector<const ir::Operation*> asked_;  // what waiting() gave
 };
 
 }  // namespace mw::plan

@@ -60,6 +60,7 @@ Lowering::Info Lowering::info_of(const ir::Operation& op) const {
 
 void Lowering::bind_arguments() {
   plan_->backend = &backend();
+  plan_->described = request_.described;
   for (const auto& argument : block_.arguments) bind_input(*argument);
   plan_->argument_count = plan_->inputs.size();
   bind_states();
@@ -168,6 +169,7 @@ bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
   if (kernel == nullptr) return false;
   const auto& outputs = op.operation().outputs;
   MW_CHECK(claim.results_.size() == outputs.size());
+  std::shared_ptr<const Account> account = account_of(claim);
   for (auto& [value, place] : claim.results_) {
     Where result;
     result.kind = Where::Kind::kPlace;
@@ -183,7 +185,20 @@ bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
   step.writes = std::move(claim.writes_);
   step.flops = claim.flops_;
   step.bytes = claim.bytes_;
+  step.account = std::move(account);
   return true;
+}
+
+// Ops that it asked for and that nothing has been computed of are computed by the kernel.
+std::shared_ptr<const Account> Lowering::account_of(Claim& claim) const {
+  if (!request_.described) return nullptr;
+  Account account = std::move(claim.account_);
+  account.ops.insert(account.ops.begin(), &claim.op().operation());
+  for (const ir::Operation* op : claim.asked_) {
+    if (!where_.contains(op->outputs[0].get())) account.ops.insert(account.ops.begin(), op);
+  }
+  for (const auto& [value, place] : claim.results_) account.results.push_back({value->name, place});
+  return std::make_shared<const Account>(std::move(account));
 }
 
 void Lowering::as_reference(const ir::OpView& op) {
@@ -278,8 +293,11 @@ void Lowering::output(const ir::Value& value) {
 
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request) {
   sink_casts(*function, *request.platform.ops);
-  Frozen frozen(*request.platform.catalog, function->opset, *request.pool);
-  std::shared_ptr<Plan> plan = Lowering(request, function->opset, frozen, function->body).run(true);
+  ConstantPool described;  // its packed weights are none
+  Request wanted = request;
+  if (request.described) wanted.pool = &described;
+  Frozen frozen(*request.platform.catalog, function->opset, *wanted.pool);
+  std::shared_ptr<Plan> plan = Lowering(wanted, function->opset, frozen, function->body).run(true);
   assign_memory(*plan, request.layout);
   plan->function = std::move(function);
   return plan;

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "plan/account.h"
 #include "plan/claim.h"
 #include "plan/constant_pool.h"
 #include "plan/plan.h"
@@ -48,6 +49,8 @@ class Frozen : public ir::Facts {
   mutable std::unordered_map<const ir::Value*, std::shared_ptr<const Tensor>> small_;
 };
 
+inline constexpr int kDescribedSlots = 2;
+
 class Lowering {
  public:
   Lowering(const Request& request, ir::Opset opset, Frozen& frozen, const ir::Block& block);
@@ -83,6 +86,7 @@ class Lowering {
   [[nodiscard]] const OpPlans& op_plans() const { return *request_.platform.ops; }
   [[nodiscard]] const Backend& backend() const { return *request_.platform.backend; }
   [[nodiscard]] int slots() const {
+    if (request_.described) return kDescribedSlots;
     return request_.slots > 0 ? request_.slots : backend().slots();
   }
 
@@ -139,6 +143,8 @@ class Lowering {
   bool as_view(const ir::OpView& op, const ViewOf& form);
   bool as_kernel(const ir::OpView& op, const KernelMaker& maker);
   bool as_kernel(const ir::OpView& op, const KernelMaker::Make& make);
+  // What a claim that has become a step worked on; null unless the plan is described.
+  std::shared_ptr<const Account> account_of(Claim& claim) const;
   void as_reference(const ir::OpView& op);
   void lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& step);
   void finish_outputs();

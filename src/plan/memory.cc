@@ -64,7 +64,8 @@ std::vector<int> make_blocks(const Plan& plan, std::vector<Block>& blocks) {
       continue;
     }
     block_of[b] = static_cast<int>(blocks.size());
-    const int64_t bytes = aligned(std::max<int64_t>(buffer.bytes, 1)) + kGap;
+    const int64_t gap = plan.described ? 0 : kGap;
+    const int64_t bytes = aligned(std::max<int64_t>(buffer.bytes, 1)) + gap;
     blocks.push_back({bytes, 0, buffer.first, buffer.last});
   }
   return block_of;

@@ -18,6 +18,7 @@
 namespace mw::plan {
 
 class ConstantPool;
+struct Account;
 struct Plan;
 
 // Where a value is found during a run.
@@ -64,6 +65,7 @@ struct Step {
   std::shared_ptr<const ReferenceCall> call;
   std::vector<int> reads, writes;  // buffers
   double flops = 0, bytes = 0;
+  std::shared_ptr<const Account> account;  // of a described plan
 };
 
 struct Input {
@@ -105,6 +107,7 @@ struct Plan {
   int slot_count = 0;
   std::shared_ptr<const Layout> layout;
   bool reuses_layout = false;
+  bool described = false;                          // to be read, not run
   std::vector<std::shared_ptr<const void>> keeps;  // entries of the constant pool
   std::vector<ir::ConstantPtr> weights;            // constants that steps read where they lie
 };
@@ -114,6 +117,9 @@ struct Request {
   ConstantPool* pool = nullptr;
   int slots = 0;                  // workers that a kernel may use at once; 0: as the device has it
   std::vector<std::string> taps;  // globs over value names; matching values become outputs
+  // A plan to be read: for two workers and products of no particular library, thus the same on
+  // every machine; with an account of every step. It cannot be run.
+  bool described = false;
   // Tried first: taken over when the plan has the same structure and fits.
   std::shared_ptr<const Layout> layout;
 };

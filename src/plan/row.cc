@@ -1,9 +1,33 @@
 // RowBuilder: numbering of values, and the form and lane of each.
 #include "plan/row.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace mw::plan {
+namespace {
+
+// A word each, in the order of RowOp.
+constexpr std::string_view kNames =
+    "copy neg abs sign square sqrt rsqrt inverse exp exp2 log tanh sigmoid silu softplus "
+    "softsign erf gelu gelu_tanh gelu_sigmoid relu elu leaky_relu thresholded_relu clip "
+    "affine ceil floor round sin cos tan asin acos atan atanh sinh cosh not to_float "
+    "to_int to_bool int_to_bool round_half add sub mul div max min pow floor_div mod "
+    "equal not_equal less less_equal add_int sub_int mul_int max_int min_int equal_int "
+    "not_equal_int less_int less_equal_int and or xor mul_add select row_sum row_mean "
+    "row_sum_squares row_sum_abs row_max row_min row_norm row_rstd row_log_sum";
+static_assert(std::ranges::count(kNames, ' ') == static_cast<int>(RowOp::kRowLogSum));
+
+}  // namespace
+
+std::string_view name_of(RowOp op) {
+  std::string_view rest = kNames;
+  for (auto before = static_cast<int>(op); before > 0; --before) {
+    rest.remove_prefix(rest.find(' ') + 1);
+  }
+  return rest.substr(0, rest.find(' '));
+}
 
 bool is_reduction(RowOp op) { return op >= RowOp::kRowSum; }
 

@@ -186,6 +186,7 @@ struct RowRule {
 };
 
 bool is_reduction(RowOp op);
+std::string_view name_of(RowOp op);  // "mul_add"
 // The lane of a result of `op` over operands of lane `a`.
 Lane lane_of(RowOp op, Lane a);
 

@@ -324,12 +324,19 @@ void RowCluster::add_step() {
     step.bytes += elements * static_cast<double>(output.inner) * bit_width(output.dtype) / 8;
   }
   step.flops = elements * static_cast<double>(program_.code.size());
+  Account account;
   const auto reserve = [&](int64_t bytes) {
     const Place place = lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {bytes});
     note(step.writes, place.ref.buffer);
+    account.workspaces.push_back(place.ref.buffer);
     return place.ref;
   };
+  if (plan.described) {
+    for (const Pending* member : members_) account.ops.push_back(member->op);
+    account.rows = program_;
+  }
   step.kernel = lowering_.backend().make_rows(std::move(program_), {reserve, lowering_.slots()});
+  if (plan.described) step.account = std::make_shared<const Account>(std::move(account));
   plan.steps.push_back(std::move(step));
 }
 

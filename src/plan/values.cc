@@ -94,6 +94,11 @@ void Lowering::add_copy(const Place& from, const Place& to) {
   step.reads = {from.ref.buffer};
   step.writes = {to.ref.buffer};
   step.bytes = 2 * static_cast<double>(to.nbytes());
+  if (!request_.described) return;
+  Account account;
+  account.operands = {{"from", from}};
+  account.results = {{"", to}};
+  step.account = std::make_shared<const Account>(std::move(account));
 }
 
 Place Lowering::densely(const ir::Operand& wanted) {

@@ -63,6 +63,9 @@ class Trainer {
   [[nodiscard]] int64_t steps_done() const { return step_; }
   // What the largest step so far takes, counted as in StudentOptions::memory; 0 before the first.
   [[nodiscard]] uint64_t step_bytes() const;
+  // The plan of a program for inputs of these shapes (exec::Session::plan_text()). Labels that are
+  // not among them have the shape that the target tells.
+  [[nodiscard]] std::string plan_text(Kind kind, Shapes inputs);
   // Of all programs made so far.
   [[nodiscard]] uint64_t weight_bytes_held() const;
 

@@ -8,7 +8,7 @@
 #include "cpu/parallel.h"
 #include "plan/constant_pool.h"
 
-namespace mw::cpu {
+namespace mw::cpu::blas {
 namespace {
 
 using plan::Claim;
@@ -72,14 +72,14 @@ class ConvolutionKernel : public plan::Kernel {
     for (int64_t o = 0; bias_ && o < outputs_; ++o) {
       std::fill_n(y + o * positions_, count, frame.as<float>(*bias_)[group * outputs_ + o]);
     }
-    blas::multiply({outputs_,
-                    count,
-                    depth_,
-                    {weight, depth_, 1},
-                    {patches, count, 1},
-                    y,
-                    positions_,
-                    bias_.has_value()});
+    multiply({outputs_,
+              count,
+              depth_,
+              {weight, depth_, 1},
+              {patches, count, 1},
+              y,
+              positions_,
+              bias_.has_value()});
   }
 
   // [depth, count]: for each tap of each channel the elements that the windows see there.
@@ -135,18 +135,10 @@ Ref weight_of(Claim& claim, const Convolution& c) {
 
 std::unique_ptr<plan::Kernel> make_convolution(Claim& claim, const Convolution& c) {
   if (c.windows.empty() || c.windows.size() > kAxes) return nullptr;
-  blas::expect_right_products();
+  expect_right_products();
   const Ref weight = weight_of(claim, c);
   const Place y = claim.result();
   return std::make_unique<ConvolutionKernel>(claim, c, weight, y.ref);
 }
 
-// A BLAS has none.
-std::unique_ptr<plan::Kernel> make_mean_pooling(Claim& /*claim*/, Pooling /*pooling*/,
-                                                const Shape& /*x*/, const Shape& /*y*/,
-                                                const std::vector<WindowAxis>& /*windows*/,
-                                                const Place& /*x_place*/) {
-  return nullptr;
-}
-
-}  // namespace mw::cpu
+}  // namespace mw::cpu::blas

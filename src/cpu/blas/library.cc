@@ -86,5 +86,32 @@ void expect_right_products() {
        library_text());
 }
 
+namespace {
+
+// It has no packing, no activations and no windows.
+class Blas : public Library {
+ public:
+  [[nodiscard]] bool activates(plan::RowOp /*op*/) const override { return false; }
+  [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulShape& shape,
+                                               const Matmul* /*like*/) const override {
+    return make_matmul(shape);
+  }
+  [[nodiscard]] std::unique_ptr<plan::Kernel> convolution(plan::Claim& claim,
+                                                          const Convolution& c) const override {
+    return make_convolution(claim, c);
+  }
+  [[nodiscard]] std::unique_ptr<plan::Kernel> mean_pooling(
+      plan::Claim& /*claim*/, const MeanPooling& /*p*/) const override {
+    return nullptr;
+  }
+};
+
+}  // namespace
 }  // namespace blas
+
+const Library& built_library() {
+  static const blas::Blas kLibrary;
+  return kLibrary;
+}
+
 }  // namespace mw::cpu

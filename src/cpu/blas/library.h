@@ -8,6 +8,10 @@
 #endif
 
 #include <cstdint>
+#include <memory>
+
+#include "cpu/convolution.h"
+#include "cpu/matmul.h"
 
 namespace mw::cpu::blas {
 
@@ -31,6 +35,10 @@ struct Product {
   bool add = false;
 };
 void multiply(const Product& product);
+
+// What the library is asked for: see cpu/library.h.
+std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape);
+std::unique_ptr<plan::Kernel> make_convolution(plan::Claim& claim, const Convolution& c);
 
 // Throws unsupported where the library computes a product wrongly; tried once.
 void expect_right_products();

@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "cpu/blas/library.h"
 
-namespace mw::cpu {
+namespace mw::cpu::blas {
 namespace {
 
 // Where matrix `index` of a stack begins; extents of 1 repeat.
@@ -25,72 +25,54 @@ blas::Matrix matrix_of(const MatrixLayout& layout, const float* data = nullptr) 
   return {data, layout.row_stride, layout.column_stride};
 }
 
-}  // namespace
+class PlainMatmul : public Matmul {
+ public:
+  explicit PlainMatmul(MatmulShape shape) : shape_(std::move(shape)) {}
 
-bool can_activate(plan::RowOp /*op*/) { return false; }
-
-struct Matmul::Impl {
-  MatmulShape shape;
-
-  void multiply(const float* a, const float* b, const float* bias, float* c) const {
-    const int64_t stride = shape.m == 1 ? shape.n : shape.c.row_stride;
-    for (int64_t row = 0; shape.bias && row < shape.m; ++row) {
-      std::copy_n(bias, shape.n, c + row * stride);
-    }
-    blas::multiply({shape.m, shape.n, shape.k, matrix_of(shape.a, a), matrix_of(shape.b, b), c,
-                    stride, shape.bias});
+  [[nodiscard]] std::string layout() const override { return "rows"; }
+  [[nodiscard]] int64_t packed_bytes() const override {
+    return shape_.k * shape_.n * static_cast<int64_t>(sizeof(float));
   }
+  [[nodiscard]] int64_t scratch_bytes() const override { return 0; }
+  void pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
+  void run(const float* a, const void* b, const float* bias, float* c,
+           void* scratch) const override;
+
+ private:
+  void multiply(const float* a, const float* b, const float* bias, float* c) const {
+    const int64_t stride = shape_.m == 1 ? shape_.n : shape_.c.row_stride;
+    for (int64_t row = 0; shape_.bias && row < shape_.m; ++row) {
+      std::copy_n(bias, shape_.n, c + row * stride);
+    }
+    blas::multiply({shape_.m, shape_.n, shape_.k, matrix_of(shape_.a, a), matrix_of(shape_.b, b), c,
+                    stride, shape_.bias});
+  }
+
+  MatmulShape shape_;
 };
 
-std::unique_ptr<Matmul> Matmul::make(const MatmulShape& given, const Matmul* /*like*/) {
-  blas::expect_right_products();
-  auto impl = std::make_unique<Impl>();
-  MatmulShape& shape = impl->shape;
-  shape = given;
-  if (shape.packed_b) shape.b = {{}, {}, shape.n, 1};
-  if (shape.activation || shape.m < 1 || shape.n < 1 || shape.k < 1) return nullptr;
-  const bool plain_c = shape.c.column_stride == 1 || shape.n == 1;
-  if (!plain_c || (shape.m > 1 && shape.c.row_stride < shape.n)) return nullptr;
-  if (!blas::takes(shape.m, shape.k, matrix_of(shape.a)) ||
-      !blas::takes(shape.k, shape.n, matrix_of(shape.b)) ||
-      !blas::takes(shape.m, shape.n, matrix_of(shape.c))) {
-    return nullptr;
-  }
-  return std::unique_ptr<Matmul>(new Matmul(std::move(impl)));
-}
-
-Matmul::Matmul(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Matmul::~Matmul() = default;
-
-std::string Matmul::layout() const { return "rows"; }
-int64_t Matmul::packed_bytes() const {
-  return impl_->shape.k * impl_->shape.n * static_cast<int64_t>(sizeof(float));
-}
-int64_t Matmul::scratch_bytes() const { return 0; }
-
-void Matmul::pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const {
+void PlainMatmul::pack(const float* b, int64_t row_stride, int64_t column_stride,
+                       void* packed) const {
   auto* rows = static_cast<float*>(packed);
-  const int64_t width = impl_->shape.n;
-  parallel_for(impl_->shape.k, std::max<int64_t>(1, (1 << 14) / width),
-               [&](int64_t k, int64_t end) {
-                 for (; k < end; ++k) {
-                   for (int64_t n = 0; n < width; ++n) {
-                     rows[k * width + n] = b[k * row_stride + n * column_stride];
-                   }
-                 }
-               });
+  const int64_t width = shape_.n;
+  parallel_for(shape_.k, std::max<int64_t>(1, (1 << 14) / width), [&](int64_t k, int64_t end) {
+    for (; k < end; ++k) {
+      for (int64_t n = 0; n < width; ++n) {
+        rows[k * width + n] = b[k * row_stride + n * column_stride];
+      }
+    }
+  });
 }
 
-void Matmul::run(const float* a, const void* b, const float* bias, float* c,
-                 void* /*scratch*/) const {
-  const MatmulShape& shape = impl_->shape;
+void PlainMatmul::run(const float* a, const void* b, const float* bias, float* c,
+                      void* /*scratch*/) const {
   const auto* weight = static_cast<const float*>(b);
-  const Shape& batch = shape.c.batch;
+  const Shape& batch = shape_.c.batch;
   const int64_t count = count_of(batch);
   const auto one = [&](int64_t i) {
-    impl_->multiply(a + offset_of(shape.a, batch, i),
-                    weight + (shape.b.batch.empty() ? 0 : offset_of(shape.b, batch, i)), bias,
-                    c + offset_of(shape.c, batch, i));
+    multiply(a + offset_of(shape_.a, batch, i),
+             weight + (shape_.b.batch.empty() ? 0 : offset_of(shape_.b, batch, i)), bias,
+             c + offset_of(shape_.c, batch, i));
   };
   if (count < thread_count()) {  // the library's own threads share each product
     for (int64_t i = 0; i < count; ++i) one(i);
@@ -101,4 +83,21 @@ void Matmul::run(const float* a, const void* b, const float* bias, float* c,
   });
 }
 
-}  // namespace mw::cpu
+}  // namespace
+
+std::unique_ptr<Matmul> make_matmul(const MatmulShape& given) {
+  expect_right_products();
+  MatmulShape shape = given;
+  if (shape.packed_b) shape.b = {{}, {}, shape.n, 1};
+  if (shape.activation || shape.m < 1 || shape.n < 1 || shape.k < 1) return nullptr;
+  const bool plain_c = shape.c.column_stride == 1 || shape.n == 1;
+  if (!plain_c || (shape.m > 1 && shape.c.row_stride < shape.n)) return nullptr;
+  if (!takes(shape.m, shape.k, matrix_of(shape.a)) ||
+      !takes(shape.k, shape.n, matrix_of(shape.b)) ||
+      !takes(shape.m, shape.n, matrix_of(shape.c))) {
+    return nullptr;
+  }
+  return std::make_unique<PlainMatmul>(std::move(shape));
+}
+
+}  // namespace mw::cpu::blas

@@ -6,11 +6,11 @@
 
 #include "base/error.h"
 #include "base/memory_checks.h"
-#include "cpu/matmul.h"
+#include "cpu/library.h"
 #include "cpu/onednn/library.h"
 #include "plan/constant_pool.h"
 
-namespace mw::cpu {
+namespace mw::cpu::onednn {
 namespace {
 
 using dnnl::memory;
@@ -195,41 +195,38 @@ class PoolingKernel : public plan::Kernel {
   Ref x_, y_, scratch_;
 };
 
-dnnl::algorithm algorithm_of(Pooling pooling) {
-  return pooling == Pooling::kMean ? dnnl::algorithm::pooling_avg_exclude_padding
-                                   : dnnl::algorithm::pooling_avg_include_padding;
+dnnl::algorithm algorithm_of(const MeanPooling& p) {
+  return p.counts_padding ? dnnl::algorithm::pooling_avg_include_padding
+                          : dnnl::algorithm::pooling_avg_exclude_padding;
 }
 
 }  // namespace
 
 std::unique_ptr<plan::Kernel> make_convolution(Claim& claim, const Convolution& c) {
-  const std::optional<plan::Activation> activation = claim.take_activation(can_activate);
+  const std::optional<plan::Activation> activation = take_activation(claim);
   const std::optional<ConvolutionDesc> desc = describe(c, activation);
   if (!desc) return nullptr;
   const Place y = claim.result();
   return in_library([&] { return std::make_unique<ConvolutionKernel>(claim, c, *desc, y); });
 }
 
-std::unique_ptr<plan::Kernel> make_mean_pooling(Claim& claim, Pooling pooling, const Shape& x,
-                                                const Shape& y,
-                                                const std::vector<WindowAxis>& windows,
-                                                const Place& x_place) {
+std::unique_ptr<plan::Kernel> make_mean_pooling(Claim& claim, const MeanPooling& p) {
   expect_headroom();
-  const Windows w(windows);
+  const Windows w(p.windows);
   try {
-    const PoolingDesc desc(dnnl_engine(), dnnl::prop_kind::forward_inference, algorithm_of(pooling),
-                           plain(dims_of(x)), plain(dims_of(y)), w.strides, w.kernel, w.dilations,
-                           w.before, w.after, attributes_for(std::nullopt));
+    const PoolingDesc desc(dnnl_engine(), dnnl::prop_kind::forward_inference, algorithm_of(p),
+                           plain(dims_of(p.x)), plain(dims_of(p.y)), w.strides, w.kernel,
+                           w.dilations, w.before, w.after, attributes_for(std::nullopt));
     if (std::strstr(desc.impl_info_str(), "ref") != nullptr) return nullptr;
     claim.set_kind("pool");
-    claim.set_cost(static_cast<double>(count_of(x)),
-                   4 * static_cast<double>(count_of(x) + count_of(y)));
+    claim.set_cost(static_cast<double>(count_of(p.x)),
+                   4 * static_cast<double>(count_of(p.x) + count_of(p.y)));
     const Place result = claim.result();
-    return std::make_unique<PoolingKernel>(claim, desc, x_place, result);
+    return std::make_unique<PoolingKernel>(claim, desc, p.x_place, result);
   } catch (const dnnl::error& e) {
     if (is_unsupported(e)) return nullptr;
     refuse(e);
   }
 }
 
-}  // namespace mw::cpu
+}  // namespace mw::cpu::onednn

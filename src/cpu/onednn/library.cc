@@ -7,13 +7,9 @@
 #include "cpu/library.h"
 
 namespace mw::cpu {
+namespace onednn {
 
 using dnnl::algorithm;
-
-std::string library_text() {
-  const dnnl_version_t* version = dnnl_version();
-  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
-}
 
 const dnnl::engine& dnnl_engine() {
   static const dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);
@@ -109,6 +105,40 @@ void PooledPrimitive::run(const void* const* data) const {
   in_library([&] { primitive_.execute(dnnl_stream(), *arguments); });
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(arguments));
+}
+
+namespace {
+
+class OneDnn : public Library {
+ public:
+  [[nodiscard]] bool activates(plan::RowOp op) const override {
+    return eltwise_of({op, 0, 0}).kind != algorithm::undef;
+  }
+  [[nodiscard]] std::unique_ptr<Matmul> matmul(const MatmulShape& shape,
+                                               const Matmul* like) const override {
+    return make_matmul(shape, like);
+  }
+  [[nodiscard]] std::unique_ptr<plan::Kernel> convolution(plan::Claim& claim,
+                                                          const Convolution& c) const override {
+    return make_convolution(claim, c);
+  }
+  [[nodiscard]] std::unique_ptr<plan::Kernel> mean_pooling(plan::Claim& claim,
+                                                           const MeanPooling& p) const override {
+    return make_mean_pooling(claim, p);
+  }
+};
+
+}  // namespace
+}  // namespace onednn
+
+const Library& built_library() {
+  static const onednn::OneDnn kLibrary;
+  return kLibrary;
+}
+
+std::string library_text() {
+  const dnnl_version_t* version = dnnl_version();
+  return fmt::format("oneDNN {}.{}.{}", version->major, version->minor, version->patch);
 }
 
 }  // namespace mw::cpu

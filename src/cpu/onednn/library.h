@@ -10,9 +10,11 @@
 #include <utility>
 #include <vector>
 
+#include "cpu/convolution.h"
+#include "cpu/matmul.h"
 #include "plan/op_plan.h"
 
-namespace mw::cpu {
+namespace mw::cpu::onednn {
 
 const dnnl::engine& dnnl_engine();
 dnnl::stream& dnnl_stream();  // of this thread
@@ -42,6 +44,11 @@ struct Eltwise {
 };
 Eltwise eltwise_of(const plan::Activation& activation);
 
+// What the library is asked for: see cpu/library.h.
+std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape, const Matmul* like);
+std::unique_ptr<plan::Kernel> make_convolution(plan::Claim& claim, const Convolution& c);
+std::unique_ptr<plan::Kernel> make_mean_pooling(plan::Claim& claim, const MeanPooling& p);
+
 // User scratchpad, and the activation as a post-op.
 dnnl::primitive_attr attributes_for(const std::optional<plan::Activation>& activation);
 
@@ -64,4 +71,4 @@ class PooledPrimitive {
   mutable std::vector<std::unique_ptr<Arguments>> idle_;
 };
 
-}  // namespace mw::cpu
+}  // namespace mw::cpu::onednn

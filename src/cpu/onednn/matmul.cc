@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "cpu/onednn/library.h"
 
-namespace mw::cpu {
+namespace mw::cpu::onednn {
 namespace {
 
 using dnnl::memory;
@@ -31,56 +31,42 @@ bool is_fast(const dnnl::matmul::primitive_desc& desc) {
   return std::strstr(desc.impl_info_str(), "ref") == nullptr;
 }
 
-}  // namespace
-
-bool can_activate(plan::RowOp op) { return eltwise_of({op, 0, 0}).kind != dnnl::algorithm::undef; }
-
-struct Matmul::Impl {
-  MatmulShape shape;
-  dnnl::matmul::primitive_desc desc;
-  std::optional<PooledPrimitive> primitive;
-
-  void finish() {
+class LibraryMatmul : public Matmul {
+ public:
+  LibraryMatmul(const MatmulShape& shape, const dnnl::matmul::primitive_desc& desc)
+      : shape_(shape), desc_(desc) {
     std::vector<std::pair<int, memory::desc>> descs = {
         {DNNL_ARG_SRC, desc.src_desc()},
         {DNNL_ARG_WEIGHTS, desc.weights_desc()},
         {DNNL_ARG_DST, desc.dst_desc()},
         {DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc()}};
     if (shape.bias) descs.emplace_back(DNNL_ARG_BIAS, desc.bias_desc());
-    primitive.emplace(dnnl::matmul(desc), std::move(descs));
+    primitive_.emplace(dnnl::matmul(desc), std::move(descs));
   }
+
+  [[nodiscard]] memory::desc weights_desc() const { return desc_.weights_desc(); }
+  [[nodiscard]] std::string layout() const override;
+  [[nodiscard]] int64_t packed_bytes() const override {
+    return static_cast<int64_t>(desc_.weights_desc().get_size());
+  }
+  [[nodiscard]] int64_t scratch_bytes() const override {
+    return static_cast<int64_t>(desc_.scratchpad_desc().get_size());
+  }
+  void pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
+  void run(const float* a, const void* b, const float* bias, float* c,
+           void* scratch) const override {
+    const void* data[] = {a, b, c, scratch, bias};
+    primitive_->run(data);
+  }
+
+ private:
+  MatmulShape shape_;
+  dnnl::matmul::primitive_desc desc_;
+  std::optional<PooledPrimitive> primitive_;
 };
 
-std::unique_ptr<Matmul> Matmul::make(const MatmulShape& shape, const Matmul* like) {
-  expect_headroom();
-  auto impl = std::make_unique<Impl>();
-  impl->shape = shape;
-  try {
-    const memory::desc a = desc_of(shape.a, shape.m, shape.k);
-    const memory::desc c = desc_of(shape.c, shape.m, shape.n);
-    const memory::desc b =
-        !shape.packed_b ? desc_of(shape.b, shape.k, shape.n)
-        : like != nullptr
-            ? like->impl_->desc.weights_desc()
-            : memory::desc({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::any);
-    const dnnl::primitive_attr attr = attributes_for(shape.activation);
-    impl->desc = shape.bias
-                     ? dnnl::matmul::primitive_desc(dnnl_engine(), a, b, bias_desc(shape), c, attr)
-                     : dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr);
-    if (!is_fast(impl->desc)) return nullptr;
-    impl->finish();
-  } catch (const dnnl::error& e) {
-    if (is_unsupported(e)) return nullptr;
-    refuse(e);
-  }
-  return std::unique_ptr<Matmul>(new Matmul(std::move(impl)));
-}
-
-Matmul::Matmul(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Matmul::~Matmul() = default;
-
-std::string Matmul::layout() const {
-  const memory::desc md = impl_->desc.weights_desc();
+std::string LibraryMatmul::layout() const {
+  const memory::desc md = desc_.weights_desc();
   std::string text;
   const auto add = [&](const memory::dims& numbers) {
     for (const auto number : numbers) text += fmt::format("{},", number);
@@ -93,29 +79,41 @@ std::string Matmul::layout() const {
   return text;
 }
 
-int64_t Matmul::packed_bytes() const {
-  return static_cast<int64_t>(impl_->desc.weights_desc().get_size());
-}
-int64_t Matmul::scratch_bytes() const {
-  return static_cast<int64_t>(impl_->desc.scratchpad_desc().get_size());
-}
-
-void Matmul::pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const {
+void LibraryMatmul::pack(const float* b, int64_t row_stride, int64_t column_stride,
+                         void* packed) const {
   expect_headroom();
   in_library([&] {
-    const MatmulShape& shape = impl_->shape;
-    const memory::desc plain({shape.k, shape.n}, memory::data_type::f32,
+    const memory::desc plain({shape_.k, shape_.n}, memory::data_type::f32,
                              memory::dims{row_stride, column_stride});
     memory from(plain, dnnl_engine(), const_cast<float*>(b));
-    memory to(impl_->desc.weights_desc(), dnnl_engine(), packed);
+    memory to(desc_.weights_desc(), dnnl_engine(), packed);
     dnnl::reorder(from, to).execute(dnnl_stream(), from, to);
     dnnl_stream().wait();
   });
 }
 
-void Matmul::run(const float* a, const void* b, const float* bias, float* c, void* scratch) const {
-  const void* data[] = {a, b, c, scratch, bias};
-  impl_->primitive->run(data);
+}  // namespace
+
+std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape, const Matmul* like) {
+  expect_headroom();
+  try {
+    const memory::desc a = desc_of(shape.a, shape.m, shape.k);
+    const memory::desc c = desc_of(shape.c, shape.m, shape.n);
+    const memory::desc b =
+        !shape.packed_b ? desc_of(shape.b, shape.k, shape.n)
+        : like != nullptr
+            ? dynamic_cast<const LibraryMatmul&>(*like).weights_desc()
+            : memory::desc({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::any);
+    const dnnl::primitive_attr attr = attributes_for(shape.activation);
+    const dnnl::matmul::primitive_desc desc =
+        shape.bias ? dnnl::matmul::primitive_desc(dnnl_engine(), a, b, bias_desc(shape), c, attr)
+                   : dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr);
+    if (!is_fast(desc)) return nullptr;
+    return std::make_unique<LibraryMatmul>(shape, desc);
+  } catch (const dnnl::error& e) {
+    if (is_unsupported(e)) return nullptr;
+    refuse(e);
+  }
 }
 
-}  // namespace mw::cpu
+}  // namespace mw::cpu::onednn

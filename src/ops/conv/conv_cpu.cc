@@ -1,6 +1,7 @@
 // Kernels of convolution and pooling: their windows for the library of products.
 #include "cpu/convolution.h"
 
+#include "cpu/library.h"
 #include "ops/conv/window.h"
 #include "ops/kernels_cpu.h"
 
@@ -48,7 +49,7 @@ std::unique_ptr<Kernel> make_conv(Claim& claim) {
   for (const cpu::WindowAxis& axis : c.windows) per_output *= static_cast<double>(axis.kernel);
   claim.set_cost(per_output * static_cast<double>(count_of(c.y)),
                  4 * static_cast<double>(count_of(c.x) + count_of(c.weight) + count_of(c.y)));
-  return cpu::make_convolution(claim, c);
+  return cpu::library_of(claim).convolution(claim, c);
 }
 
 std::unique_ptr<Kernel> make_max_pool(Claim& claim) {
@@ -60,7 +61,7 @@ std::unique_ptr<Kernel> make_max_pool(Claim& claim) {
   return cpu::make_max_pooling(claim, x, y, axes_of(windows), claim.dense("x"));
 }
 
-std::unique_ptr<Kernel> make_mean_pool(Claim& claim, cpu::Pooling pooling) {
+std::unique_ptr<Kernel> make_mean_pool(Claim& claim, bool counts_padding) {
   const OpView& op = claim.op();
   if (op.dtype("x") != DType::kF32) return nullptr;
   const Shape x = op.shape("x"), y = op.operation().outputs[0]->type.shape();
@@ -70,10 +71,10 @@ std::unique_ptr<Kernel> make_mean_pool(Claim& claim, cpu::Pooling pooling) {
   for (size_t i = 0; i < axes.size(); ++i) {
     // The last window may reach further than the padding; its mean then counts fewer elements.
     const bool beyond = axes[i].after > windows[i].after;
-    if (beyond && pooling == cpu::Pooling::kMeanWithPadding) return nullptr;
+    if (beyond && counts_padding) return nullptr;
     if (axes[i].before >= axes[i].kernel || axes[i].after >= axes[i].kernel) return nullptr;
   }
-  return cpu::make_mean_pooling(claim, pooling, x, y, axes, claim.dense("x"));
+  return cpu::library_of(claim).mean_pooling(claim, {counts_padding, x, y, axes, claim.dense("x")});
 }
 
 }  // namespace
@@ -82,8 +83,7 @@ void add_conv_kernels(cpu::KernelTable& table) {
   table["conv"].makes = {make_conv};
   table["max_pool"].makes = {make_max_pool};
   table["avg_pool"].makes = {[](Claim& claim) {
-    const bool without = claim.op().flag("exclude_padding_from_average");
-    return make_mean_pool(claim, without ? cpu::Pooling::kMean : cpu::Pooling::kMeanWithPadding);
+    return make_mean_pool(claim, !claim.op().flag("exclude_padding_from_average"));
   }};
 }
 

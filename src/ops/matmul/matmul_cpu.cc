@@ -1,5 +1,6 @@
 // Kernels of linear and matmul: their operands as matrices for the GEMM kernels.
 #include "cpu/gemm.h"
+#include "cpu/library.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -49,7 +50,7 @@ std::unique_ptr<Kernel> make_trained(Claim& claim, const cpu::WeightGemm& shape)
   gemm.w = claim.dense("weight");
   std::swap(gemm.w.shape[0], gemm.w.shape[1]);
   std::swap(gemm.w.strides[0], gemm.w.strides[1]);
-  gemm.activation = claim.take_activation(cpu::can_activate);
+  gemm.activation = cpu::take_activation(claim);
   return cpu::make_gemm(claim, gemm);
 }
 
@@ -135,7 +136,7 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   Shape batch = op.operation().outputs[0]->type.shape();
   if (count_of(batch) == 0) return nullptr;
   batch.resize(batch.size() - (x_vector ? 0 : 1) - (y_vector ? 0 : 1));
-  const std::optional<plan::Activation> activation = claim.take_activation(cpu::can_activate);
+  const std::optional<plan::Activation> activation = cpu::take_activation(claim);
   for (const bool dense : {false, true}) {
     const auto place = [&](const char* input) {
       return dense ? claim.dense(input) : claim.strided(input);
