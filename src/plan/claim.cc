@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/glob.h"
 #include "base/printable.h"
 #include "ir/apart.h"
 #include "plan/lower.h"
@@ -43,7 +42,7 @@ void add_once(std::vector<int>& list, int buffer) {
 Claim::Claim(Lowering& lowering, const ir::OpView& op)
     : lowering_(lowering), op_(op), tail_(op.operation().outputs[0].get()) {}
 
-bool Claim::described() const { return lowering_.request_.described; }
+bool Claim::described() const { return lowering_.block_.request().described; }
 
 void Claim::note(const ir::Operand& operand, const Place& place) {
   if (!described()) return;
@@ -66,7 +65,7 @@ void Claim::took(const ir::Operation& user, const std::string& epilogue) {
   account_.notes.push_back(fmt::format("then {}", epilogue));
 }
 
-ConstantPool& Claim::pool() const { return *lowering_.request_.pool; }
+ConstantPool& Claim::pool() const { return *lowering_.block_.request().pool; }
 
 Place Claim::dense(const ir::Operand& operand) {
   Place place = lowering_.densely(operand);
@@ -91,17 +90,16 @@ Place Claim::strided(std::string_view input, size_t index) {
 }
 
 ir::OpView Claim::view(const ir::Operation& op) const {
-  return {op, lowering_.def_of(op), lowering_.opset_, &lowering_.frozen_};
+  return lowering_.block_.view(op, &lowering_.frozen_);
 }
 
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   const ir::Value* value = operand.value;
   if (value == nullptr || lowering_.where_.contains(value) || is_apart(value)) return nullptr;
   if (!lowering_.pending_.contains(value) && !lowering_.waiting_.contains(value)) return nullptr;
-  const auto uses = lowering_.uses_.find(value);
-  if (uses == lowering_.uses_.end() || uses->second.size() != 1) return nullptr;
-  const bool tapped = lowering_.taps_here_ && matches_any(lowering_.request_.taps, value->name);
-  if (tapped) return nullptr;
+  if (lowering_.block_.only_use(value) == nullptr || lowering_.block_.is_tapped(*value)) {
+    return nullptr;
+  }
   if (described() && std::ranges::find(asked_, value->producer) == asked_.end()) {
     asked_.push_back(value->producer);
   }
@@ -115,13 +113,10 @@ bool Claim::frozen(std::string_view input, size_t index) const {
 // The place of result 0 such that a view that is its only use finds its elements in order.
 Place Claim::result_for_view() {
   Place place = result();
-  const ir::Operation* user = nullptr;
-  const auto uses = lowering_.uses_.find(tail_);
-  if (uses != lowering_.uses_.end() && uses->second.size() == 1 && !is_apart(tail_)) {
-    user = uses->second[0].op;
-  }
+  const ir::Use* use = is_apart(tail_) ? nullptr : lowering_.block_.only_use(tail_);
+  const ir::Operation* user = use != nullptr ? use->op : nullptr;
   if (user == nullptr || lowering_.beyond_region(user)) return place;
-  const auto* form = lowering_.op_plans().form<ViewOf>(user->type);
+  const auto* form = lowering_.block_.op_plans().form<ViewOf>(user->type);
   if (form == nullptr || user->input(form->input) != tail_) return place;
   const auto seen = form->results(view(*user), place);
   if (!seen || seen->size() != 1) return place;
@@ -171,7 +166,7 @@ Place Claim::workspace(int64_t bytes) {
   return place;
 }
 
-int Claim::slots() const { return lowering_.slots(); }
+int Claim::slots() const { return lowering_.block_.slots(); }
 
 Tensor Claim::constant(std::string_view input) {
   const ir::Operand& operand = op_.operand(input);
@@ -197,9 +192,9 @@ std::optional<Weight> Claim::weight(std::string_view input) {
     if (operand.value != nullptr) lowering_.plan_->weights.push_back(constant);
   } else if (operand.value != nullptr && operand.value->producer != nullptr) {
     const ir::Operation& producer = *operand.value->producer;
-    if (const auto* form = lowering_.op_plans().form<Decodes>(producer.type)) {
+    if (const auto* form = lowering_.block_.op_plans().form<Decodes>(producer.type)) {
       weight.key = lowering_.frozen_.identity(operand, weight.sources);
-      const ir::OpView view(producer, lowering_.def_of(producer), lowering_.opset_);
+      const ir::OpView view = lowering_.block_.view(producer, nullptr);
       weight.reader = pool().get<WeightReader>(weight.key + "|reader", weight.sources, [&] {
         return ConstantPool::Made{form->reader(view, operand.value->index), 0};
       });
@@ -223,22 +218,20 @@ std::optional<Weight> Claim::weight(std::string_view input) {
 
 // The only op that uses what result 0 has become so far; null when there are several or it leaves.
 const ir::Operation* Claim::sole_user() const {
-  const auto uses = lowering_.uses_.find(tail_);
-  if (uses == lowering_.uses_.end() || uses->second.size() != 1 || is_apart(tail_)) return nullptr;
-  const ir::Operation* user = uses->second[0].op;
-  if (user == nullptr || user->parent != &lowering_.block_ || user->outputs.size() != 1 ||
+  const ir::Use* use = is_apart(tail_) ? nullptr : lowering_.block_.only_use(tail_);
+  const ir::Operation* user = use != nullptr ? use->op : nullptr;
+  if (user == nullptr || user->parent != &lowering_.block_.block() || user->outputs.size() != 1 ||
       lowering_.beyond_region(user)) {
     return nullptr;
   }
-  const bool tapped = lowering_.taps_here_ && matches_any(lowering_.request_.taps, tail_->name);
   const ir::Type& type = user->outputs[0]->type;
-  return tapped || !(type == tail_->type) ? nullptr : user;
+  return lowering_.block_.is_tapped(*tail_) || !(type == tail_->type) ? nullptr : user;
 }
 
 std::optional<Tensor> Claim::take_bias(int64_t width) {
   const ir::Operation* user = sole_user();
   if (user == nullptr) return std::nullopt;
-  if (!lowering_.op_plans().of(user->type).adds) return std::nullopt;
+  if (!lowering_.block_.op_plans().of(user->type).adds) return std::nullopt;
   for (const ir::Operand& operand : ir::operands(*user)) {
     // An operand that comes later has not been seen: only literals and constants before this op
     // are known to be frozen.
@@ -259,10 +252,9 @@ std::optional<Tensor> Claim::take_bias(int64_t width) {
 std::optional<Activation> Claim::take_activation(const std::function<bool(RowOp)>& can) {
   const ir::Operation* user = sole_user();
   if (user == nullptr) return std::nullopt;
-  const ActivationRule& rule = lowering_.op_plans().of(user->type).activation;
+  const ActivationRule& rule = lowering_.block_.op_plans().of(user->type).activation;
   if (!rule) return std::nullopt;
-  const ir::OpView view(*user, lowering_.def_of(*user), lowering_.opset_, &lowering_.frozen_);
-  const std::optional<Activation> activation = rule(view, tail_);
+  const std::optional<Activation> activation = rule(view(*user), tail_);
   if (!activation || !can(activation->op)) return std::nullopt;
   took(*user, text_of(*activation));
   return activation;

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/glob.h"
 #include "plan/lower.h"
 
 namespace mw::plan {
@@ -56,9 +55,8 @@ void Lowering::restart() {
 void Lowering::lower_region(const Region& region) {
   region_end_ = region.end;
   for (const ir::Operation* op : region.live) {
-    const ir::OpDef& def = def_of(*op);
-    if (region.constant.contains(op) && frozen_.note(*op, def)) continue;
-    step_for(*op, def);
+    if (region.constant.contains(op) && frozen_.note(*op, *block_.of(*op).def)) continue;
+    step_for(*op);
   }
   for (const ir::Value* value : region.later) compute(value);
   pending_.clear();
@@ -70,29 +68,18 @@ void Lowering::lower_region(const Region& region) {
   region_end_ = std::numeric_limits<size_t>::max();
 }
 
-bool Lowering::is_dead(const ir::Operation& op) const {
-  if (op.outputs.empty() || !op.blocks.empty()) return false;
-  return std::none_of(op.outputs.begin(), op.outputs.end(), [&](const auto& output) {
-    const auto uses = uses_.find(output.get());
-    if (uses != uses_.end() && !uses->second.empty()) return true;
-    return taps_here_ && matches_any(request_.taps, output->name);
-  });
-}
-
 class PlanFamily::Impl {
  public:
   Impl(std::unique_ptr<ir::AdjustableFunction> adjustable, std::set<std::string> varying,
        const Request& request)
       : adjustable_(std::move(adjustable)),
         function_(adjustable_->function()),
-        request_(request),
+        request_(without_layout(request)),
         varying_names_(std::move(varying)),
         casts_(sink_casts(*function_, *request.platform.ops)),
         frozen_(*request.platform.catalog, function_->opset, *request.pool),
-        lowering_(request_, function_->opset, frozen_, function_->body) {
-    request_.layout = nullptr;
-    request_.taps.clear();
-    lowering_.prepare(false);
+        block_(request_, function_->opset, function_->body, false),
+        lowering_(block_, frozen_) {
     find_varying();
     make_regions();
   }
@@ -118,6 +105,11 @@ class PlanFamily::Impl {
 
  private:
   using Region = Lowering::Region;
+
+  static Request without_layout(Request request) {
+    request.layout = nullptr;
+    return request;
+  }
 
   bool adjust(const Shapes& shapes) {
     std::vector<const ir::Value*> changed;
@@ -212,11 +204,11 @@ class PlanFamily::Impl {
     }
     for (Region& region : regions_) {
       for (const ir::Operation* op : region.ops) {
-        const bool dead = lowering_.is_dead(*op) && !writes(*op);
+        const bool dead = block_.is_dead(*op) && !writes(*op);
         if (!dead) region.live.push_back(op);
         if (constant_ops_.contains(op)) region.constant.insert(op);
         for (const auto& value : op->outputs) {
-          if (lowering_.used_after(value.get(), region.end - 1)) {
+          if (block_.needed_after(value.get(), region.end - 1)) {
             region.later.push_back(value.get());
           }
         }
@@ -225,7 +217,7 @@ class PlanFamily::Impl {
   }
 
   bool writes(const ir::Operation& op) const {
-    return lowering_.def_of(op).has_trait(ir::kWritesState);
+    return block_.of(op).def->has_trait(ir::kWritesState);
   }
 
   // --- lowering ---
@@ -308,6 +300,7 @@ class PlanFamily::Impl {
   std::set<std::string> varying_names_;
   std::vector<ir::Value*> casts_;
   Frozen frozen_;
+  BlockFacts block_;
   Lowering lowering_;
   std::unordered_set<const ir::Value*> varying_, varying_constants_, in_state_;
   std::unordered_set<const ir::Operation*> varying_ops_, constant_ops_;

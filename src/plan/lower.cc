@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/glob.h"
 
 namespace mw::plan {
 namespace {
@@ -29,60 +28,40 @@ bool has_place(const ir::Type& type) {
          bit_width(type.dtype()) >= 8;
 }
 
-Lowering::Lowering(const Request& request, ir::Opset opset, Frozen& frozen, const ir::Block& block)
-    : request_(request), opset_(opset), frozen_(frozen), block_(block) {}
-
-std::shared_ptr<Plan> Lowering::run(bool wants_taps) {
-  prepare(wants_taps);
+std::shared_ptr<Plan> Lowering::run() {
   bind_arguments();
-  for (const auto& op : block_.ops) operation(*op);
+  for (const auto& op : block_.block().ops) operation(*op);
   finish_outputs();
   write_in_place();
   return std::move(plan_);
 }
 
-void Lowering::prepare(bool wants_taps) {
-  taps_here_ = wants_taps;
-  uses_ = ir::uses_in(block_);
-  for (const auto& op : block_.ops) {
-    Info info = info_of(*op);
-    info.order = infos_.size();
-    infos_[op.get()] = info;
-  }
-}
-
-Lowering::Info Lowering::info_of(const ir::Operation& op) const {
-  const auto found = infos_.find(&op);
-  if (found != infos_.end()) return found->second;
-  return {0, &request_.platform.catalog->at(op, opset_), &op_plans().of(op.type),
-          backend().kernel(op.type)};
-}
-
 void Lowering::bind_arguments() {
-  plan_->backend = &backend();
-  plan_->described = request_.described;
-  for (const auto& argument : block_.arguments) bind_input(*argument);
+  plan_->backend = &block_.backend();
+  plan_->described = block_.request().described;
+  for (const auto& argument : block_.block().arguments) bind_input(*argument);
   plan_->argument_count = plan_->inputs.size();
   bind_states();
 }
 
 void Lowering::operation(const ir::Operation& op) {
-  const ir::OpDef& def = def_of(op);
+  const ir::OpDef& def = *block_.of(op).def;
   if (frozen_.note(op, def)) return;
-  if (is_dead(op) && !def.has_trait(ir::kWritesState)) return;
-  step_for(op, def);
+  if (block_.is_dead(op) && !def.has_trait(ir::kWritesState)) return;
+  step_for(op);
 }
 
-void Lowering::step_for(const ir::Operation& op, const ir::OpDef& def) {
+void Lowering::step_for(const ir::Operation& op) {
   if (op.outputs.size() == 1 && where_.contains(op.outputs[0].get())) return;  // absorbed
   current_ = &op;
-  const ir::OpView view(op, def, opset_, &frozen_);
-  const Info info = info_of(op);
+  const ir::OpView view = block_.view(op, &frozen_);
+  const BlockFacts::Op info = block_.of(op);
   if (all_static(op)) {
     if (as_form(view, info.plan->form)) return;
-    const bool row = info.plan->row && backend().runs_rows() && as_rows(view, *info.plan->row);
+    const bool row =
+        info.plan->row && block_.backend().runs_rows() && as_rows(view, *info.plan->row);
     if (row || (info.maker != nullptr && info.maker->waits && wait(op))) {
-      if (waits_long(op)) compute(op.outputs[0].get());
+      if (block_.is_used_late(op)) compute(op.outputs[0].get());
       return;
     }
     if (info.maker != nullptr && as_kernel(view, *info.maker)) return;
@@ -127,10 +106,9 @@ bool Lowering::wait(const ir::Operation& op) {
 // Computes an op that has waited.
 void Lowering::emit(const ir::Operation& op) {
   waiting_.erase(op.outputs[0].get());
-  const Info info = info_of(op);
-  const ir::OpView view(op, *info.def, opset_, &frozen_);
+  const ir::OpView view = block_.view(op, &frozen_);
   const ir::Operation* before = std::exchange(current_, &op);
-  if (!as_kernel(view, *info.maker)) as_reference(view);
+  if (!as_kernel(view, *block_.of(op).maker)) as_reference(view);
   current_ = before;
 }
 
@@ -191,7 +169,7 @@ bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
 
 // Ops that it asked for and that nothing has been computed of are computed by the kernel.
 std::shared_ptr<const Account> Lowering::account_of(Claim& claim) const {
-  if (!request_.described) return nullptr;
+  if (!block_.request().described) return nullptr;
   Account account = std::move(claim.account_);
   account.ops.insert(account.ops.begin(), &claim.op().operation());
   for (const ir::Operation* op : claim.asked_) {
@@ -209,7 +187,7 @@ void Lowering::as_reference(const ir::OpView& op) {
   auto call = std::make_shared<ReferenceCall>();
   call->op = &operation;
   call->def = &op.def();
-  call->opset = opset_;
+  call->opset = block_.opset();
   call->infers = !all_static(operation);
   for (const ir::Operand& used : ir::operands(operation)) {
     if (used.value == nullptr) continue;
@@ -236,7 +214,8 @@ void Lowering::as_reference(const ir::OpView& op) {
 // What a nested block captures becomes an operand of the step.
 void Lowering::lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& step) {
   for (const auto& nested : op.blocks) {
-    std::shared_ptr<Plan> inner = Lowering(request_, opset_, frozen_, *nested).run(false);
+    const BlockFacts block(block_.request(), block_.opset(), *nested, false);
+    std::shared_ptr<Plan> inner = Lowering(block, frozen_).run();
     assign_memory(*inner, nullptr);
     for (size_t i = inner->argument_count; i < inner->inputs.size(); ++i) {
       const ir::Value* captured = inner->inputs[i].value;
@@ -255,15 +234,12 @@ void Lowering::lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& 
 
 void Lowering::finish_outputs() {
   current_ = nullptr;
-  for (const ir::Value* value : block_.outputs) output(*value);
-  if (!taps_here_ || request_.taps.empty()) return;
-  std::vector<const ir::Value*> tapped;
-  for (const auto& op : block_.ops) {
+  for (const ir::Value* value : block_.block().outputs) output(*value);
+  for (const auto& op : block_.block().ops) {
     for (const auto& value : op->outputs) {
-      if (matches_any(request_.taps, value->name)) tapped.push_back(value.get());
+      if (block_.is_tapped(*value)) output(*value);
     }
   }
-  for (const ir::Value* value : tapped) output(*value);
 }
 
 // A result that fills its arena buffer is computed in the caller's memory; all else is copied
@@ -297,7 +273,8 @@ std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const R
   Request wanted = request;
   if (request.described) wanted.pool = &described;
   Frozen frozen(*request.platform.catalog, function->opset, *wanted.pool);
-  std::shared_ptr<Plan> plan = Lowering(wanted, function->opset, frozen, function->body).run(true);
+  const BlockFacts block(wanted, function->opset, function->body, true);
+  std::shared_ptr<Plan> plan = Lowering(block, frozen).run();
   assign_memory(*plan, request.layout);
   plan->function = std::move(function);
   return plan;

@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "plan/account.h"
+#include "plan/block.h"
 #include "plan/claim.h"
 #include "plan/constant_pool.h"
 #include "plan/plan.h"
@@ -49,14 +50,12 @@ class Frozen : public ir::Facts {
   mutable std::unordered_map<const ir::Value*, std::shared_ptr<const Tensor>> small_;
 };
 
-inline constexpr int kDescribedSlots = 2;
-
 class Lowering {
  public:
-  Lowering(const Request& request, ir::Opset opset, Frozen& frozen, const ir::Block& block);
+  // Both outlive it.
+  Lowering(const BlockFacts& block, Frozen& frozen) : block_(block), frozen_(frozen) {}
 
-  // `wants_taps`: for the outermost block.
-  std::shared_ptr<Plan> run(bool wants_taps);
+  std::shared_ptr<Plan> run();
 
  private:
   friend class Claim;
@@ -72,27 +71,10 @@ class Lowering {
     int depth = 0;  // of the chain of pending ops behind it
   };
 
-  void prepare(bool wants_taps);
   void bind_arguments();
-  // What is looked up once for an op of this block.
-  struct Info {
-    size_t order = 0;
-    const ir::OpDef* def = nullptr;
-    const OpPlan* plan = nullptr;
-    const KernelMaker* maker = nullptr;  // null: none
-  };
-  [[nodiscard]] Info info_of(const ir::Operation& op) const;
-  [[nodiscard]] const ir::OpDef& def_of(const ir::Operation& op) const { return *info_of(op).def; }
-  [[nodiscard]] const OpPlans& op_plans() const { return *request_.platform.ops; }
-  [[nodiscard]] const Backend& backend() const { return *request_.platform.backend; }
-  [[nodiscard]] int slots() const {
-    if (request_.described) return kDescribedSlots;
-    return request_.slots > 0 ? request_.slots : backend().slots();
-  }
-
   void operation(const ir::Operation& op);
-  void step_for(const ir::Operation& op, const ir::OpDef& def);
-  // Forgets all but what prepare() found out.
+  void step_for(const ir::Operation& op);
+  // Forgets what it has planned.
   void restart();
   // Ops in a row, up to order `end`.
   struct Region {
@@ -110,10 +92,8 @@ class Lowering {
   // Lowers ops without a look at those of later regions.
   void lower_region(const Region& region);
   [[nodiscard]] bool beyond_region(const ir::Operation* op) const {
-    return region_end_ != std::numeric_limits<size_t>::max() && order_of(op) >= region_end_;
+    return region_end_ != std::numeric_limits<size_t>::max() && block_.order_of(op) >= region_end_;
   }
-  // Whether nothing needs the op.
-  [[nodiscard]] bool is_dead(const ir::Operation& op) const;
   // States in memory: see states.cc.
   void bind_states();
   bool as_state_read(const ir::OpView& op, const ReadsState& form);
@@ -125,16 +105,12 @@ class Lowering {
   // Steps that compute what is written to a state write it there themselves where they can.
   void write_in_place();
   void protect(int buffer, size_t order);
-  [[nodiscard]] bool used_after(const ir::Value* value, size_t order) const;
-  [[nodiscard]] size_t order_of(const ir::Operation* op) const;
   [[nodiscard]] bool lies_in_state(const Where& where) const;
 
   [[nodiscard]] Where state_place(const ir::Value& state, int buffer) const;
   bool as_rows(const ir::OpView& op, const RowRule& rule);
   void emit_rows(const ir::Value* wanted);
   bool wait(const ir::Operation& op);
-  // Whether the first use of the result is far below.
-  [[nodiscard]] bool waits_long(const ir::Operation& op) const;
   void emit(const ir::Operation& op);
   // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
   // computed, so that neither its evaluation nor a search through it recurses without bound.
@@ -169,24 +145,20 @@ class Lowering {
   void add_copy(const Place& from, const Place& to);
   static void note_buffer(std::vector<int>& list, const Where& where);
 
-  const Request& request_;
-  ir::Opset opset_;
+  const BlockFacts& block_;
   Frozen& frozen_;
-  const ir::Block& block_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::unordered_map<const ir::Value*, Where> where_;
   std::unordered_map<const ir::Value*, Place> dense_;  // copies of strided values
   std::unordered_map<const void*, Where> constants_;   // by address of the elements
   const ir::Operation* current_ = nullptr;
   std::unordered_map<const ir::Value*, Pending> pending_;
-  std::unordered_map<const ir::Value*, std::vector<ir::Use>> uses_;
   size_t pending_order_ = 0;
   struct Waiting {
     const ir::Operation* op = nullptr;
     int depth = 0;
   };
   std::unordered_map<const ir::Value*, Waiting> waiting_;  // ops whose kernel is made on demand
-  std::unordered_map<const ir::Operation*, Info> infos_;
   std::unordered_map<const ir::Value*, int> state_buffers_;
   // Values that lie in the memory of a state, by its buffer; and the ops that access the state.
   std::unordered_map<int, std::vector<const ir::Value*>> state_values_;
@@ -199,7 +171,6 @@ class Lowering {
   std::vector<const ir::Value*> frozen_places_;  // frozen values that have got a place
   size_t region_end_ = std::numeric_limits<size_t>::max();
   bool moved_ = false;  // a value has got another place than it had at first
-  bool taps_here_ = false;
 };
 
 // Moves widening casts below ops that only say where elements lie, and out of updates that are

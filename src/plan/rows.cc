@@ -4,7 +4,6 @@
 #include <unordered_set>
 
 #include "base/error.h"
-#include "base/glob.h"
 #include "plan/lower.h"
 
 namespace mw::plan {
@@ -217,10 +216,8 @@ void RowCluster::result(int value) {
 }
 
 bool RowCluster::needed_outside(const ir::Value& value) const {
-  if (lowering_.taps_here_ && matches_any(lowering_.request_.taps, value.name)) return true;
-  const auto uses = lowering_.uses_.find(&value);
-  if (uses == lowering_.uses_.end()) return false;
-  return std::any_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
+  if (lowering_.block_.is_tapped(value)) return true;
+  return std::ranges::any_of(lowering_.block_.uses(&value), [&](const ir::Use& use) {
     return use.op == nullptr || !member_ops_.contains(use.op);
   });
 }
@@ -335,7 +332,8 @@ void RowCluster::add_step() {
     for (const Pending* member : members_) account.ops.push_back(member->op);
     account.rows = program_;
   }
-  step.kernel = lowering_.backend().make_rows(std::move(program_), {reserve, lowering_.slots()});
+  step.kernel = lowering_.block_.backend().make_rows(std::move(program_),
+                                                     {reserve, lowering_.block_.slots()});
   if (plan.described) step.account = std::make_shared<const Account>(std::move(account));
   plan.steps.push_back(std::move(step));
 }
@@ -344,7 +342,7 @@ void RowCluster::build() {
   for (size_t i = shape_.size() - reduced_; i < shape_.size(); ++i) width_ *= shape_[i];
   for (const Pending* member : members_) {
     const ir::Operation& op = *member->op;
-    const ir::OpView view(op, lowering_.def_of(op), lowering_.opset_, &lowering_.frozen_);
+    const ir::OpView view = lowering_.block_.view(op, &lowering_.frozen_);
     op_ = &view;
     full_ = member->domain.shape == shape_;
     member->rule->emit(*this, view);

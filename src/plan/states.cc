@@ -3,42 +3,9 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/glob.h"
 #include "plan/lower.h"
 
 namespace mw::plan {
-namespace {
-
-// Ops until the first use of a result from which on it is not put off to there: what it is computed
-// from would take memory meanwhile.
-constexpr size_t kLongWait = 64;
-
-}  // namespace
-
-size_t Lowering::order_of(const ir::Operation* op) const {
-  while (op->parent != &block_) op = op->parent->parent;
-  return infos_.at(op).order;
-}
-
-bool Lowering::used_after(const ir::Value* value, size_t order) const {
-  if (taps_here_ && matches_any(request_.taps, value->name)) return true;
-  const auto uses = uses_.find(value);
-  if (uses == uses_.end()) return false;
-  return std::any_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
-    return use.op == nullptr || order_of(use.op) > order;
-  });
-}
-
-bool Lowering::waits_long(const ir::Operation& op) const {
-  const auto uses = uses_.find(op.outputs[0].get());
-  if (uses == uses_.end()) return false;
-  size_t first = infos_.size();
-  for (const ir::Use& use : uses->second) {
-    if (use.op != nullptr) first = std::min(first, order_of(use.op));
-  }
-  return first > order_of(&op) + kLongWait;
-}
-
 bool Lowering::lies_in_state(const Where& where) const {
   return where.kind == Where::Kind::kPlace &&
          plan_->buffers[static_cast<size_t>(where.place.ref.buffer)].kind == Buffer::Kind::kState;
@@ -50,20 +17,18 @@ void Lowering::bind_states() {
     Input& input = plan_->inputs[i];
     const ir::Type& type = input.value->type;
     if (!type.is_state() || !has_place(type.element())) continue;
-    const auto uses = uses_.find(input.value);
-    if (uses == uses_.end()) continue;
-    const bool plain =
-        std::all_of(uses->second.begin(), uses->second.end(), [&](const ir::Use& use) {
-          if (use.op == nullptr || use.op->parent != &block_) return false;
-          return op_plans().form<ReadsState>(use.op->type) != nullptr ||
-                 op_plans().form<WritesState>(use.op->type) != nullptr;
-        });
-    if (!plain) continue;
+    const std::vector<ir::Use>& uses = block_.uses(input.value);
+    const bool plain = std::ranges::all_of(uses, [&](const ir::Use& use) {
+      if (use.op == nullptr || use.op->parent != &block_.block()) return false;
+      return block_.op_plans().form<ReadsState>(use.op->type) != nullptr ||
+             block_.op_plans().form<WritesState>(use.op->type) != nullptr;
+    });
+    if (uses.empty() || !plain) continue;
     input.state_buffer =
         add_buffer(Buffer::Kind::kState, bytes_of(type.dtype(), count_of(type.shape())));
     plan_->buffers.back().index = static_cast<int>(i);
     state_buffers_[input.value] = input.state_buffer;
-    for (const ir::Use& use : uses->second) state_accesses_[input.state_buffer].push_back(use.op);
+    for (const ir::Use& use : uses) state_accesses_[input.state_buffer].push_back(use.op);
   }
 }
 
@@ -73,7 +38,7 @@ void Lowering::protect(int buffer, size_t order) {
   state_values_[buffer].clear();
   std::vector<const ir::Value*> waiting;
   const auto flush = [&](const ir::Value* value, const ir::Operation& op) {
-    if (!used_after(value, order)) return;
+    if (!block_.needed_after(value, order)) return;
     for (const ir::Operand& operand : ir::operands(op)) {
       if (std::find(values.begin(), values.end(), operand.value) == values.end()) continue;
       waiting.push_back(value);
@@ -83,11 +48,11 @@ void Lowering::protect(int buffer, size_t order) {
   for (const auto& [value, pending] : pending_) flush(value, *pending.op);
   for (const auto& [value, waits] : waiting_) flush(value, *waits.op);
   std::sort(waiting.begin(), waiting.end(), [&](const ir::Value* a, const ir::Value* b) {
-    return order_of(a->producer) < order_of(b->producer);
+    return block_.order_of(a->producer) < block_.order_of(b->producer);
   });
   for (const ir::Value* value : waiting) compute(value);
   for (const ir::Value* value : values) {
-    if (!used_after(value, order)) continue;
+    if (!block_.needed_after(value, order)) continue;
     Where& old = where_.at(value);
     const Place copy = new_place(Buffer::Kind::kArena, old.place.dtype, old.place.shape);
     add_copy(old.place, copy);
@@ -131,7 +96,7 @@ bool Lowering::as_state_write(const ir::OpView& op, const WritesState& form) {
   plan_->inputs[static_cast<size_t>(plan_->buffers[static_cast<size_t>(found->second)].index)]
       .written = true;
   if (lies_in_state(source) && source.place.ref.buffer == found->second) return true;
-  protect(found->second, order_of(&operation));
+  protect(found->second, block_.order_of(&operation));
   const Place from = operand(data).place;
   const bool whole =
       from.dense() && from.ref.offset == 0 &&
@@ -142,11 +107,9 @@ bool Lowering::as_state_write(const ir::OpView& op, const WritesState& form) {
 }
 
 int Lowering::state_to_get(const ir::Value* value) const {
-  const auto uses = uses_.find(value);
-  if (uses == uses_.end()) return -1;
-  for (const ir::Use& use : uses->second) {
+  for (const ir::Use& use : block_.uses(value)) {
     if (use.op == nullptr) continue;
-    const auto* form = op_plans().form<WritesState>(use.op->type);
+    const auto* form = block_.op_plans().form<WritesState>(use.op->type);
     if (form == nullptr || use.op->inputs[use.input].name != form->data) continue;
     const auto state = state_buffers_.find(use.op->input(form->state));
     if (state != state_buffers_.end()) return state->second;
@@ -191,19 +154,19 @@ void Lowering::write_in_place() {
 // with no access to the state in between.
 bool Lowering::updates_state(const ir::OpView& op, int buffer) {
   const ir::Operation& operation = op.operation();
-  const auto uses = uses_.find(operation.outputs[0].get());
-  if (uses == uses_.end() || uses->second.size() != 1) return false;
-  if (taps_here_ && matches_any(request_.taps, operation.outputs[0]->name)) return false;
-  const ir::Operation* writer = uses->second[0].op;
-  if (writer == nullptr || writer->parent != &block_) return false;
-  const auto* form = op_plans().form<WritesState>(writer->type);
+  const ir::Value& result = *operation.outputs[0];
+  const ir::Use* use = block_.only_use(&result);
+  if (use == nullptr || use->op == nullptr || block_.is_tapped(result)) return false;
+  const ir::Operation* writer = use->op;
+  if (writer->parent != &block_.block()) return false;
+  const auto* form = block_.op_plans().form<WritesState>(writer->type);
   if (form == nullptr) return false;
   const auto state = state_buffers_.find(writer->input(form->state));
   if (state == state_buffers_.end() || state->second != buffer) return false;
-  const size_t begin = order_of(&operation), end = order_of(writer);
+  const size_t begin = block_.order_of(&operation), end = block_.order_of(writer);
   const auto& accesses = state_accesses_[buffer];
   return std::none_of(accesses.begin(), accesses.end(), [&](const ir::Operation* access) {
-    const size_t order = order_of(access);
+    const size_t order = block_.order_of(access);
     return order > begin && order < end;
   });
 }
@@ -224,7 +187,7 @@ bool Lowering::as_update(const ir::OpView& op, const UpdateOf& form) {
     // An update that itself reads the state is copied away with all else.
     if (part.ref.buffer == buffer) part = densely(update);
     if (part.ref.buffer == buffer) return false;
-    protect(buffer, order_of(&operation));
+    protect(buffer, block_.order_of(&operation));
     result.place = x.place;
     state_values_[buffer].push_back(operation.outputs[0].get());
   } else {

@@ -76,7 +76,7 @@ Where Lowering::from_constant(const Tensor& tensor) {
   where.kind = Where::Kind::kPlace;
   where.place = new_place(Buffer::Kind::kConstant, tensor.dtype(), tensor.shape());
   plan_->buffers.back().constant = tensor;
-  plan_->buffers.back().data = on_device(tensor, backend(), *request_.pool);
+  plan_->buffers.back().data = on_device(tensor, block_.backend(), *block_.request().pool);
   return constants_[tensor.raw()] = where;
 }
 
@@ -90,11 +90,11 @@ void Lowering::add_copy(const Place& from, const Place& to) {
   Step& step = plan_->steps.emplace_back();
   step.op = current_;
   step.kind = "copy";
-  step.kernel = backend().make_copy(from, to);
+  step.kernel = block_.backend().make_copy(from, to);
   step.reads = {from.ref.buffer};
   step.writes = {to.ref.buffer};
   step.bytes = 2 * static_cast<double>(to.nbytes());
-  if (!request_.described) return;
+  if (!block_.request().described) return;
   Account account;
   account.operands = {{"from", from}};
   account.results = {{"", to}};
