@@ -35,10 +35,6 @@ bool is_apart(const ir::Value* value) {
 
 }  // namespace
 
-void add_once(std::vector<int>& list, int buffer) {
-  if (std::find(list.begin(), list.end(), buffer) == list.end()) list.push_back(buffer);
-}
-
 Claim::Claim(Lowering& lowering, const ir::OpView& op)
     : lowering_(lowering), op_(op), tail_(op.operation().outputs[0].get()) {}
 
@@ -68,14 +64,14 @@ void Claim::took(const ir::Operation& user, const std::string& epilogue) {
 ConstantPool& Claim::pool() const { return *lowering_.block_.request().pool; }
 
 Place Claim::dense(const ir::Operand& operand) {
-  Place place = lowering_.densely(operand);
+  Place place = lowering_.values_.dense(operand);
   add_once(reads_, place.ref.buffer);
   note(operand, place);
   return place;
 }
 
 Place Claim::strided(const ir::Operand& operand) {
-  const Where found = lowering_.operand(operand);
+  const Where found = lowering_.values_.at(operand);
   MW_CHECK(found.kind == Where::Kind::kPlace);
   add_once(reads_, found.place.ref.buffer);
   note(operand, found.place);
@@ -95,8 +91,10 @@ ir::OpView Claim::view(const ir::Operation& op) const {
 
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   const ir::Value* value = operand.value;
-  if (value == nullptr || lowering_.where_.contains(value) || is_apart(value)) return nullptr;
-  if (!lowering_.pending_.contains(value) && !lowering_.waiting_.contains(value)) return nullptr;
+  if (value == nullptr || lowering_.values_.find(value) != nullptr || is_apart(value) ||
+      lowering_.waiting_.find(value) == nullptr) {
+    return nullptr;
+  }
   if (lowering_.block_.only_use(value) == nullptr || lowering_.block_.is_tapped(*value)) {
     return nullptr;
   }
@@ -143,9 +141,9 @@ Place Claim::result_for_view() {
 Place Claim::result(size_t index) {
   const ir::Value& value = index == 0 ? *tail_ : *op_.operation().outputs.at(index);
   const ir::Type& type = value.type;
-  Place place = lowering_.new_place(Buffer::Kind::kArena, type.dtype(), type.shape());
+  Place place = lowering_.values_.place(Buffer::Kind::kArena, type.dtype(), type.shape());
   if (overwritten_ >= 0) {
-    lowering_.plan_->buffers.back().shares = overwritten_;
+    lowering_.values_.plan().buffers.back().shares = overwritten_;
     overwritten_ = -1;
   }
   add_once(writes_, place.ref.buffer);
@@ -160,7 +158,7 @@ void Claim::overwrite(std::string_view input, size_t index) {
 
 Place Claim::workspace(int64_t bytes) {
   Place place =
-      lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
+      lowering_.values_.place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
   add_once(writes_, place.ref.buffer);
   if (described()) account_.workspaces.push_back(place.ref.buffer);
   return place;
@@ -171,12 +169,12 @@ int Claim::slots() const { return lowering_.block_.slots(); }
 Tensor Claim::constant(std::string_view input) {
   const ir::Operand& operand = op_.operand(input);
   if (operand.literal != nullptr) return operand.literal->value();
-  return lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
+  return lowering_.frozen_.tensor(operand.value, lowering_.values_.plan());
 }
 
 Place Claim::hold(const Tensor& tensor, std::shared_ptr<const void> owner) {
-  if (owner != nullptr) lowering_.plan_->keeps.push_back(std::move(owner));
-  Place place = lowering_.from_constant(tensor).place;
+  if (owner != nullptr) lowering_.values_.plan().keeps.push_back(std::move(owner));
+  Place place = lowering_.values_.constant(tensor).place;
   if (described()) account_.constants.push_back(place);
   return place;
 }
@@ -189,7 +187,7 @@ std::optional<Weight> Claim::weight(std::string_view input) {
   const ir::ConstantPtr constant = ir::constant_of(operand);
   if (constant != nullptr && constant->is_tensor() && is_stored_float(constant->type().dtype())) {
     weight.dense = constant->value();
-    if (operand.value != nullptr) lowering_.plan_->weights.push_back(constant);
+    if (operand.value != nullptr) lowering_.values_.plan().weights.push_back(constant);
   } else if (operand.value != nullptr && operand.value->producer != nullptr) {
     const ir::Operation& producer = *operand.value->producer;
     if (const auto* form = lowering_.block_.op_plans().form<Decodes>(producer.type)) {
@@ -199,7 +197,7 @@ std::optional<Weight> Claim::weight(std::string_view input) {
         return ConstantPool::Made{form->reader(view, operand.value->index), 0};
       });
       for (const auto& source : weight.sources) {
-        if (source->is_tensor()) lowering_.plan_->weights.push_back(source);
+        if (source->is_tensor()) lowering_.values_.plan().weights.push_back(source);
       }
       weight.shape = operand.value->type.shape();
       if (described()) {
@@ -241,7 +239,7 @@ std::optional<Tensor> Claim::take_bias(int64_t width) {
     if (shape.empty() || shape.back() != width || count_of(shape) != width) continue;
     Tensor bias = operand.literal != nullptr
                       ? operand.literal->value()
-                      : lowering_.frozen_.tensor(operand.value, *lowering_.plan_);
+                      : lowering_.frozen_.tensor(operand.value, lowering_.values_.plan());
     if (bias.dtype() != DType::kF32) continue;
     took(*user, "add");
     return bias;

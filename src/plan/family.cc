@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "plan/lower.h"
+#include "plan/sink_casts.h"
 
 namespace mw::plan {
 namespace {
@@ -36,20 +37,6 @@ void append(std::vector<T>& to, const std::vector<T>& from, size_t begin, size_t
 
 }  // namespace
 
-void Lowering::restart() {
-  plan_ = std::make_shared<Plan>();
-  where_.clear();
-  dense_.clear();
-  constants_.clear();
-  pending_.clear();
-  waiting_.clear();
-  state_buffers_.clear();
-  state_values_.clear();
-  state_accesses_.clear();
-  frozen_places_.clear();
-  pending_order_ = 0;
-}
-
 // What later regions use gets its place here. Copies and constants are not shared between regions:
 // each region then depends on nothing but the places of the values it uses.
 void Lowering::lower_region(const Region& region) {
@@ -59,12 +46,8 @@ void Lowering::lower_region(const Region& region) {
     step_for(*op);
   }
   for (const ir::Value* value : region.later) compute(value);
-  pending_.clear();
   waiting_.clear();
-  dense_.clear();
-  constants_.clear();
-  for (const ir::Value* value : frozen_places_) where_.erase(value);
-  frozen_places_.clear();
+  values_.forget_shared();
   region_end_ = std::numeric_limits<size_t>::max();
 }
 
@@ -78,8 +61,7 @@ class PlanFamily::Impl {
         varying_names_(std::move(varying)),
         casts_(sink_casts(*function_, *request.platform.ops)),
         frozen_(*request.platform.catalog, function_->opset, *request.pool),
-        block_(request_, function_->opset, function_->body, false),
-        lowering_(block_, frozen_) {
+        block_(request_, function_->opset, function_->body, false) {
     find_varying();
     make_regions();
   }
@@ -87,14 +69,14 @@ class PlanFamily::Impl {
   std::shared_ptr<const Plan> plan(const Shapes& shapes,
                                    const std::shared_ptr<const Layout>& layout) {
     if (!std::exchange(alive_, false) || !adjust(shapes)) return nullptr;
-    lowering_.restart();
+    Lowering lowering(block_, frozen_);
     for (const ir::Value* value : varying_constants_) frozen_.forget(value);
-    lowering_.bind_arguments();
-    if (!(recorded_ ? lower_again() : lower_first())) return nullptr;
-    const std::shared_ptr<Plan> plan = lowering_.plan_;
-    if (!recorded_) made_ = *plan;
+    lowering.bind_arguments();
+    if (!(recorded_ ? lower_again(lowering) : lower_first(lowering))) return nullptr;
+    if (!recorded_) made_ = lowering.values_.plan();
     recorded_ = true;
-    lowering_.finish_outputs();
+    lowering.finish_outputs();
+    const std::shared_ptr<Plan> plan = lowering.values_.take_plan();
     assign_memory(*plan, layout);
     plan->function = function_;
     alive_ = true;
@@ -222,76 +204,76 @@ class PlanFamily::Impl {
 
   // --- lowering ---
 
-  bool sound() const {
-    return !lowering_.moved_ && lowering_.plan_->inputs.size() == lowering_.plan_->argument_count;
+  static bool sound(const Values& values) {
+    return !values.has_moved() && values.plan().inputs.size() == values.plan().argument_count;
   }
 
   // Steps that are run by the reference read the function, which changes.
-  bool follows(const Region& region, size_t first_step) const {
-    const auto& steps = lowering_.plan_->steps;
+  static bool follows(const Region& region, const Plan& plan, size_t first_step) {
+    const auto& steps = plan.steps;
     return !region.varies ||
            std::all_of(steps.begin() + static_cast<int64_t>(first_step), steps.end(),
                        [](const Step& step) { return step.call == nullptr; });
   }
 
-  bool lower_first() {
-    const Plan& plan = *lowering_.plan_;
+  bool lower_first(Lowering& lowering) {
+    const Plan& plan = lowering.values_.plan();
     for (Region& region : regions_) {
       const size_t first_step = plan.steps.size();
-      lowering_.lower_region(region);
-      if (!follows(region, first_step)) return false;
+      lowering.lower_region(region);
+      if (!follows(region, plan, first_step)) return false;
       region.buffers = plan.buffers.size();
       region.steps = plan.steps.size();
       region.keeps = plan.keeps.size();
       region.weights = plan.weights.size();
       for (const ir::Value* value : region.later) {
-        const auto found = lowering_.where_.find(value);
-        if (found == lowering_.where_.end() || varying_.contains(value)) continue;
-        region.places.emplace_back(value, found->second);
+        const Where* found = lowering.values_.find(value);
+        if (found == nullptr || varying_.contains(value)) continue;
+        region.places.emplace_back(value, *found);
       }
     }
-    return sound();
+    return sound(lowering.values_);
   }
 
-  bool lower_again() {
+  bool lower_again(Lowering& lowering) {
     static const Region kNone;
     const Region* before = &kNone;
     for (const Region& region : regions_) {
       if (region.varies) {
-        if (!lower_varying(region)) return false;
+        if (!lower_varying(region, lowering)) return false;
       } else {
-        take_over(*before, region);
+        take_over(*before, region, lowering.values_);
       }
       before = &region;
     }
-    return sound();
+    return sound(lowering.values_);
   }
 
-  bool lower_varying(const Region& region) {
-    const Plan& plan = *lowering_.plan_;
+  bool lower_varying(const Region& region, Lowering& lowering) {
+    const Plan& plan = lowering.values_.plan();
     const size_t first_buffer = plan.buffers.size(), first_step = plan.steps.size();
-    lowering_.lower_region(region);
+    lowering.lower_region(region);
     if (plan.buffers.size() != region.buffers || plan.steps.size() != region.steps ||
-        !follows(region, first_step)) {
+        !follows(region, plan, first_step)) {
       return false;
     }
     for (size_t b = first_buffer; b < plan.buffers.size(); ++b) {
       if (plan.buffers[b].kind != made_.buffers[b].kind) return false;
     }
     return std::all_of(region.places.begin(), region.places.end(), [&](const auto& item) {
-      const auto found = lowering_.where_.find(item.first);
-      return found != lowering_.where_.end() && same_place(found->second, item.second);
+      const Where* found = lowering.values_.find(item.first);
+      return found != nullptr && same_place(*found, item.second);
     });
   }
 
-  void take_over(const Region& before, const Region& region) {
-    Plan& plan = *lowering_.plan_;
+  void take_over(const Region& before, const Region& region, Values& values) {
+    Plan& plan = values.plan();
     const size_t first_buffer = plan.buffers.size();
     append(plan.buffers, made_.buffers, first_buffer, region.buffers);
     append(plan.steps, made_.steps, plan.steps.size(), region.steps);
     append(plan.keeps, made_.keeps, before.keeps, region.keeps);
     append(plan.weights, made_.weights, before.weights, region.weights);
-    for (const auto& [value, where] : region.places) lowering_.where_[value] = where;
+    for (const auto& [value, where] : region.places) values.put(value, where);
   }
 
   std::unique_ptr<ir::AdjustableFunction> adjustable_;
@@ -301,7 +283,6 @@ class PlanFamily::Impl {
   std::vector<ir::Value*> casts_;
   Frozen frozen_;
   BlockFacts block_;
-  Lowering lowering_;
   std::unordered_set<const ir::Value*> varying_, varying_constants_, in_state_;
   std::unordered_set<const ir::Operation*> varying_ops_, constant_ops_;
   std::vector<Region> regions_;

@@ -1,7 +1,8 @@
 // Frozen: values made of constants only. They are computed once, when a step asks for them.
+#include "plan/frozen.h"
+
 #include "base/error.h"
 #include "ir/evaluate.h"
-#include "plan/lower.h"
 
 namespace mw::plan {
 namespace {

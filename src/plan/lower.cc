@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plan/sink_casts.h"
 
 namespace mw::plan {
 namespace {
@@ -23,24 +24,17 @@ bool all_static(const ir::Operation& op) {
 
 }  // namespace
 
-bool has_place(const ir::Type& type) {
-  return type.is_tensor() && type.is_static() && type.dtype() != DType::kString &&
-         bit_width(type.dtype()) >= 8;
-}
-
 std::shared_ptr<Plan> Lowering::run() {
   bind_arguments();
   for (const auto& op : block_.block().ops) operation(*op);
   finish_outputs();
   write_in_place();
-  return std::move(plan_);
+  return values_.take_plan();
 }
 
 void Lowering::bind_arguments() {
-  plan_->backend = &block_.backend();
-  plan_->described = block_.request().described;
-  for (const auto& argument : block_.block().arguments) bind_input(*argument);
-  plan_->argument_count = plan_->inputs.size();
+  for (const auto& argument : block_.block().arguments) values_.bind_input(*argument);
+  values_.plan().argument_count = values_.plan().inputs.size();
   bind_states();
 }
 
@@ -52,8 +46,8 @@ void Lowering::operation(const ir::Operation& op) {
 }
 
 void Lowering::step_for(const ir::Operation& op) {
-  if (op.outputs.size() == 1 && where_.contains(op.outputs[0].get())) return;  // absorbed
-  current_ = &op;
+  if (op.outputs.size() == 1 && values_.find(op.outputs[0].get()) != nullptr) return;  // absorbed
+  (void)values_.read_for(&op);
   const ir::OpView view = block_.view(op, &frozen_);
   const BlockFacts::Op info = block_.of(op);
   if (all_static(op)) {
@@ -78,28 +72,32 @@ bool Lowering::as_form(const ir::OpView& op, const OpPlan::Form& form) {
 }
 
 int Lowering::depth_behind(const ir::Operation& op) {
-  int depth = 0;
-  const auto each_operand = [&](const auto& visit) {
-    for (const ir::Operand& operand : ir::operands(op)) {
-      if (operand.value != nullptr) visit(operand.value);
-    }
-  };
-  each_operand([&](const ir::Value* value) {
-    if (const auto found = pending_.find(value); found != pending_.end()) {
-      depth = std::max(depth, found->second.depth + 1);
-    } else if (const auto other = waiting_.find(value); other != waiting_.end()) {
-      depth = std::max(depth, other->second.depth + 1);
-    }
-  });
+  const int depth = waiting_.depth_behind(op);
   if (depth <= kMaxDepth) return depth;
-  each_operand([&](const ir::Value* value) { compute(value); });
+  for (const ir::Operand& operand : ir::operands(op)) {
+    if (operand.value != nullptr) compute(operand.value);
+  }
   return 0;
+}
+
+void Lowering::compute(const ir::Value* value) {
+  const Waiting::Op* waiting = waiting_.find(value);
+  if (waiting == nullptr || values_.find(value) != nullptr) return;
+  if (waiting->row != nullptr) {
+    emit_rows(value);
+  } else {
+    emit(*waiting->op);
+  }
+}
+
+void Lowering::note_buffer(std::vector<int>& list, const Where& where) {
+  if (where.kind == Where::Kind::kPlace) add_once(list, where.place.ref.buffer);
 }
 
 bool Lowering::wait(const ir::Operation& op) {
   if (op.outputs.size() != 1) return false;
   const int depth = depth_behind(op);
-  waiting_[op.outputs[0].get()] = {&op, depth};
+  waiting_.add({.op = &op, .depth = depth});
   return true;
 }
 
@@ -107,31 +105,29 @@ bool Lowering::wait(const ir::Operation& op) {
 void Lowering::emit(const ir::Operation& op) {
   waiting_.erase(op.outputs[0].get());
   const ir::OpView view = block_.view(op, &frozen_);
-  const ir::Operation* before = std::exchange(current_, &op);
+  const ir::Operation* before = values_.read_for(&op);
   if (!as_kernel(view, *block_.of(op).maker)) as_reference(view);
-  current_ = before;
+  (void)values_.read_for(before);
 }
 
 // --- operations -----------------------------------------------------------------------------
 
 bool Lowering::as_view(const ir::OpView& op, const ViewOf& form) {
-  const Where x = operand(op.operand(form.input));
+  const Where x = values_.at(op.operand(form.input));
   if (x.kind != Where::Kind::kPlace) return false;
   const auto& outputs = op.operation().outputs;
   std::optional<std::vector<Place>> places = form.results(op, x.place);
-  if (!places && !x.place.dense()) places = form.results(op, densely(op.operand(form.input)));
+  if (!places && !x.place.dense()) places = form.results(op, values_.dense(op.operand(form.input)));
   if (!places) return false;
   MW_CHECK(places->size() == outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    Where result;
-    result.kind = Where::Kind::kPlace;
-    result.place = std::move((*places)[i]);
-    MW_CHECK(result.place.shape == outputs[i]->type.shape());
-    MW_CHECK(result.place.dtype == outputs[i]->type.dtype());
-    if (lies_in_state(result)) {
-      state_values_[result.place.ref.buffer].push_back(outputs[i].get());
+    Place& result = (*places)[i];
+    MW_CHECK(result.shape == outputs[i]->type.shape());
+    MW_CHECK(result.dtype == outputs[i]->type.dtype());
+    if (values_.buffer(result.ref.buffer).kind == Buffer::Kind::kState) {
+      state_values_[result.ref.buffer].push_back(outputs[i].get());
     }
-    where_[outputs[i].get()] = std::move(result);
+    values_.put(outputs[i].get(), std::move(result));
   }
   return true;
 }
@@ -149,13 +145,10 @@ bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
   MW_CHECK(claim.results_.size() == outputs.size());
   std::shared_ptr<const Account> account = account_of(claim);
   for (auto& [value, place] : claim.results_) {
-    Where result;
-    result.kind = Where::Kind::kPlace;
-    result.place = std::move(place);
-    where_[value] = std::move(result);
-    pending_.erase(value);
+    values_.put(value, std::move(place));
+    waiting_.erase(value);
   }
-  Step& step = plan_->steps.emplace_back();
+  Step& step = values_.plan().steps.emplace_back();
   step.op = &op.operation();
   step.kind = claim.kind_;
   step.kernel = std::move(kernel);
@@ -173,7 +166,7 @@ std::shared_ptr<const Account> Lowering::account_of(Claim& claim) const {
   Account account = std::move(claim.account_);
   account.ops.insert(account.ops.begin(), &claim.op().operation());
   for (const ir::Operation* op : claim.asked_) {
-    if (!where_.contains(op->outputs[0].get())) account.ops.insert(account.ops.begin(), op);
+    if (values_.find(op->outputs[0].get()) == nullptr) account.ops.insert(account.ops.begin(), op);
   }
   for (const auto& [value, place] : claim.results_) account.results.push_back({value->name, place});
   return std::make_shared<const Account>(std::move(account));
@@ -191,8 +184,10 @@ void Lowering::as_reference(const ir::OpView& op) {
   call->infers = !all_static(operation);
   for (const ir::Operand& used : ir::operands(operation)) {
     if (used.value == nullptr) continue;
-    Where found = where(used.value);
-    if (found.kind == Where::Kind::kPlace && !found.place.dense()) found.place = densely(used);
+    Where found = values_.at(used.value);
+    if (found.kind == Where::Kind::kPlace && !found.place.dense()) {
+      found.place = values_.dense(used);
+    }
     note_buffer(step.reads, found);
     // Positions and extents that only a run knows are checked by inference.
     const ir::Type& type = used.value->type;
@@ -202,13 +197,13 @@ void Lowering::as_reference(const ir::OpView& op) {
   }
   lower_blocks(operation, *call, step);
   for (const auto& output : operation.outputs) {
-    Where result = new_result(output->type);
+    Where result = values_.result(output->type);
     note_buffer(step.writes, result);
-    where_[output.get()] = result;
+    values_.put(output.get(), result);
     call->results.push_back(std::move(result));
   }
   step.call = std::move(call);
-  plan_->steps.push_back(std::move(step));
+  values_.plan().steps.push_back(std::move(step));
 }
 
 // What a nested block captures becomes an operand of the step.
@@ -219,9 +214,9 @@ void Lowering::lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& 
     assign_memory(*inner, nullptr);
     for (size_t i = inner->argument_count; i < inner->inputs.size(); ++i) {
       const ir::Value* captured = inner->inputs[i].value;
-      Where found = where(captured);
+      Where found = values_.at(captured);
       if (found.kind == Where::Kind::kPlace && !found.place.dense()) {
-        found.place = densely({const_cast<ir::Value*>(captured), nullptr});
+        found.place = values_.dense({const_cast<ir::Value*>(captured), nullptr});
       }
       note_buffer(step.reads, found);
       call.operands.emplace_back(captured, std::move(found));
@@ -233,7 +228,7 @@ void Lowering::lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& 
 // --- outputs --------------------------------------------------------------------------------
 
 void Lowering::finish_outputs() {
-  current_ = nullptr;
+  (void)values_.read_for(nullptr);
   for (const ir::Value* value : block_.block().outputs) output(*value);
   for (const auto& op : block_.block().ops) {
     for (const auto& value : op->outputs) {
@@ -245,7 +240,7 @@ void Lowering::finish_outputs() {
 // A result that fills its arena buffer is computed in the caller's memory; all else is copied
 // there.
 bool Lowering::adopt_output(const Where& where, int index) {
-  Buffer& buffer = plan_->buffers[static_cast<size_t>(where.place.ref.buffer)];
+  Buffer& buffer = values_.buffer(where.place.ref.buffer);
   if (buffer.kind != Buffer::Kind::kArena || where.place.ref.offset != 0 || !where.place.dense() ||
       where.place.nbytes() != buffer.bytes) {
     return false;
@@ -256,15 +251,15 @@ bool Lowering::adopt_output(const Where& where, int index) {
 }
 
 void Lowering::output(const ir::Value& value) {
-  const auto index = static_cast<int>(plan_->outputs.size());
-  Where found = where(&value);
+  const auto index = static_cast<int>(values_.plan().outputs.size());
+  Where found = values_.at(&value);
   if (found.kind == Where::Kind::kPlace && !adopt_output(found, index)) {
-    const Place copy = new_place(Buffer::Kind::kOutput, found.place.dtype, found.place.shape);
-    plan_->buffers.back().index = index;
-    add_copy(found.place, copy);
+    const Place copy = values_.place(Buffer::Kind::kOutput, found.place.dtype, found.place.shape);
+    values_.plan().buffers.back().index = index;
+    values_.copy(found.place, copy);
     found.place = copy;
   }
-  plan_->outputs.push_back({value.name, value.type, std::move(found)});
+  values_.plan().outputs.push_back({value.name, value.type, std::move(found)});
 }
 
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request) {

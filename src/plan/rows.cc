@@ -56,7 +56,7 @@ class RowCluster : public RowBuilder {
   void result(int value) override;
 
  private:
-  using Pending = Lowering::Pending;
+  using Pending = Waiting::Op;
   struct External {
     const void* operand;  // the value, or the literal
     bool full;
@@ -94,7 +94,7 @@ class RowCluster : public RowBuilder {
 };
 
 RowCluster::RowCluster(Lowering& lowering, const ir::Value* wanted) : lowering_(lowering) {
-  const Pending& seed = lowering.pending_.at(wanted);
+  const Pending& seed = *lowering.waiting_.find(wanted);
   shape_ = seed.domain.shape;
   reduced_ = seed.domain.reduced;
   gather(wanted);
@@ -121,7 +121,7 @@ bool RowCluster::joins(const ir::Value& value, const Pending& pending, bool cons
 }
 
 void RowCluster::gather(const ir::Value* wanted) {
-  std::vector<const Pending*> open{&lowering_.pending_.at(wanted)};
+  std::vector<const Pending*> open{lowering_.waiting_.find(wanted)};
   members_.push_back(open[0]);
   member_ops_.insert(open[0]->op);
   while (!open.empty()) {
@@ -130,20 +130,20 @@ void RowCluster::gather(const ir::Value* wanted) {
     const bool full = member->domain.shape == shape_;
     for (const ir::Operand& operand : ir::operands(*member->op)) {
       if (operand.value == nullptr) continue;
-      if (lowering_.waiting_.contains(operand.value)) outside_.push_back(operand.value);
-      const auto found = lowering_.pending_.find(operand.value);
-      if (found == lowering_.pending_.end() || member_ops_.contains(found->second.op)) continue;
-      if (!joins(*operand.value, found->second, full)) {
+      const Pending* found = lowering_.waiting_.find(operand.value);
+      if (found == nullptr || member_ops_.contains(found->op)) continue;
+      if (found->row == nullptr || !joins(*operand.value, *found, full)) {
         outside_.push_back(operand.value);
         continue;
       }
-      members_.push_back(&found->second);
-      member_ops_.insert(found->second.op);
-      open.push_back(&found->second);
+      members_.push_back(found);
+      member_ops_.insert(found->op);
+      open.push_back(found);
     }
   }
-  std::sort(members_.begin(), members_.end(),
-            [](const Pending* a, const Pending* b) { return a->order < b->order; });
+  std::sort(members_.begin(), members_.end(), [&](const Pending* a, const Pending* b) {
+    return lowering_.block_.order_of(a->op) < lowering_.block_.order_of(b->op);
+  });
 }
 
 int RowCluster::constant(const Tensor& tensor) {
@@ -185,18 +185,18 @@ int RowCluster::external(const ir::Operand& operand, bool full) {
     if (known.operand == key && known.full == full) return known.id;
   }
   const Shape target = full ? shape_ : per_row(shape_, reduced_);
-  Place place = lowering_.operand(operand).place;
+  Place place = lowering_.values_.at(operand).place;
   Strides strides = broadcast(place, target);
   if (full && !walks_well(strides)) {
-    place = lowering_.densely(operand);
+    place = lowering_.values_.dense(operand);
     strides = broadcast(place, target);
   }
   if (full && !walks_well(strides)) {
     Place repeated = place;
     repeated.shape = shape_;
     repeated.strides = strides;
-    place = lowering_.new_place(Buffer::Kind::kArena, place.dtype, shape_);
-    lowering_.add_copy(repeated, place);
+    place = lowering_.values_.place(Buffer::Kind::kArena, place.dtype, shape_);
+    lowering_.values_.copy(repeated, place);
     strides = place.strides;
   }
   const bool one_per_row = !full || stride_along_rows(strides) == 0;
@@ -223,7 +223,7 @@ bool RowCluster::needed_outside(const ir::Value& value) const {
 }
 
 void RowCluster::store(const ir::Value& value, int id) {
-  Where where = lowering_.new_result(value.type);
+  Where where = lowering_.values_.result(value.type);
   // A result without the reduced axes has the memory of one that keeps them.
   Place rows = where.place;
   const bool full = full_form(value);
@@ -231,7 +231,7 @@ void RowCluster::store(const ir::Value& value, int id) {
   rows.strides = row_major(rows.shape);
   program_.outputs.push_back({id, rows.ref, rows.dtype, {}, full ? 1 : 0});
   output_strides_.push_back(broadcast(rows, shape_));
-  lowering_.where_[&value] = std::move(where);
+  lowering_.values_.put(&value, std::move(where));
 }
 
 bool RowCluster::read_after(int value, int definition) const {
@@ -261,7 +261,7 @@ bool RowCluster::may_overwrite(size_t i, size_t o) const {
 // is written to, or of an intermediate result.
 void RowCluster::share_memory(const std::vector<const ir::Value*>& stored) {
   std::vector<bool> given(program_.inputs.size(), false);
-  std::vector<Buffer>& buffers = lowering_.plan_->buffers;
+  std::vector<Buffer>& buffers = lowering_.values_.plan().buffers;
   const auto share = [&](size_t o, const auto& wanted) {
     for (size_t i = 0; i < program_.inputs.size(); ++i) {
       const int buffer = program_.inputs[i].ref.buffer;
@@ -304,7 +304,7 @@ void RowCluster::finish() {
 }
 
 void RowCluster::add_step() {
-  Plan& plan = *lowering_.plan_;
+  Plan& plan = lowering_.values_.plan();
   Step step;
   step.op = members_.back()->op;
   step.kind = "row";
@@ -323,7 +323,7 @@ void RowCluster::add_step() {
   step.flops = elements * static_cast<double>(program_.code.size());
   Account account;
   const auto reserve = [&](int64_t bytes) {
-    const Place place = lowering_.new_place(Buffer::Kind::kArena, DType::kU8, {bytes});
+    const Place place = lowering_.values_.place(Buffer::Kind::kArena, DType::kU8, {bytes});
     note(step.writes, place.ref.buffer);
     account.workspaces.push_back(place.ref.buffer);
     return place.ref;
@@ -345,7 +345,7 @@ void RowCluster::build() {
     const ir::OpView view = lowering_.block_.view(op, &lowering_.frozen_);
     op_ = &view;
     full_ = member->domain.shape == shape_;
-    member->rule->emit(*this, view);
+    member->row->emit(*this, view);
     MW_CHECK(ids_.contains(op.outputs[0].get()));
   }
   std::vector<const ir::Value*> stored;
@@ -359,7 +359,7 @@ void RowCluster::build() {
   finish();
   share_memory(stored);
   add_step();
-  for (const ir::Value* value : stored) lowering_.pending_.erase(value);
+  for (const ir::Value* value : stored) lowering_.waiting_.erase(value);
 }
 
 bool Lowering::as_rows(const ir::OpView& view, const RowRule& rule) {
@@ -368,24 +368,18 @@ bool Lowering::as_rows(const ir::OpView& view, const RowRule& rule) {
   if (!can_store(op.outputs[0]->type.dtype()) || count_of(op.outputs[0]->type.shape()) == 0) {
     return false;
   }
-  Pending pending;
   for (const ir::Operand& used : ir::operands(op)) {
     if (used.value == nullptr || frozen_.holds(used.value)) continue;
     if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
   }
   std::optional<RowDomain> domain = rule.domain(view);
   if (!domain || count_of(domain->shape) == 0) return false;
-  pending.depth = depth_behind(op);
-  pending.op = &op;
-  pending.rule = &rule;
-  pending.domain = std::move(*domain);
-  pending.order = pending_order_++;
-  pending_[op.outputs[0].get()] = std::move(pending);
+  waiting_.add({&op, &rule, std::move(*domain), depth_behind(op)});
   return true;
 }
 
 void Lowering::emit_rows(const ir::Value* wanted) {
-  while (!where_.contains(wanted)) {
+  while (values_.find(wanted) == nullptr) {
     RowCluster cluster(*this, wanted);
     if (cluster.outside().empty()) {
       cluster.build();

@@ -6,10 +6,11 @@
 //   c = cast(r, "fp32")
 //   u = slice_update(c, update)              u = slice_update(r, cast(update, "fp16"))
 //   w = cast(u, "fp16")              =>      w = u
+#include "plan/sink_casts.h"
+
 #include <algorithm>
 
 #include "base/error.h"
-#include "plan/lower.h"
 
 namespace mw::plan {
 namespace {

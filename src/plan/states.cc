@@ -8,13 +8,14 @@
 namespace mw::plan {
 bool Lowering::lies_in_state(const Where& where) const {
   return where.kind == Where::Kind::kPlace &&
-         plan_->buffers[static_cast<size_t>(where.place.ref.buffer)].kind == Buffer::Kind::kState;
+         values_.plan().buffers[static_cast<size_t>(where.place.ref.buffer)].kind ==
+             Buffer::Kind::kState;
 }
 
 // A state can be used as memory when nothing but reads and writes of this block touches it.
 void Lowering::bind_states() {
-  for (size_t i = 0; i < plan_->argument_count; ++i) {
-    Input& input = plan_->inputs[i];
+  for (size_t i = 0; i < values_.plan().argument_count; ++i) {
+    Input& input = values_.plan().inputs[i];
     const ir::Type& type = input.value->type;
     if (!type.is_state() || !has_place(type.element())) continue;
     const std::vector<ir::Use>& uses = block_.uses(input.value);
@@ -25,8 +26,8 @@ void Lowering::bind_states() {
     });
     if (uses.empty() || !plain) continue;
     input.state_buffer =
-        add_buffer(Buffer::Kind::kState, bytes_of(type.dtype(), count_of(type.shape())));
-    plan_->buffers.back().index = static_cast<int>(i);
+        values_.add_buffer(Buffer::Kind::kState, bytes_of(type.dtype(), count_of(type.shape())));
+    values_.plan().buffers.back().index = static_cast<int>(i);
     state_buffers_[input.value] = input.state_buffer;
     for (const ir::Use& use : uses) state_accesses_[input.state_buffer].push_back(use.op);
   }
@@ -45,20 +46,13 @@ void Lowering::protect(int buffer, size_t order) {
       return;
     }
   };
-  for (const auto& [value, pending] : pending_) flush(value, *pending.op);
-  for (const auto& [value, waits] : waiting_) flush(value, *waits.op);
+  for (const auto& [value, waits] : waiting_.all()) flush(value, *waits.op);
   std::sort(waiting.begin(), waiting.end(), [&](const ir::Value* a, const ir::Value* b) {
     return block_.order_of(a->producer) < block_.order_of(b->producer);
   });
   for (const ir::Value* value : waiting) compute(value);
   for (const ir::Value* value : values) {
-    if (!block_.needed_after(value, order)) continue;
-    Where& old = where_.at(value);
-    const Place copy = new_place(Buffer::Kind::kArena, old.place.dtype, old.place.shape);
-    add_copy(old.place, copy);
-    old.place = copy;
-    moved_ = true;
-    dense_.erase(value);
+    if (block_.needed_after(value, order)) values_.move(value);
   }
 }
 
@@ -76,7 +70,7 @@ bool Lowering::as_state_read(const ir::OpView& op, const ReadsState& form) {
   if (found == state_buffers_.end()) return false;
   const ir::Value* result = op.operation().outputs[0].get();
   state_values_[found->second].push_back(result);
-  where_[result] = state_place(*found->first, found->second);
+  values_.put(result, state_place(*found->first, found->second));
   return true;
 }
 
@@ -87,22 +81,23 @@ bool Lowering::as_state_write(const ir::OpView& op, const WritesState& form) {
   const ir::Type& type = found->first->type.element();
   const Where state = state_place(*found->first, found->second);
   const ir::Operand& data = op.operand(form.data);
-  const Where source = operand(data);
+  const Where source = values_.at(data);
   if (source.kind != Where::Kind::kPlace || source.place.dtype != type.dtype() ||
       source.place.shape != type.shape()) {
     fail(ErrorCode::kInvalidModel, "{}: {}: expected {}, got {}", op.where(), form.data, type.str(),
          op.type(form.data).str());
   }
-  plan_->inputs[static_cast<size_t>(plan_->buffers[static_cast<size_t>(found->second)].index)]
+  values_.plan()
+      .inputs[static_cast<size_t>(values_.plan().buffers[static_cast<size_t>(found->second)].index)]
       .written = true;
   if (lies_in_state(source) && source.place.ref.buffer == found->second) return true;
   protect(found->second, block_.order_of(&operation));
-  const Place from = operand(data).place;
+  const Place from = values_.at(data).place;
   const bool whole =
       from.dense() && from.ref.offset == 0 &&
-      plan_->buffers[static_cast<size_t>(from.ref.buffer)].bytes == state.place.nbytes();
-  if (whole) write_backs_.push_back({from.ref.buffer, found->second, plan_->steps.size()});
-  add_copy(from, state.place);
+      values_.plan().buffers[static_cast<size_t>(from.ref.buffer)].bytes == state.place.nbytes();
+  if (whole) write_backs_.push_back({from.ref.buffer, found->second, values_.plan().steps.size()});
+  values_.copy(from, state.place);
   return true;
 }
 
@@ -124,11 +119,11 @@ void Lowering::write_in_place() {
     return std::find(list.begin(), list.end(), buffer) != list.end();
   };
   for (const WriteBack& back : write_backs_) {
-    Buffer& result = plan_->buffers[static_cast<size_t>(back.from)];
+    Buffer& result = values_.plan().buffers[static_cast<size_t>(back.from)];
     if (result.kind != Buffer::Kind::kArena || result.shares != back.state) continue;
     size_t writers = 0, writer = 0, last = back.step;
-    for (size_t s = 0; s < plan_->steps.size(); ++s) {
-      const Step& step = plan_->steps[s];
+    for (size_t s = 0; s < values_.plan().steps.size(); ++s) {
+      const Step& step = values_.plan().steps[s];
       if (touches(step.writes, back.from)) {
         ++writers;
         writer = s;
@@ -137,16 +132,16 @@ void Lowering::write_in_place() {
     }
     bool free = writers == 1 && writer < back.step;
     for (size_t s = writer + 1; free && s <= last; ++s) {
-      const Step& step = plan_->steps[s];
+      const Step& step = values_.plan().steps[s];
       if (s == back.step) continue;
       free =
           !touches(step.writes, back.state) && (s > back.step || !touches(step.reads, back.state));
     }
     if (!free) continue;
     result.kind = Buffer::Kind::kState;
-    result.index = plan_->buffers[static_cast<size_t>(back.state)].index;
+    result.index = values_.plan().buffers[static_cast<size_t>(back.state)].index;
     result.shares = -1;
-    plan_->inputs[static_cast<size_t>(result.index)].written_over.push_back(back.from);
+    values_.plan().inputs[static_cast<size_t>(result.index)].written_over.push_back(back.from);
   }
 }
 
@@ -174,30 +169,31 @@ bool Lowering::updates_state(const ir::OpView& op, int buffer) {
 bool Lowering::as_update(const ir::OpView& op, const UpdateOf& form) {
   const ir::Operation& operation = op.operation();
   if (!has_place(operation.outputs[0]->type)) return false;
-  const Where x = operand(op.operand(form.input));
+  const Where x = values_.at(op.operand(form.input));
   if (x.kind != Where::Kind::kPlace) return false;
   if (!form.region(op, x.place)) return false;
   const ir::Operand& update = op.operand(form.update);
-  Place part = operand(update).place;
+  Place part = values_.at(update).place;
   Where result;
   result.kind = Where::Kind::kPlace;
   const int buffer = x.place.ref.buffer;
   const bool whole = x.place.dense() && x.place.ref.offset == 0;
   if (lies_in_state(x) && whole && updates_state(op, buffer)) {
     // An update that itself reads the state is copied away with all else.
-    if (part.ref.buffer == buffer) part = densely(update);
+    if (part.ref.buffer == buffer) part = values_.dense(update);
     if (part.ref.buffer == buffer) return false;
     protect(buffer, block_.order_of(&operation));
     result.place = x.place;
     state_values_[buffer].push_back(operation.outputs[0].get());
   } else {
-    result = new_result(operation.outputs[0]->type);
-    const bool arena = plan_->buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;
-    if (whole && arena) plan_->buffers.back().shares = buffer;
-    add_copy(x.place, result.place);
+    result = values_.result(operation.outputs[0]->type);
+    const bool arena =
+        values_.plan().buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;
+    if (whole && arena) values_.plan().buffers.back().shares = buffer;
+    values_.copy(x.place, result.place);
   }
-  add_copy(part, *form.region(op, result.place));
-  where_[operation.outputs[0].get()] = std::move(result);
+  values_.copy(part, *form.region(op, result.place));
+  values_.put(operation.outputs[0].get(), std::move(result));
   return true;
 }
 
