@@ -28,14 +28,14 @@ std::shared_ptr<Plan> Lowering::run() {
   bind_arguments();
   for (const auto& op : block_.block().ops) operation(*op);
   finish_outputs();
-  write_in_place();
+  states_.write_in_place();
   return values_.take_plan();
 }
 
 void Lowering::bind_arguments() {
   for (const auto& argument : block_.block().arguments) values_.bind_input(*argument);
   values_.plan().argument_count = values_.plan().inputs.size();
-  bind_states();
+  states_.bind();
 }
 
 void Lowering::operation(const ir::Operation& op) {
@@ -65,9 +65,9 @@ void Lowering::step_for(const ir::Operation& op) {
 
 bool Lowering::as_form(const ir::OpView& op, const OpPlan::Form& form) {
   if (const auto* view = std::get_if<ViewOf>(&form)) return as_view(op, *view);
-  if (const auto* update = std::get_if<UpdateOf>(&form)) return as_update(op, *update);
-  if (const auto* read = std::get_if<ReadsState>(&form)) return as_state_read(op, *read);
-  if (const auto* write = std::get_if<WritesState>(&form)) return as_state_write(op, *write);
+  if (const auto* update = std::get_if<UpdateOf>(&form)) return states_.update(op, *update);
+  if (const auto* read = std::get_if<ReadsState>(&form)) return states_.read(op, *read);
+  if (const auto* write = std::get_if<WritesState>(&form)) return states_.write(op, *write);
   return false;
 }
 
@@ -124,9 +124,7 @@ bool Lowering::as_view(const ir::OpView& op, const ViewOf& form) {
     Place& result = (*places)[i];
     MW_CHECK(result.shape == outputs[i]->type.shape());
     MW_CHECK(result.dtype == outputs[i]->type.dtype());
-    if (values_.buffer(result.ref.buffer).kind == Buffer::Kind::kState) {
-      state_values_[result.ref.buffer].push_back(outputs[i].get());
-    }
+    states_.note_alias(outputs[i].get(), result);
     values_.put(outputs[i].get(), std::move(result));
   }
   return true;

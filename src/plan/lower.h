@@ -7,6 +7,7 @@
 
 #include "plan/account.h"
 #include "plan/claim.h"
+#include "plan/states.h"
 #include "plan/values.h"
 #include "plan/waiting.h"
 
@@ -16,7 +17,10 @@ class Lowering : private Deferred {
  public:
   // Both outlive it.
   Lowering(const BlockFacts& block, Frozen& frozen)
-      : block_(block), frozen_(frozen), values_(block, frozen, *this) {}
+      : block_(block),
+        frozen_(frozen),
+        values_(block, frozen, *this),
+        states_(block, values_, waiting_, *this) {}
 
   std::shared_ptr<Plan> run();
 
@@ -46,20 +50,6 @@ class Lowering : private Deferred {
   [[nodiscard]] bool beyond_region(const ir::Operation* op) const {
     return region_end_ != std::numeric_limits<size_t>::max() && block_.order_of(op) >= region_end_;
   }
-  // States in memory: see states.cc.
-  void bind_states();
-  bool as_state_read(const ir::OpView& op, const ReadsState& form);
-  bool as_state_write(const ir::OpView& op, const WritesState& form);
-  bool as_update(const ir::OpView& op, const UpdateOf& form);
-  bool updates_state(const ir::OpView& op, int buffer);
-  // The buffer of the state that the value is written to; -1: of none.
-  [[nodiscard]] int state_to_get(const ir::Value* value) const;
-  // Steps that compute what is written to a state write it there themselves where they can.
-  void write_in_place();
-  void protect(int buffer, size_t order);
-  [[nodiscard]] bool lies_in_state(const Where& where) const;
-
-  [[nodiscard]] Where state_place(const ir::Value& state, int buffer) const;
   bool as_rows(const ir::OpView& op, const RowRule& rule);
   void emit_rows(const ir::Value* wanted);
   bool wait(const ir::Operation& op);
@@ -90,15 +80,7 @@ class Lowering : private Deferred {
   Frozen& frozen_;
   Values values_;
   Waiting waiting_;
-  std::unordered_map<const ir::Value*, int> state_buffers_;
-  // Values that lie in the memory of a state, by its buffer; and the ops that access the state.
-  std::unordered_map<int, std::vector<const ir::Value*>> state_values_;
-  std::unordered_map<int, std::vector<const ir::Operation*>> state_accesses_;
-  struct WriteBack {
-    int from = -1, state = -1;  // buffers
-    size_t step = 0;            // the copy
-  };
-  std::vector<WriteBack> write_backs_;  // of whole buffers
+  States states_;
   size_t region_end_ = std::numeric_limits<size_t>::max();
 };
 

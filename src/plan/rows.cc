@@ -273,7 +273,7 @@ void RowCluster::share_memory(const std::vector<const ir::Value*>& stored) {
     return false;
   };
   for (size_t o = 0; o < program_.outputs.size(); ++o) {
-    const int state = lowering_.state_to_get(stored[o]);
+    const int state = lowering_.states_.written_with(stored[o]);
     if (state >= 0 && share(o, [&](int buffer) { return buffer == state; })) continue;
     (void)share(o, [&](int buffer) {
       return buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;

@@ -33,6 +33,9 @@ class Values {
   [[nodiscard]] const Plan& plan() const { return *plan_; }
   std::shared_ptr<Plan> take_plan() { return std::move(plan_); }
   [[nodiscard]] Buffer& buffer(int index) { return plan_->buffers[static_cast<size_t>(index)]; }
+  [[nodiscard]] const Buffer& buffer(int index) const {
+    return plan_->buffers[static_cast<size_t>(index)];
+  }
   [[nodiscard]] Frozen& frozen() { return frozen_; }
 
   // Where a value lies that has a place already; null: it has none.
