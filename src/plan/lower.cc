@@ -53,7 +53,7 @@ void Lowering::step_for(const ir::Operation& op) {
   if (all_static(op)) {
     if (as_form(view, info.plan->form)) return;
     const bool row =
-        info.plan->row && block_.backend().runs_rows() && as_rows(view, *info.plan->row);
+        info.plan->row && block_.backend().runs_rows() && wait_for_rows(view, *info.plan->row);
     if (row || (info.maker != nullptr && info.maker->waits && wait(op))) {
       if (block_.is_used_late(op)) compute(op.outputs[0].get());
       return;
@@ -84,7 +84,7 @@ void Lowering::compute(const ir::Value* value) {
   const Waiting::Op* waiting = waiting_.find(value);
   if (waiting == nullptr || values_.find(value) != nullptr) return;
   if (waiting->row != nullptr) {
-    emit_rows(value);
+    fuser_.compute(value, *this);
   } else {
     emit(*waiting->op);
   }
@@ -92,6 +92,14 @@ void Lowering::compute(const ir::Value* value) {
 
 void Lowering::note_buffer(std::vector<int>& list, const Where& where) {
   if (where.kind == Where::Kind::kPlace) add_once(list, where.place.ref.buffer);
+}
+
+bool Lowering::wait_for_rows(const ir::OpView& op, const RowRule& rule) {
+  std::optional<RowDomain> domain = fuser_.domain(op, rule);
+  if (!domain) return false;
+  const ir::Operation& operation = op.operation();
+  waiting_.add({&operation, &rule, std::move(*domain), depth_behind(operation)});
+  return true;
 }
 
 bool Lowering::wait(const ir::Operation& op) {

@@ -7,6 +7,7 @@
 
 #include "plan/account.h"
 #include "plan/claim.h"
+#include "plan/rows.h"
 #include "plan/states.h"
 #include "plan/values.h"
 #include "plan/waiting.h"
@@ -20,13 +21,13 @@ class Lowering : private Deferred {
       : block_(block),
         frozen_(frozen),
         values_(block, frozen, *this),
-        states_(block, values_, waiting_, *this) {}
+        states_(block, values_, waiting_, *this),
+        fuser_(block, values_, waiting_, states_) {}
 
   std::shared_ptr<Plan> run();
 
  private:
   friend class Claim;
-  friend class RowCluster;
   friend class PlanFamily;
 
   void bind_arguments();
@@ -50,8 +51,7 @@ class Lowering : private Deferred {
   [[nodiscard]] bool beyond_region(const ir::Operation* op) const {
     return region_end_ != std::numeric_limits<size_t>::max() && block_.order_of(op) >= region_end_;
   }
-  bool as_rows(const ir::OpView& op, const RowRule& rule);
-  void emit_rows(const ir::Value* wanted);
+  bool wait_for_rows(const ir::OpView& op, const RowRule& rule);
   bool wait(const ir::Operation& op);
   void emit(const ir::Operation& op);
   // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
@@ -81,6 +81,7 @@ class Lowering : private Deferred {
   Values values_;
   Waiting waiting_;
   States states_;
+  Fuser fuser_;
   size_t region_end_ = std::numeric_limits<size_t>::max();
 };
 

@@ -1,10 +1,11 @@
-// Row programs: elementwise ops and row reductions wait until a result is needed; then the longest
-// chain behind it that walks the same rows becomes one step.
+// Fuser: which ops join a program, the program as their rules write it, and its step.
+#include "plan/rows.h"
+
 #include <algorithm>
 #include <unordered_set>
 
 #include "base/error.h"
-#include "plan/lower.h"
+#include "plan/account.h"
 
 namespace mw::plan {
 namespace {
@@ -40,12 +41,18 @@ int64_t inner_stride(const Shape& shape, const Strides& strides, size_t axes) {
   return 1;
 }
 
-}  // namespace
+// What a cluster is made of.
+struct Parts {
+  const BlockFacts& block;
+  Values& values;
+  Waiting& waiting;
+  const States& states;
+};
 
 // The ops of one program, and the program as it is written.
 class RowCluster : public RowBuilder {
  public:
-  RowCluster(Lowering& lowering, const ir::Value* wanted);
+  RowCluster(const Parts& parts, const ir::Value* wanted);
 
   // Pending values it needs that cannot be part of it.
   [[nodiscard]] const std::vector<const ir::Value*>& outside() const { return outside_; }
@@ -78,7 +85,10 @@ class RowCluster : public RowBuilder {
   void finish();
   void add_step();
 
-  Lowering& lowering_;
+  const BlockFacts& block_;
+  Values& values_;
+  Waiting& waiting_;
+  const States& states_;
   Shape shape_;
   size_t reduced_ = 0;
   int64_t width_ = 1;
@@ -93,8 +103,9 @@ class RowCluster : public RowBuilder {
   bool full_ = true;
 };
 
-RowCluster::RowCluster(Lowering& lowering, const ir::Value* wanted) : lowering_(lowering) {
-  const Pending& seed = *lowering.waiting_.find(wanted);
+RowCluster::RowCluster(const Parts& parts, const ir::Value* wanted)
+    : block_(parts.block), values_(parts.values), waiting_(parts.waiting), states_(parts.states) {
+  const Pending& seed = *waiting_.find(wanted);
   shape_ = seed.domain.shape;
   reduced_ = seed.domain.reduced;
   gather(wanted);
@@ -121,7 +132,7 @@ bool RowCluster::joins(const ir::Value& value, const Pending& pending, bool cons
 }
 
 void RowCluster::gather(const ir::Value* wanted) {
-  std::vector<const Pending*> open{lowering_.waiting_.find(wanted)};
+  std::vector<const Pending*> open{waiting_.find(wanted)};
   members_.push_back(open[0]);
   member_ops_.insert(open[0]->op);
   while (!open.empty()) {
@@ -130,7 +141,7 @@ void RowCluster::gather(const ir::Value* wanted) {
     const bool full = member->domain.shape == shape_;
     for (const ir::Operand& operand : ir::operands(*member->op)) {
       if (operand.value == nullptr) continue;
-      const Pending* found = lowering_.waiting_.find(operand.value);
+      const Pending* found = waiting_.find(operand.value);
       if (found == nullptr || member_ops_.contains(found->op)) continue;
       if (found->row == nullptr || !joins(*operand.value, *found, full)) {
         outside_.push_back(operand.value);
@@ -142,7 +153,7 @@ void RowCluster::gather(const ir::Value* wanted) {
     }
   }
   std::sort(members_.begin(), members_.end(), [&](const Pending* a, const Pending* b) {
-    return lowering_.block_.order_of(a->op) < lowering_.block_.order_of(b->op);
+    return block_.order_of(a->op) < block_.order_of(b->op);
   });
 }
 
@@ -157,7 +168,7 @@ int RowCluster::in(std::string_view input, size_t index) {
   const ir::Operand& operand = op_->operand(input, index);
   const auto member = ids_.find(operand.value);
   if (operand.value != nullptr && member != ids_.end()) return member->second;
-  const Tensor* known = lowering_.frozen_.tensor_of(operand);
+  const Tensor* known = values_.frozen().tensor_of(operand);
   if (known != nullptr && known->count() == 1) return constant(*known);
   return external(operand, full_);
 }
@@ -185,18 +196,18 @@ int RowCluster::external(const ir::Operand& operand, bool full) {
     if (known.operand == key && known.full == full) return known.id;
   }
   const Shape target = full ? shape_ : per_row(shape_, reduced_);
-  Place place = lowering_.values_.at(operand).place;
+  Place place = values_.at(operand).place;
   Strides strides = broadcast(place, target);
   if (full && !walks_well(strides)) {
-    place = lowering_.values_.dense(operand);
+    place = values_.dense(operand);
     strides = broadcast(place, target);
   }
   if (full && !walks_well(strides)) {
     Place repeated = place;
     repeated.shape = shape_;
     repeated.strides = strides;
-    place = lowering_.values_.place(Buffer::Kind::kArena, place.dtype, shape_);
-    lowering_.values_.copy(repeated, place);
+    place = values_.place(Buffer::Kind::kArena, place.dtype, shape_);
+    values_.copy(repeated, place);
     strides = place.strides;
   }
   const bool one_per_row = !full || stride_along_rows(strides) == 0;
@@ -216,14 +227,14 @@ void RowCluster::result(int value) {
 }
 
 bool RowCluster::needed_outside(const ir::Value& value) const {
-  if (lowering_.block_.is_tapped(value)) return true;
-  return std::ranges::any_of(lowering_.block_.uses(&value), [&](const ir::Use& use) {
+  if (block_.is_tapped(value)) return true;
+  return std::ranges::any_of(block_.uses(&value), [&](const ir::Use& use) {
     return use.op == nullptr || !member_ops_.contains(use.op);
   });
 }
 
 void RowCluster::store(const ir::Value& value, int id) {
-  Where where = lowering_.values_.result(value.type);
+  Where where = values_.result(value.type);
   // A result without the reduced axes has the memory of one that keeps them.
   Place rows = where.place;
   const bool full = full_form(value);
@@ -231,7 +242,7 @@ void RowCluster::store(const ir::Value& value, int id) {
   rows.strides = row_major(rows.shape);
   program_.outputs.push_back({id, rows.ref, rows.dtype, {}, full ? 1 : 0});
   output_strides_.push_back(broadcast(rows, shape_));
-  lowering_.values_.put(&value, std::move(where));
+  values_.put(&value, std::move(where));
 }
 
 bool RowCluster::read_after(int value, int definition) const {
@@ -261,7 +272,7 @@ bool RowCluster::may_overwrite(size_t i, size_t o) const {
 // is written to, or of an intermediate result.
 void RowCluster::share_memory(const std::vector<const ir::Value*>& stored) {
   std::vector<bool> given(program_.inputs.size(), false);
-  std::vector<Buffer>& buffers = lowering_.values_.plan().buffers;
+  std::vector<Buffer>& buffers = values_.plan().buffers;
   const auto share = [&](size_t o, const auto& wanted) {
     for (size_t i = 0; i < program_.inputs.size(); ++i) {
       const int buffer = program_.inputs[i].ref.buffer;
@@ -273,7 +284,7 @@ void RowCluster::share_memory(const std::vector<const ir::Value*>& stored) {
     return false;
   };
   for (size_t o = 0; o < program_.outputs.size(); ++o) {
-    const int state = lowering_.states_.written_with(stored[o]);
+    const int state = states_.written_with(stored[o]);
     if (state >= 0 && share(o, [&](int buffer) { return buffer == state; })) continue;
     (void)share(o, [&](int buffer) {
       return buffers[static_cast<size_t>(buffer)].kind == Buffer::Kind::kArena;
@@ -304,7 +315,7 @@ void RowCluster::finish() {
 }
 
 void RowCluster::add_step() {
-  Plan& plan = lowering_.values_.plan();
+  Plan& plan = values_.plan();
   Step step;
   step.op = members_.back()->op;
   step.kind = "row";
@@ -323,7 +334,7 @@ void RowCluster::add_step() {
   step.flops = elements * static_cast<double>(program_.code.size());
   Account account;
   const auto reserve = [&](int64_t bytes) {
-    const Place place = lowering_.values_.place(Buffer::Kind::kArena, DType::kU8, {bytes});
+    const Place place = values_.place(Buffer::Kind::kArena, DType::kU8, {bytes});
     note(step.writes, place.ref.buffer);
     account.workspaces.push_back(place.ref.buffer);
     return place.ref;
@@ -332,8 +343,7 @@ void RowCluster::add_step() {
     for (const Pending* member : members_) account.ops.push_back(member->op);
     account.rows = program_;
   }
-  step.kernel = lowering_.block_.backend().make_rows(std::move(program_),
-                                                     {reserve, lowering_.block_.slots()});
+  step.kernel = block_.backend().make_rows(std::move(program_), {reserve, block_.slots()});
   if (plan.described) step.account = std::make_shared<const Account>(std::move(account));
   plan.steps.push_back(std::move(step));
 }
@@ -342,7 +352,7 @@ void RowCluster::build() {
   for (size_t i = shape_.size() - reduced_; i < shape_.size(); ++i) width_ *= shape_[i];
   for (const Pending* member : members_) {
     const ir::Operation& op = *member->op;
-    const ir::OpView view = lowering_.block_.view(op, &lowering_.frozen_);
+    const ir::OpView view = block_.view(op, &values_.frozen());
     op_ = &view;
     full_ = member->domain.shape == shape_;
     member->row->emit(*this, view);
@@ -359,33 +369,31 @@ void RowCluster::build() {
   finish();
   share_memory(stored);
   add_step();
-  for (const ir::Value* value : stored) lowering_.waiting_.erase(value);
+  for (const ir::Value* value : stored) waiting_.erase(value);
 }
 
-bool Lowering::as_rows(const ir::OpView& view, const RowRule& rule) {
+}  // namespace
+
+std::optional<RowDomain> Fuser::domain(const ir::OpView& view, const RowRule& rule) const {
   const ir::Operation& op = view.operation();
-  if (op.outputs.size() != 1 || !has_place(op.outputs[0]->type)) return false;
+  if (op.outputs.size() != 1 || !has_place(op.outputs[0]->type)) return std::nullopt;
   if (!can_store(op.outputs[0]->type.dtype()) || count_of(op.outputs[0]->type.shape()) == 0) {
-    return false;
+    return std::nullopt;
   }
   for (const ir::Operand& used : ir::operands(op)) {
-    if (used.value == nullptr || frozen_.holds(used.value)) continue;
-    if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return false;
+    if (used.value == nullptr || values_.frozen().holds(used.value)) continue;
+    if (!has_place(used.value->type) || !can_load(used.value->type.dtype())) return std::nullopt;
   }
   std::optional<RowDomain> domain = rule.domain(view);
-  if (!domain || count_of(domain->shape) == 0) return false;
-  waiting_.add({&op, &rule, std::move(*domain), depth_behind(op)});
-  return true;
+  if (!domain || count_of(domain->shape) == 0) return std::nullopt;
+  return domain;
 }
 
-void Lowering::emit_rows(const ir::Value* wanted) {
+void Fuser::compute(const ir::Value* wanted, Deferred& deferred) {
   while (values_.find(wanted) == nullptr) {
-    RowCluster cluster(*this, wanted);
-    if (cluster.outside().empty()) {
-      cluster.build();
-      return;
-    }
-    for (const ir::Value* value : cluster.outside()) compute(value);
+    RowCluster cluster({block_, values_, waiting_, states_}, wanted);
+    if (cluster.outside().empty()) return cluster.build();
+    for (const ir::Value* value : cluster.outside()) deferred.compute(value);
   }
 }
 
