@@ -17,14 +17,10 @@
 #include "ir/constant.h"
 #include "ir/op_view.h"
 #include "plan/account.h"
-#include "plan/kernel.h"
-#include "plan/op_plan.h"
-#include "plan/place.h"
+#include "plan/epilogue.h"
+#include "plan/waiting.h"
 
 namespace mw::plan {
-
-class ConstantPool;
-class Lowering;
 
 // A frozen operand as it is stored: dense in fp32, fp16 or bf16, or compressed.
 struct Weight {
@@ -40,7 +36,9 @@ struct Weight {
 // whatever it asked for.
 class Claim {
  public:
-  Claim(Lowering& lowering, const ir::OpView& op);
+  // All outlive it; `horizon` as Epilogue has it.
+  Claim(const BlockFacts& block, Values& values, Waiting& waiting, const ir::OpView& op,
+        size_t horizon);
 
   [[nodiscard]] const ir::OpView& op() const { return op_; }
 
@@ -90,15 +88,18 @@ class Claim {
     bytes_ = bytes;
   }
 
- private:
-  friend class Lowering;
-  [[nodiscard]] const ir::Operation* sole_user() const;
-  void note(const ir::Operand& operand, const Place& place);
-  void took(const ir::Operation& user, const std::string& epilogue);
+  // For the planner, when the kernel is made: the step, its results in their places.
+  Step step(std::unique_ptr<Kernel> kernel);
 
-  Lowering& lowering_;
+ private:
+  void note(const ir::Operand& operand, const Place& place);
+  [[nodiscard]] std::shared_ptr<const Account> take_account();
+
+  const BlockFacts& block_;
+  Values& values_;
+  Waiting& waiting_;
   const ir::OpView& op_;
-  const ir::Value* tail_;  // what result 0 has become
+  Epilogue epilogue_;
   const char* kind_ = "kernel";
   double flops_ = 0, bytes_ = 0;
   std::vector<int> reads_, writes_;

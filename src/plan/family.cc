@@ -40,7 +40,7 @@ void append(std::vector<T>& to, const std::vector<T>& from, size_t begin, size_t
 // What later regions use gets its place here. Copies and constants are not shared between regions:
 // each region then depends on nothing but the places of the values it uses.
 void Lowering::lower_region(const Region& region) {
-  region_end_ = region.end;
+  horizon_ = region.end;
   for (const ir::Operation* op : region.live) {
     if (region.constant.contains(op) && frozen_.note(*op, *block_.of(*op).def)) continue;
     step_for(*op);
@@ -48,7 +48,7 @@ void Lowering::lower_region(const Region& region) {
   for (const ir::Value* value : region.later) compute(value);
   waiting_.clear();
   values_.forget_shared();
-  region_end_ = std::numeric_limits<size_t>::max();
+  horizon_ = kNoHorizon;
 }
 
 class PlanFamily::Impl {

@@ -144,38 +144,11 @@ bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker& maker) {
 }
 
 bool Lowering::as_kernel(const ir::OpView& op, const KernelMaker::Make& make) {
-  Claim claim(*this, op);
+  Claim claim(block_, values_, waiting_, op, horizon_);
   std::unique_ptr<Kernel> kernel = make(claim);
   if (kernel == nullptr) return false;
-  const auto& outputs = op.operation().outputs;
-  MW_CHECK(claim.results_.size() == outputs.size());
-  std::shared_ptr<const Account> account = account_of(claim);
-  for (auto& [value, place] : claim.results_) {
-    values_.put(value, std::move(place));
-    waiting_.erase(value);
-  }
-  Step& step = values_.plan().steps.emplace_back();
-  step.op = &op.operation();
-  step.kind = claim.kind_;
-  step.kernel = std::move(kernel);
-  step.reads = std::move(claim.reads_);
-  step.writes = std::move(claim.writes_);
-  step.flops = claim.flops_;
-  step.bytes = claim.bytes_;
-  step.account = std::move(account);
+  values_.plan().steps.push_back(claim.step(std::move(kernel)));
   return true;
-}
-
-// Ops that it asked for and that nothing has been computed of are computed by the kernel.
-std::shared_ptr<const Account> Lowering::account_of(Claim& claim) const {
-  if (!block_.request().described) return nullptr;
-  Account account = std::move(claim.account_);
-  account.ops.insert(account.ops.begin(), &claim.op().operation());
-  for (const ir::Operation* op : claim.asked_) {
-    if (values_.find(op->outputs[0].get()) == nullptr) account.ops.insert(account.ops.begin(), op);
-  }
-  for (const auto& [value, place] : claim.results_) account.results.push_back({value->name, place});
-  return std::make_shared<const Account>(std::move(account));
 }
 
 void Lowering::as_reference(const ir::OpView& op) {

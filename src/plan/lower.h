@@ -27,7 +27,6 @@ class Lowering : private Deferred {
   std::shared_ptr<Plan> run();
 
  private:
-  friend class Claim;
   friend class PlanFamily;
 
   void bind_arguments();
@@ -48,9 +47,6 @@ class Lowering : private Deferred {
   };
   // Lowers ops without a look at those of later regions.
   void lower_region(const Region& region);
-  [[nodiscard]] bool beyond_region(const ir::Operation* op) const {
-    return region_end_ != std::numeric_limits<size_t>::max() && block_.order_of(op) >= region_end_;
-  }
   bool wait_for_rows(const ir::OpView& op, const RowRule& rule);
   bool wait(const ir::Operation& op);
   void emit(const ir::Operation& op);
@@ -61,8 +57,6 @@ class Lowering : private Deferred {
   bool as_view(const ir::OpView& op, const ViewOf& form);
   bool as_kernel(const ir::OpView& op, const KernelMaker& maker);
   bool as_kernel(const ir::OpView& op, const KernelMaker::Make& make);
-  // What a claim that has become a step worked on; null unless the plan is described.
-  std::shared_ptr<const Account> account_of(Claim& claim) const;
   void as_reference(const ir::OpView& op);
   void lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& step);
   void finish_outputs();
@@ -82,7 +76,7 @@ class Lowering : private Deferred {
   Waiting waiting_;
   States states_;
   Fuser fuser_;
-  size_t region_end_ = std::numeric_limits<size_t>::max();
+  size_t horizon_ = kNoHorizon;
 };
 
 }  // namespace mw::plan
