@@ -4,6 +4,7 @@
 #include "plan/family.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -37,20 +38,6 @@ void append(std::vector<T>& to, const std::vector<T>& from, size_t begin, size_t
 
 }  // namespace
 
-// What later regions use gets its place here. Copies and constants are not shared between regions:
-// each region then depends on nothing but the places of the values it uses.
-void Lowering::lower_region(const Region& region) {
-  horizon_ = region.end;
-  for (const ir::Operation* op : region.live) {
-    if (region.constant.contains(op) && frozen_.note(*op, *block_.of(*op).def)) continue;
-    step_for(*op);
-  }
-  for (const ir::Value* value : region.later) compute(value);
-  waiting_.clear();
-  values_.forget_shared();
-  horizon_ = kNoHorizon;
-}
-
 class PlanFamily::Impl {
  public:
   Impl(std::unique_ptr<ir::AdjustableFunction> adjustable, std::set<std::string> varying,
@@ -73,10 +60,10 @@ class PlanFamily::Impl {
     for (const ir::Value* value : varying_constants_) frozen_.forget(value);
     lowering.bind_arguments();
     if (!(recorded_ ? lower_again(lowering) : lower_first(lowering))) return nullptr;
-    if (!recorded_) made_ = lowering.values_.plan();
+    if (!recorded_) made_ = lowering.values().plan();
     recorded_ = true;
     lowering.finish_outputs();
-    const std::shared_ptr<Plan> plan = lowering.values_.take_plan();
+    const std::shared_ptr<Plan> plan = lowering.values().take_plan();
     assign_memory(*plan, layout);
     plan->function = function_;
     alive_ = true;
@@ -86,7 +73,21 @@ class PlanFamily::Impl {
   [[nodiscard]] const std::set<std::string>& varying() const { return varying_names_; }
 
  private:
-  using Region = Lowering::Region;
+  // Ops in a row, up to order `end`. What later regions use gets its place in it; copies and
+  // constants are not shared between regions: each depends on nothing but the places of the values
+  // it uses.
+  struct Region {
+    std::vector<const ir::Operation*> ops;
+    std::vector<const ir::Operation*> live;             // those that something needs
+    std::unordered_set<const ir::Operation*> constant;  // made of constants, as far as types tell
+    std::vector<const ir::Value*> later;                // results that later regions use
+    bool varies = false;
+    size_t end = 0;
+    // How much of the plan there is after it, and where values of `later` lie: all of them, or of a
+    // region that varies those that do not.
+    size_t buffers = 0, steps = 0, keeps = 0, weights = 0;
+    std::vector<std::pair<const ir::Value*, Where>> places;
+  };
 
   static Request without_layout(Request request) {
     request.layout = nullptr;
@@ -216,23 +217,32 @@ class PlanFamily::Impl {
                        [](const Step& step) { return step.call == nullptr; });
   }
 
+  void lower_region(const Region& region, Lowering& lowering) {
+    lowering.open_region(region.end);
+    for (const ir::Operation* op : region.live) {
+      if (region.constant.contains(op) && frozen_.note(*op, *block_.of(*op).def)) continue;
+      lowering.lower(*op);
+    }
+    lowering.close_region(region.later);
+  }
+
   bool lower_first(Lowering& lowering) {
-    const Plan& plan = lowering.values_.plan();
+    const Plan& plan = lowering.values().plan();
     for (Region& region : regions_) {
       const size_t first_step = plan.steps.size();
-      lowering.lower_region(region);
+      lower_region(region, lowering);
       if (!follows(region, plan, first_step)) return false;
       region.buffers = plan.buffers.size();
       region.steps = plan.steps.size();
       region.keeps = plan.keeps.size();
       region.weights = plan.weights.size();
       for (const ir::Value* value : region.later) {
-        const Where* found = lowering.values_.find(value);
+        const Where* found = lowering.values().find(value);
         if (found == nullptr || varying_.contains(value)) continue;
         region.places.emplace_back(value, *found);
       }
     }
-    return sound(lowering.values_);
+    return sound(lowering.values());
   }
 
   bool lower_again(Lowering& lowering) {
@@ -242,17 +252,17 @@ class PlanFamily::Impl {
       if (region.varies) {
         if (!lower_varying(region, lowering)) return false;
       } else {
-        take_over(*before, region, lowering.values_);
+        take_over(*before, region, lowering.values());
       }
       before = &region;
     }
-    return sound(lowering.values_);
+    return sound(lowering.values());
   }
 
   bool lower_varying(const Region& region, Lowering& lowering) {
-    const Plan& plan = lowering.values_.plan();
+    const Plan& plan = lowering.values().plan();
     const size_t first_buffer = plan.buffers.size(), first_step = plan.steps.size();
-    lowering.lower_region(region);
+    lower_region(region, lowering);
     if (plan.buffers.size() != region.buffers || plan.steps.size() != region.steps ||
         !follows(region, plan, first_step)) {
       return false;
@@ -261,7 +271,7 @@ class PlanFamily::Impl {
       if (plan.buffers[b].kind != made_.buffers[b].kind) return false;
     }
     return std::all_of(region.places.begin(), region.places.end(), [&](const auto& item) {
-      const Where* found = lowering.values_.find(item.first);
+      const Where* found = lowering.values().find(item.first);
       return found != nullptr && same_place(*found, item.second);
     });
   }

@@ -1,12 +1,12 @@
-// Lowering: turns one block into the steps of a plan.
+// Lowering: the ops of a block to the steps of a plan, in program order: a view, an update, an op
+// that waits, a kernel or a reference step.
+//
+//   std::shared_ptr<Plan> plan = Lowering(block, frozen).run();
 #pragma once
 
-#include <limits>
-#include <unordered_map>
-#include <unordered_set>
+#include <memory>
+#include <vector>
 
-#include "plan/account.h"
-#include "plan/claim.h"
 #include "plan/rows.h"
 #include "plan/states.h"
 #include "plan/values.h"
@@ -17,58 +17,34 @@ namespace mw::plan {
 class Lowering : private Deferred {
  public:
   // Both outlive it.
-  Lowering(const BlockFacts& block, Frozen& frozen)
-      : block_(block),
-        frozen_(frozen),
-        values_(block, frozen, *this),
-        states_(block, values_, waiting_, *this),
-        fuser_(block, values_, waiting_, states_) {}
+  Lowering(const BlockFacts& block, Frozen& frozen);
 
+  // All of it: the plan without its memory assigned.
   std::shared_ptr<Plan> run();
 
- private:
-  friend class PlanFamily;
-
+  // The same by hand: arguments, ops in order, outputs.
   void bind_arguments();
-  void operation(const ir::Operation& op);
-  void step_for(const ir::Operation& op);
-  // Ops in a row, up to order `end`.
-  struct Region {
-    std::vector<const ir::Operation*> ops;
-    std::vector<const ir::Operation*> live;             // those that something needs
-    std::unordered_set<const ir::Operation*> constant;  // made of constants, as far as types tell
-    std::vector<const ir::Value*> later;                // results that later regions use
-    bool varies = false;
-    size_t end = 0;
-    // How much of the plan there is after it, and where values of `later` lie: all of them, or of a
-    // region that varies those that do not.
-    size_t buffers = 0, steps = 0, keeps = 0, weights = 0;
-    std::vector<std::pair<const ir::Value*, Where>> places;
-  };
-  // Lowers ops without a look at those of later regions.
-  void lower_region(const Region& region);
-  bool wait_for_rows(const ir::OpView& op, const RowRule& rule);
-  bool wait(const ir::Operation& op);
-  void emit(const ir::Operation& op);
-  // How long a chain of ops without steps the operands of `op` end; a chain that is too long is
-  // computed, so that neither its evaluation nor a search through it recurses without bound.
-  int depth_behind(const ir::Operation& op);
+  void lower(const ir::Operation& op);
+  void finish_outputs();
+  // Ops up to the order `end` are lowered without a look at those behind, until the region is
+  // closed. Then the values `later` have places, and nothing else is shared with what follows.
+  void open_region(size_t end) { horizon_ = end; }
+  void close_region(const std::vector<const ir::Value*>& later);
+  [[nodiscard]] Values& values() { return values_; }
+
+ private:
   bool as_form(const ir::OpView& op, const OpPlan::Form& form);
   bool as_view(const ir::OpView& op, const ViewOf& form);
-  bool as_kernel(const ir::OpView& op, const KernelMaker& maker);
-  bool as_kernel(const ir::OpView& op, const KernelMaker::Make& make);
+  bool as_waiting(const ir::OpView& op);
+  bool as_kernel(const ir::OpView& op);
   void as_reference(const ir::OpView& op);
-  void lower_blocks(const ir::Operation& op, ReferenceCall& call, Step& step);
-  void finish_outputs();
-  void output(const ir::Value& value);
-  bool adopt_output(const Where& where, int index);
+  int depth_behind(const ir::Operation& op);
 
   [[nodiscard]] bool is_deferred(const ir::Value* value) const override {
     return waiting_.find(value) != nullptr;
   }
   // One that its only user absorbs gets no place of its own.
   void compute(const ir::Value* value) override;
-  static void note_buffer(std::vector<int>& list, const Where& where);
 
   const BlockFacts& block_;
   Frozen& frozen_;
@@ -76,7 +52,7 @@ class Lowering : private Deferred {
   Waiting waiting_;
   States states_;
   Fuser fuser_;
-  size_t horizon_ = kNoHorizon;
+  size_t horizon_;
 };
 
 }  // namespace mw::plan
