@@ -14,33 +14,11 @@ bool is_narrow_float(DType dtype) { return is_float(dtype) && bit_width(dtype) <
 
 }  // namespace
 
-ReferenceRun::ReferenceRun(Run& run, const plan::ReferenceCall& call, int64_t& blocks_entered)
-    : run_(run), call_(call), blocks_entered_(blocks_entered) {
+ReferenceRun::ReferenceRun(RunMemory& memory, const plan::ReferenceCall& call,
+                           const BlockRun& run_nested)
+    : memory_(memory), call_(call), run_nested_(run_nested) {
   operands_.reserve(call.operands.size());
-  for (const auto& [value, where] : call.operands) operands_.push_back(datum_at(where));
-}
-
-Tensor ReferenceRun::tensor_at(const plan::Place& place) const {
-  if (const std::byte* seen = run_.seen_by_host(place.ref)) {
-    return {place.dtype, place.shape, borrowed_owner(), seen};
-  }
-  Tensor copy(place.dtype, place.shape);
-  run_.memory_.read(*run_.stream_, run_.frame_.at(place.ref), copy.mutable_raw(), copy.nbytes());
-  return copy;
-}
-
-ir::Datum ReferenceRun::datum_at(const Where& where) const {
-  switch (where.kind) {
-    case Where::Kind::kPlace:
-      return {tensor_at(where.place), nullptr, nullptr};
-    case Where::Kind::kSlot:
-      return run_.slots_[static_cast<size_t>(where.slot)];
-    case Where::Kind::kConstant:
-      return {where.constant, nullptr, nullptr};
-    case Where::Kind::kNone:
-      return {};
-  }
-  return {};
+  for (const auto& [value, where] : call.operands) operands_.push_back(memory.datum_at(where));
 }
 
 size_t ReferenceRun::find(const ir::Value* value) const {
@@ -81,10 +59,6 @@ ir::Datum ReferenceRun::datum_of(const ir::Operand& operand) {
 
 std::vector<ir::Datum> ReferenceRun::run_block(const ir::Block& block,
                                                std::vector<ir::Datum> arguments) {
-  if (++blocks_entered_ > run_.settings_.block_limit) {
-    fail(ErrorCode::kInvalidModel, "a loop ran more than {} times; the model does not end",
-         run_.settings_.block_limit);
-  }
   const auto& blocks = call_.op->blocks;
   const auto found = std::find_if(blocks.begin(), blocks.end(),
                                   [&](const auto& nested) { return nested.get() == &block; });
@@ -97,13 +71,7 @@ std::vector<ir::Datum> ReferenceRun::run_block(const ir::Block& block,
   for (size_t i = plan->argument_count; i < plan->inputs.size(); ++i) {
     arguments.push_back(datum_of({const_cast<ir::Value*>(plan->inputs[i].value), nullptr}));
   }
-  Run& nested = run_.nested_run(plan);
-  std::vector<InputView> views;
-  views.reserve(arguments.size());
-  for (const ir::Datum& argument : arguments) views.push_back({nullptr, &argument});
-  std::vector<ir::Datum> outputs;
-  nested.execute(*nested.own_arena_, views, outputs, blocks_entered_);
-  return outputs;
+  return run_nested_(plan, arguments);
 }
 
 std::vector<ir::Type> ReferenceRun::result_types() const {
@@ -118,7 +86,7 @@ std::vector<ir::Type> ReferenceRun::result_types() const {
 
 void ReferenceRun::store(const Where& where, ir::Datum result) {
   if (where.kind == Where::Kind::kSlot) {
-    run_.slots_[static_cast<size_t>(where.slot)] = owned(std::move(result));
+    memory_.slot(where.slot) = owned(std::move(result));
     return;
   }
   MW_CHECK(result.tensor.dtype() == where.place.dtype);
@@ -126,9 +94,7 @@ void ReferenceRun::store(const Where& where, ir::Datum result) {
     fail(ErrorCode::kInvalidModel, "{} '{}': expected a result of shape {}, got {}", call_.op->type,
          call_.op->name(), to_string(where.place.shape), to_string(result.tensor.shape()));
   }
-  std::byte* target = run_.frame_.at(where.place.ref);
-  if (result.tensor.raw() == target || result.tensor.count() == 0) return;
-  run_.memory_.write(*run_.stream_, result.tensor.raw(), target, result.tensor.nbytes());
+  memory_.store(where.place, result.tensor);
 }
 
 void ReferenceRun::execute() {
@@ -138,10 +104,10 @@ void ReferenceRun::execute() {
          call_.op->name());
   }
   ir::Eval eval(*call_.op, def, call_.opset, *this, this, result_types());
-  for (size_t i = 0; run_.memory_.is_host() && i < call_.results.size(); ++i) {
+  for (size_t i = 0; memory_.is_host() && i < call_.results.size(); ++i) {
     const Where& where = call_.results[i];
     if (where.kind != Where::Kind::kPlace || is_narrow_float(where.place.dtype)) continue;
-    eval.provide(i, tensor_at(where.place));
+    eval.provide(i, memory_.tensor_at(where.place));
   }
   std::vector<ir::Datum> results = eval.run();
   for (size_t i = 0; i < call_.results.size(); ++i) store(call_.results[i], std::move(results[i]));

@@ -1,22 +1,26 @@
 // ReferenceRun: executes one reference step, its operands shown as tensors over the run's memory.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <vector>
 
-#include "exec/run.h"
+#include "exec/run_memory.h"
 
 namespace mw::exec {
 
+// Runs the plan of a nested block.
+using BlockRun = std::function<std::vector<ir::Datum>(const std::shared_ptr<const plan::Plan>&,
+                                                      const std::vector<ir::Datum>& arguments)>;
+
 class ReferenceRun : private ir::Facts, private ir::Runner {
  public:
-  ReferenceRun(Run& run, const plan::ReferenceCall& call, int64_t& blocks_entered);
+  // All outlive it.
+  ReferenceRun(RunMemory& memory, const plan::ReferenceCall& call, const BlockRun& run_nested);
   void execute();
 
  private:
   [[nodiscard]] size_t find(const ir::Value* value) const;
-  [[nodiscard]] ir::Datum datum_at(const plan::Where& where) const;
-  // What lies there: the memory itself where the host sees it, else a copy.
-  [[nodiscard]] Tensor tensor_at(const plan::Place& place) const;
   [[nodiscard]] std::vector<ir::Type> result_types() const;
   void store(const plan::Where& where, ir::Datum result);
 
@@ -27,9 +31,9 @@ class ReferenceRun : private ir::Facts, private ir::Runner {
   ir::Datum datum_of(const ir::Operand& operand) override;
   Tensor keep(Tensor tensor) override { return owned(std::move(tensor)); }
 
-  Run& run_;
+  RunMemory& memory_;
   const plan::ReferenceCall& call_;
-  int64_t& blocks_entered_;
+  const BlockRun& run_nested_;
   std::vector<ir::Datum> operands_;  // parallel to call_.operands
 };
 

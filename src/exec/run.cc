@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 
 #include "base/error.h"
 #include "base/signals.h"
@@ -14,13 +13,6 @@ namespace {
 
 using plan::Buffer;
 using plan::Where;
-
-// Stands for the elements of empty tensors.
-alignas(64) std::byte g_nothing[64];
-
-const void* base_of(const Tensor& tensor) {
-  return tensor.raw() != nullptr ? tensor.raw() : g_nothing;
-}
 
 bool can_hold(const ir::Datum& datum, const plan::Place& place) {
   const Tensor& tensor = datum.tensor;
@@ -40,67 +32,14 @@ Arena::~Arena() {
   if (host_bytes_ > 0) allow(data_.get(), host_bytes_);
 }
 
-const std::shared_ptr<const void>& borrowed_owner() {
-  static const std::shared_ptr<const void> kOwner = std::make_shared<int>(0);
-  return kOwner;
-}
-
-// NOLINTNEXTLINE(performance-unnecessary-value-param): overloads are told apart by value
-Tensor owned(Tensor tensor) { return tensor.owner() == borrowed_owner() ? tensor.clone() : tensor; }
-
-// The elements of a list were made so when they were put there.
-ir::Datum owned(ir::Datum datum) {
-  if (!datum.tensor.empty()) datum.tensor = owned(std::move(datum.tensor));
-  return datum;
-}
-
 Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
     : plan_(std::move(plan)),
       settings_(settings),
-      memory_(plan_->backend->memory()),
-      stream_(plan_->backend->make_stream()),
-      frame_(plan_->buffers.size(), *stream_),
+      memory_(*plan_),
       watch_(Watch::make(*plan_, settings.poison)),
-      slots_(static_cast<size_t>(plan_->slot_count)),
       times_(plan_->steps.size()) {
   MW_CHECK(!plan_->described);
   for (const plan::Step& step : plan_->steps) writes_state_.push_back(writes_state(step));
-  for (size_t b = 0; b < plan_->buffers.size(); ++b) {
-    const Buffer& buffer = plan_->buffers[b];
-    if (buffer.kind != Buffer::Kind::kConstant) continue;
-    frame_.bind(b, buffer.data != nullptr ? buffer.data.get() : g_nothing);
-  }
-  if (!memory_.is_host()) reserve_for_caller();
-}
-
-void Run::reserve_for_caller() {
-  std::map<int, std::byte*> states;  // by input: its buffers are the same memory
-  for (size_t b = 0; b < plan_->buffers.size(); ++b) {
-    const Buffer& buffer = plan_->buffers[b];
-    if (buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kConstant) continue;
-    std::byte*& state = states[buffer.kind == Buffer::Kind::kState ? buffer.index : -1];
-    if (buffer.kind != Buffer::Kind::kState || state == nullptr) {
-      for_caller_.push_back(memory_.allocate(buffer.bytes, "inputs and results"));
-      state = for_caller_.back().get();
-    }
-    frame_.bind(b, state);
-  }
-}
-
-void Run::give(int buffer, const Tensor& tensor) {
-  if (memory_.is_host()) return frame_.bind(static_cast<size_t>(buffer), base_of(tensor));
-  memory_.write(*stream_, tensor.raw(), frame_.at({buffer, 0}), tensor.nbytes());
-}
-
-void Run::fetch(int buffer, Tensor& tensor) const {
-  memory_.read(*stream_, frame_.at({buffer, 0}), tensor.mutable_raw(), tensor.nbytes());
-}
-
-const std::byte* Run::seen_by_host(const plan::Ref& ref) const {
-  if (memory_.is_host()) return frame_.at(ref);
-  const Buffer& buffer = plan_->buffers[static_cast<size_t>(ref.buffer)];
-  if (buffer.kind != Buffer::Kind::kConstant) return nullptr;
-  return static_cast<const std::byte*>(base_of(buffer.constant)) + ref.offset;
 }
 
 void Run::bind_arena(const Arena& arena) {
@@ -109,7 +48,7 @@ void Run::bind_arena(const Arena& arena) {
   if (guard_mode() != Guard::kNone && memory_.is_host()) return bind_apart();
   for (size_t b = 0; b < plan_->buffers.size(); ++b) {
     if (plan_->buffers[b].kind != Buffer::Kind::kArena) continue;
-    frame_.bind(b, arena.data() + plan_->layout->items[b].offset);
+    memory_.frame().bind(b, arena.data() + plan_->layout->items[b].offset);
   }
 }
 
@@ -122,7 +61,7 @@ void Run::bind_apart() {
     if (buffer.kind != Buffer::Kind::kArena) continue;
     apart_[b] = buffer.shares >= 0 ? apart_[static_cast<size_t>(buffer.shares)]
                                    : guarded_memory(guard_mode(), buffer.bytes);
-    frame_.bind(b, apart_[b].get());
+    memory_.frame().bind(b, apart_[b].get());
   }
 }
 
@@ -131,7 +70,7 @@ void Run::bind_inputs(const std::vector<InputView>& inputs) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const plan::Input& input = plan_->inputs[i];
     if (input.where.kind == Where::Kind::kSlot) {
-      ir::Datum& slot = slots_[static_cast<size_t>(input.where.slot)];
+      ir::Datum& slot = memory_.slot(input.where.slot);
       slot = inputs[i].datum != nullptr ? *inputs[i].datum
                                         : ir::Datum{*inputs[i].tensor, nullptr, nullptr};
       if (input.state_buffer >= 0) bind_state(input, slot);
@@ -144,7 +83,7 @@ void Run::bind_inputs(const std::vector<InputView>& inputs) {
            ir::Type::tensor(place.dtype, place.shape).str(), name_of(tensor.dtype()),
            to_string(tensor.shape()));
     }
-    give(input.where.place.ref.buffer, tensor);
+    memory_.give(input.where.place.ref.buffer, tensor);
   }
 }
 
@@ -157,11 +96,11 @@ void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
     fail(ErrorCode::kInvalidArgument, "state '{}': expected {}, got {} {}", input.value->name,
          type.str(), name_of(value.dtype()), to_string(value.shape()));
   }
-  if (!memory_.is_host()) return give(input.state_buffer, value);
+  if (!memory_.is_host()) return memory_.give(input.state_buffer, value);
   if (input.written && value.owner().use_count() > 1) value = value.clone();
-  frame_.bind(static_cast<size_t>(input.state_buffer), base_of(value));
+  memory_.frame().bind(static_cast<size_t>(input.state_buffer), base_of(value));
   for (const int buffer : input.written_over) {
-    frame_.bind(static_cast<size_t>(buffer), base_of(value));
+    memory_.frame().bind(static_cast<size_t>(buffer), base_of(value));
   }
 }
 
@@ -175,8 +114,24 @@ void Run::bind_outputs(std::vector<ir::Datum>& outputs) {
     }
     poison(outputs[i].tensor);
     if (!memory_.is_host()) continue;
-    frame_.bind(static_cast<size_t>(where.place.ref.buffer), outputs[i].tensor.raw());
+    memory_.frame().bind(static_cast<size_t>(where.place.ref.buffer), outputs[i].tensor.raw());
   }
+}
+
+std::vector<ir::Datum> Run::run_nested(const std::shared_ptr<const plan::Plan>& plan,
+                                       const std::vector<ir::Datum>& arguments,
+                                       int64_t& blocks_entered) {
+  if (++blocks_entered > settings_.block_limit) {
+    fail(ErrorCode::kInvalidModel, "a loop ran more than {} times; the model does not end",
+         settings_.block_limit);
+  }
+  Run& nested = nested_run(plan);
+  std::vector<InputView> views;
+  views.reserve(arguments.size());
+  for (const ir::Datum& argument : arguments) views.push_back({nullptr, &argument});
+  std::vector<ir::Datum> outputs;
+  nested.execute(*nested.own_arena_, views, outputs, blocks_entered);
+  return outputs;
 }
 
 Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
@@ -184,7 +139,7 @@ Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
     if (run->plan_ == plan) return *run;
   }
   auto& run = nested_.emplace_back(std::make_unique<Run>(plan, settings_));
-  run->own_arena_ = std::make_unique<Arena>(memory_, plan->layout->arena_bytes);
+  run->own_arena_ = std::make_unique<Arena>(memory_.memory(), plan->layout->arena_bytes);
   return *run;
 }
 
@@ -201,41 +156,44 @@ void Run::step(size_t index, int64_t& blocks_entered) {
     for (const auto& file : *settings_.files) file->check_intact();
   }
   if (step.kernel != nullptr) {
-    step.kernel->run(frame_);
+    step.kernel->run(memory_.frame());
   } else {
-    ReferenceRun(*this, *step.call, blocks_entered).execute();
+    const auto run_block = [&](const auto& plan, const std::vector<ir::Datum>& arguments) {
+      return run_nested(plan, arguments, blocks_entered);
+    };
+    ReferenceRun(memory_, *step.call, run_block).execute();
   }
 }
 
 void Run::run_steps(int64_t& blocks_entered) {
   using Clock = std::chrono::steady_clock;
-  if (watch_ != nullptr) watch_->begin(frame_);
+  if (watch_ != nullptr) watch_->begin(memory_.frame());
   for (size_t s = 0; s < plan_->steps.size(); ++s) {
     const auto start = settings_.profile ? Clock::now() : Clock::time_point{};
-    if (watch_ != nullptr) watch_->before(s, frame_);
+    if (watch_ != nullptr) watch_->before(s, memory_.frame());
     SignalsHeld::deliver();
     step(s, blocks_entered);
     if (settings_.profile) {
-      stream_->wait();
+      memory_.stream().wait();
       times_[s].seconds += std::chrono::duration<double>(Clock::now() - start).count();
       ++times_[s].calls;
     }
-    if (watch_ != nullptr) watch_->after(s, frame_);
+    if (watch_ != nullptr) watch_->after(s, memory_.frame());
   }
-  stream_->wait();
+  memory_.stream().wait();
 }
 
 // States change here and not before: a run that throws leaves them as they were.
 void Run::fetch_results(std::vector<ir::Datum>& outputs) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;
-    if (where.kind == Where::Kind::kPlace) fetch(where.place.ref.buffer, outputs[i].tensor);
+    if (where.kind == Where::Kind::kPlace) memory_.fetch(where.place.ref.buffer, outputs[i].tensor);
   }
   for (const plan::Input& input : plan_->inputs) {
     if (input.state_buffer < 0 || !input.written) continue;
-    Tensor& value = slots_[static_cast<size_t>(input.where.slot)].state->value;
+    Tensor& value = memory_.slot(input.where.slot).state->value;
     if (value.owner().use_count() > 1) value = Tensor(value.dtype(), value.shape());
-    fetch(input.state_buffer, value);
+    memory_.fetch(input.state_buffer, value);
   }
 }
 
@@ -247,16 +205,16 @@ void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
     bind_inputs(inputs);
     run_steps(blocks_entered);
   } catch (...) {
-    stream_->wait();  // what it was given uses memory that others take next
+    memory_.stream().wait();  // what it was given uses memory that others take next
     throw;
   }
   if (!memory_.is_host()) fetch_results(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;
-    if (where.kind == Where::Kind::kSlot) outputs[i] = slots_[static_cast<size_t>(where.slot)];
+    if (where.kind == Where::Kind::kSlot) outputs[i] = memory_.slot(where.slot);
     if (where.kind == Where::Kind::kConstant) outputs[i] = {where.constant, nullptr, nullptr};
   }
-  for (ir::Datum& slot : slots_) slot = {};
+  for (ir::Datum& slot : memory_.slots()) slot = {};
 }
 
 }  // namespace mw::exec

@@ -5,10 +5,8 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "exec/run_memory.h"
 #include "exec/watch.h"
-#include "ir/evaluate.h"
-#include "plan/device_memory.h"
-#include "plan/plan.h"
 
 namespace mw::exec {
 
@@ -62,44 +60,30 @@ class Run {
   [[nodiscard]] const std::vector<std::unique_ptr<Run>>& nested() const { return nested_; }
 
  private:
-  friend class ReferenceRun;
   void bind_inputs(const std::vector<InputView>& inputs);
   void bind_state(const plan::Input& input, const ir::Datum& datum);
   void bind_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
   void run_steps(int64_t& blocks_entered);
-  // Of memory that the host does not see: what stands there for tensors of the caller, and the way
-  // of their elements in and out.
-  void reserve_for_caller();
-  void give(int buffer, const Tensor& tensor);
-  void fetch(int buffer, Tensor& tensor) const;
   void fetch_results(std::vector<ir::Datum>& outputs);
-  // Where the host finds what lies there; null: only the device does.
-  [[nodiscard]] const std::byte* seen_by_host(const plan::Ref& ref) const;
   void step(size_t index, int64_t& blocks_entered);
   [[nodiscard]] bool writes_state(const plan::Step& step) const;
   void bind_apart();
+  std::vector<ir::Datum> run_nested(const std::shared_ptr<const plan::Plan>& plan,
+                                    const std::vector<ir::Datum>& arguments,
+                                    int64_t& blocks_entered);
   Run& nested_run(const std::shared_ptr<const plan::Plan>& plan);
 
   std::shared_ptr<const plan::Plan> plan_;
   const RunSettings& settings_;
-  const plan::Memory& memory_;
-  std::unique_ptr<plan::Stream> stream_;
-  plan::Frame frame_;
+  RunMemory memory_;
   const Arena* arena_ = nullptr;
   std::unique_ptr<Watch> watch_;              // null: nothing is watched
   std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
-  std::vector<std::shared_ptr<std::byte>> for_caller_;
-  std::vector<ir::Datum> slots_;
   std::vector<StepTime> times_;
   std::vector<char> writes_state_;  // by step
   std::vector<std::unique_ptr<Run>> nested_;
   std::unique_ptr<Arena> own_arena_;  // of a nested run
 };
-
-// Tensors that show memory of a run have this owner; whoever keeps one clones it.
-const std::shared_ptr<const void>& borrowed_owner();
-Tensor owned(Tensor tensor);
-ir::Datum owned(ir::Datum datum);
 
 }  // namespace mw::exec
