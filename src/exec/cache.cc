@@ -12,9 +12,7 @@ namespace mw::exec {
 namespace {
 
 constexpr size_t kBoundsRemembered = 64;
-constexpr size_t kRelativesRemembered = 16;
-// A family that does not last is not worth making again and again.
-constexpr size_t kFamilies = 4, kPlansPerFamily = 16;
+constexpr size_t kRelatedRemembered = 16;
 
 bool same_shapes(const Shapes& shapes, const TensorMap& inputs) {
   for (const auto& [name, shape] : shapes) {
@@ -170,19 +168,38 @@ void PlanCache::count(const plan::Plan& plan) {
   if (!plan.reuses_layout) ++plans_made_;
 }
 
-std::shared_ptr<const plan::Plan> PlanCache::plan(const Shapes& shapes,
-                                                  std::shared_ptr<const plan::Layout> reuse) {
+void PlanCache::count_specialisation() {
+  const std::lock_guard lock(mutex_);
+  ++specialisations_;
+}
+
+std::shared_ptr<const plan::Plan> PlanCache::plan_alone(
+    const Shapes& shapes, const std::shared_ptr<const plan::Layout>& reuse) {
   plan::Request wanted = request();
-  wanted.layout = std::move(reuse);
+  wanted.layout = reuse;
   auto function = specialiser_(shapes);
   if (options_.refine) {
     function = options_.refine(std::move(function),
                                [&](const ir::Function& draft) { return footprint(draft); });
   }
-  auto plan = plan::make(std::move(function), wanted);
+  count_specialisation();
+  return plan::make(std::move(function), wanted);
+}
+
+std::unique_ptr<plan::PlanFamily> PlanCache::begin_family(const Shapes& shapes,
+                                                          std::set<std::string> varying) {
+  auto adjustable = options_.adjustable(shapes);
+  if (adjustable == nullptr) return nullptr;
+  count_specialisation();
+  return std::make_unique<plan::PlanFamily>(std::move(adjustable), std::move(varying), request());
+}
+
+std::shared_ptr<const plan::Plan> PlanCache::plan(
+    const Shapes& shapes, RelatedPlans* related, const std::shared_ptr<const plan::Layout>& reuse) {
+  std::shared_ptr<const plan::Plan> plan;
+  if (related != nullptr) plan = related->plan(shapes, reuse);
+  if (plan == nullptr) plan = plan_alone(shapes, reuse);
   count(*plan);
-  const std::lock_guard lock(mutex_);
-  ++specialisations_;
   return plan;
 }
 
@@ -197,63 +214,20 @@ Footprint PlanCache::footprint(const ir::Function& function) const {
 }
 
 // Null: the first shapes of their kind, or a function that is planned for each shape anew.
-Relatives* PlanCache::relatives_of(const Shapes& shapes) {
+RelatedPlans* PlanCache::related_to(const Shapes& shapes) {
   if (!options_.adjustable || !options_.taps.empty()) return nullptr;
-  Shapes ones = shapes;
-  for (auto& [name, shape] : ones) {
-    for (int64_t& extent : shape) extent = extent == 1 ? 1 : 0;
-  }
   const auto found =
-      std::ranges::find_if(relatives_, [&](const auto& known) { return known->ones == ones; });
-  if (found != relatives_.end()) {
-    std::rotate(found, found + 1, relatives_.end());
-    return relatives_.back().get();
+      std::ranges::find_if(related_, [&](const auto& known) { return known->relates(shapes); });
+  if (found != related_.end()) {
+    std::rotate(found, found + 1, related_.end());
+    return related_.back().get();
   }
-  if (relatives_.size() >= kRelativesRemembered) relatives_.erase(relatives_.begin());
-  relatives_.push_back(std::make_unique<Relatives>());
-  relatives_.back()->ones = std::move(ones);
-  relatives_.back()->first = shapes;
+  if (related_.size() >= kRelatedRemembered) related_.erase(related_.begin());
+  related_.push_back(std::make_unique<RelatedPlans>(
+      shapes, [this](const Shapes& at, std::set<std::string> varying) {
+        return begin_family(at, std::move(varying));
+      }));
   return nullptr;
-}
-
-std::shared_ptr<const plan::Plan> PlanCache::plan_in_family(
-    const Shapes& shapes, Relatives& relatives, const std::shared_ptr<const plan::Layout>& reuse) {
-  while (true) {
-    std::shared_ptr<const plan::Plan> plan;
-    if (relatives.family != nullptr) plan = relatives.family->plan(shapes, reuse);
-    if (plan != nullptr) {
-      ++relatives.planned;
-      return plan;
-    }
-    if (relatives.made >= kFamilies + relatives.planned / kPlansPerFamily) break;
-    std::set<std::string> varying;
-    const bool first = relatives.made++ == 0;
-    if (relatives.family != nullptr) varying = relatives.family->varying();
-    auto adjustable = options_.adjustable(shapes);
-    if (adjustable == nullptr) {
-      relatives.made = kFamilies;
-      break;
-    }
-    {
-      const std::lock_guard lock(mutex_);
-      ++specialisations_;
-    }
-    relatives.family =
-        std::make_unique<plan::PlanFamily>(std::move(adjustable), std::move(varying), request());
-    // Tells what varies.
-    if (first && relatives.first != shapes) (void)relatives.family->plan(relatives.first, nullptr);
-  }
-  relatives.family = nullptr;
-  return nullptr;
-}
-
-std::shared_ptr<const plan::Plan> PlanCache::plan_related(
-    const Shapes& shapes, Relatives* relatives, std::shared_ptr<const plan::Layout> reuse) {
-  std::shared_ptr<const plan::Plan> made;
-  if (relatives != nullptr) made = plan_in_family(shapes, *relatives, reuse);
-  if (made == nullptr) return plan(shapes, std::move(reuse));
-  count(*made);
-  return made;
 }
 
 Shapes PlanCache::bound_of(const Shapes& shapes) const {
@@ -276,7 +250,7 @@ Shapes PlanCache::bound_of(const Shapes& shapes) const {
 
 // A layout at the bound is made when a second shape asks for it: a program that runs at one shape
 // only is planned once.
-std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relatives* relatives) {
+std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, RelatedPlans* related) {
   const Shapes bound = bound_of(shapes);
   {
     const std::lock_guard lock(mutex_);
@@ -291,11 +265,11 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relati
       if (seen_.size() >= kBoundsRemembered) seen_.erase(seen_.begin());
       seen_.push_back(bound);
     }
-    if (!seen && relatives == nullptr) return nullptr;
+    if (!seen && related == nullptr) return nullptr;
   }
   if (bound == shapes) return nullptr;
   auto made = std::make_shared<SharedLayout>();
-  made->layout = plan_related(bound, relatives, nullptr)->layout;
+  made->layout = plan(bound, related, nullptr)->layout;
   made->bound = bound;
   const std::lock_guard lock(mutex_);
   layouts_.push_back(made);
@@ -309,11 +283,11 @@ std::shared_ptr<Binding> PlanCache::make(const Shapes& shapes) {
   if (options_.naive) {
     binding->function = specialiser_(shapes);
   } else {
-    Relatives* relatives = relatives_of(shapes);
+    RelatedPlans* related = related_to(shapes);
     // A layout for larger shapes would take more than what the function was refined to.
     std::shared_ptr<SharedLayout> layout;
-    if (!options_.refine) layout = layout_for(shapes, relatives);
-    binding->plan = plan_related(shapes, relatives, layout != nullptr ? layout->layout : nullptr);
+    if (!options_.refine) layout = layout_for(shapes, related);
+    binding->plan = plan(shapes, related, layout != nullptr ? layout->layout : nullptr);
     if (!binding->plan->reuses_layout) {
       layout = std::make_shared<SharedLayout>();
       layout->layout = binding->plan->layout;

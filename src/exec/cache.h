@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "exec/related_plans.h"
 #include "exec/run.h"
 #include "exec/session.h"
 #include "plan/constant_pool.h"
-#include "plan/family.h"
 
 namespace mw::exec {
 
@@ -21,14 +21,6 @@ struct SharedLayout {
   Shapes bound;  // the shapes it was made for
   std::mutex mutex;
   std::vector<std::unique_ptr<Arena>> idle;
-};
-
-// Plans for shapes whose extents of 1 are the same.
-struct Relatives {
-  Shapes ones;   // 1 or 0 per axis
-  Shapes first;  // the shapes met first
-  std::unique_ptr<plan::PlanFamily> family;
-  size_t made = 0, planned = 0;  // families so far, plans that came from them
 };
 
 // What one run needs besides the arena.
@@ -94,17 +86,19 @@ class PlanCache {
  private:
   std::shared_ptr<Binding> find(const TensorMap& inputs);
   std::shared_ptr<Binding> make(const Shapes& shapes);
-  std::shared_ptr<const plan::Plan> plan_related(const Shapes& shapes, Relatives* relatives,
-                                                 std::shared_ptr<const plan::Layout> reuse);
-  std::shared_ptr<const plan::Plan> plan_in_family(
-      const Shapes& shapes, Relatives& relatives, const std::shared_ptr<const plan::Layout>& reuse);
+  // From related plans, if there are any.
+  std::shared_ptr<const plan::Plan> plan(const Shapes& shapes, RelatedPlans* related,
+                                         const std::shared_ptr<const plan::Layout>& reuse);
+  std::shared_ptr<const plan::Plan> plan_alone(const Shapes& shapes,
+                                               const std::shared_ptr<const plan::Layout>& reuse);
+  std::unique_ptr<plan::PlanFamily> begin_family(const Shapes& shapes,
+                                                 std::set<std::string> varying);
   plan::Request request() const;
   void count(const plan::Plan& plan);
-  Relatives* relatives_of(const Shapes& shapes);
-  std::shared_ptr<SharedLayout> layout_for(const Shapes& shapes, Relatives* relatives);
+  void count_specialisation();
+  RelatedPlans* related_to(const Shapes& shapes);
+  std::shared_ptr<SharedLayout> layout_for(const Shapes& shapes, RelatedPlans* related);
   Shapes bound_of(const Shapes& shapes) const;
-  std::shared_ptr<const plan::Plan> plan(const Shapes& shapes,
-                                         std::shared_ptr<const plan::Layout> reuse);
   Footprint footprint(const ir::Function& function) const;
   void evict();
   void retire(Binding& binding, Profile& into);
@@ -121,7 +115,7 @@ class PlanCache {
   uint64_t binding_bytes_ = 0;
   std::vector<std::shared_ptr<SharedLayout>> layouts_;  // the most recently used last
   std::vector<Shapes> seen_;                            // bounds under which a shape was met
-  std::vector<std::unique_ptr<Relatives>> relatives_;   // under making_
+  std::vector<std::unique_ptr<RelatedPlans>> related_;  // under making_, the last used last
   Profile retired_;
   uint64_t clock_ = 0;
   size_t plans_made_ = 0, specialisations_ = 0;

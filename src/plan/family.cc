@@ -49,13 +49,12 @@ class PlanFamily::Impl {
         casts_(sink_casts(*function_, *request.platform.ops)),
         frozen_(*request.platform.catalog, function_->opset, *request.pool),
         block_(request_, function_->opset, function_->body, false) {
-    find_varying();
-    make_regions();
+    cut_regions();
   }
 
   std::shared_ptr<const Plan> plan(const Shapes& shapes,
                                    const std::shared_ptr<const Layout>& layout) {
-    if (!std::exchange(alive_, false) || !adjust(shapes)) return nullptr;
+    if (!std::exchange(alive_, false) || !move_to(shapes)) return nullptr;
     Lowering lowering(block_, frozen_);
     for (const ir::Value* value : varying_constants_) frozen_.forget(value);
     lowering.bind_arguments();
@@ -94,7 +93,8 @@ class PlanFamily::Impl {
     return request;
   }
 
-  bool adjust(const Shapes& shapes) {
+  // False: the function for these shapes is another one.
+  bool move_to(const Shapes& shapes) {
     std::vector<const ir::Value*> changed;
     if (!adjustable_->adjust(shapes, changed)) return false;
     for (ir::Value* value : casts_) {
@@ -103,13 +103,24 @@ class PlanFamily::Impl {
       value->type = ir::Type::tensor(value->type.dtype(), shape);
       changed.push_back(value);
     }
-    bool known = true;
+    const size_t known = varying_names_.size();
     for (const ir::Value* value : changed) {
-      if (varying_.contains(value)) continue;
-      varying_names_.insert(value->name);
-      known = false;
+      if (!varying_.contains(value)) varying_names_.insert(value->name);
     }
-    return known;
+    if (varying_names_.size() > known) cut_regions();
+    return std::ranges::all_of(changed, [&](const auto* v) { return varying_.contains(v); });
+  }
+
+  // By what is known to vary; nothing has been lowered of them.
+  void cut_regions() {
+    for (auto* values : {&varying_, &varying_constants_, &in_state_}) values->clear();
+    varying_ops_.clear();
+    constant_ops_.clear();
+    regions_.clear();
+    recorded_ = false;
+    frozen_.clear();
+    find_varying();
+    make_regions();
   }
 
   // --- what varies ---

@@ -27,6 +27,11 @@ class Frozen : public ir::Facts {
   // Names the value by the constants behind it, which are appended to `sources`.
   std::string identity(const ir::Operand& operand, std::vector<ir::ConstantPtr>& sources) const;
 
+  // As before the first note().
+  void clear() {
+    depth_.clear();
+    small_.clear();
+  }
   // For values whose constants have changed since they were noted.
   void forget(const ir::Value* value) {
     depth_.erase(value);
