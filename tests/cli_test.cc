@@ -168,6 +168,53 @@ TEST_F(Cli, run_gives_the_same_with_and_without_kernels) {
   for (int64_t i = 0; i < a.count(); ++i) ASSERT_NEAR(a.number_at(i), b.number_at(i), 1e-3);
 }
 
+TEST_F(Cli, programs_after_passes_go_to_stderr_and_leave_answers_as_they_are) {
+  const std::vector<std::string> run = {"run", model_, "--inputs", ids_file(3)};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> all = run;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const Answer plain = millwright(run, " 2>/dev/null");
+  const std::vector<std::string> two = {"--print-after", "sink_casts", "--print-after",
+                                        "precision"};
+  EXPECT_EQ(millwright(with(two), " 2>/dev/null").out, plain.out);
+  const std::string text = millwright(with(two), " 2>&1 >/dev/null").out;
+  const size_t first = text.find("// after precision\n    func main<"),
+               second = text.find("// after ", 1);
+  EXPECT_EQ(first, 0U) << text.substr(0, 200);
+  ASSERT_NE(second, std::string::npos);
+  EXPECT_TRUE(text.substr(second).starts_with("// after sink_casts\n"));
+  EXPECT_TRUE(has(text.substr(0, second), "tensor<int32, [?, ?]> input_ids"));
+  EXPECT_TRUE(has(text.substr(second), "tensor<int32, [1, 3]> input_ids"));
+  const std::string all = millwright(with({"--print-after", "all"}), " 2>&1 >/dev/null").out;
+  size_t at = 0;
+  for (const char* pass : {"precision", "specialise", "sink_casts"}) {
+    at = all.find(std::string("// after ") + pass + "\n", at);
+    ASSERT_NE(at, std::string::npos) << pass;
+  }
+}
+
+TEST_F(Cli, passes_that_are_not_there_are_refused_with_a_list_of_those_that_are) {
+  for (const char* command : {"run", "generate", "eval", "grad", "train", "distill"}) {
+    EXPECT_TRUE(has(millwright({command, "--help"}).out, "--print-after")) << command;
+  }
+  expect_refusal(
+      millwright({"run", model_, "--inputs", ids_file(3), "--print-after", "fuse"}),
+      {"--print-after", "all or one of adapters, precision, specialise, ", "got 'fuse'"});
+}
+
+TEST_F(Cli, a_profile_tells_the_times_of_the_passes) {
+  const Answer answer =
+      millwright({"run", model_, "--inputs", ids_file(3), "--inputs", ids_file(5), "--profile"});
+  EXPECT_EQ(answer.code, 0);
+  const size_t table = answer.out.find("passes: calls, time\n");
+  ASSERT_NE(table, std::string::npos) << answer.out;
+  for (const char* row : {"  precision       1 ", "  specialise  "}) {
+    EXPECT_TRUE(has(answer.out.substr(table), row)) << answer.out.substr(table);
+  }
+}
+
 TEST_F(Cli, run_names_the_inputs_that_the_model_takes) {
   expect_refusal(millwright({"run", model_, "--inputs", ids_file(3, "labels")}),
                  {"labels", "which takes input_ids"});

@@ -25,6 +25,8 @@ stage() {
 
 # Threads that wait must not spin while other tests share the cores.
 export OMP_WAIT_POLICY=passive
+# What passes leave is verified in every test of every build.
+export MW_VERIFY=1
 
 # run_ctest FOLDER REPORTS-NAME: gtest writes one report per binary, for the counts.
 run_ctest() {

@@ -29,6 +29,7 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   const package::FunctionDescription* description = nullptr;
   const ir::Function* function = nullptr;       // as the file has it, and the adapters
   std::unique_ptr<const ir::Function> adapted;  // that function, where there are adapters
+  std::shared_ptr<passes::Watch> watch;         // of all pipelines, those of students included
   std::unique_ptr<const ir::Function> lowered;  // in the compute dtype; the session specialises it
   std::unique_ptr<exec::Session> session;
 

@@ -6,27 +6,16 @@
 #include "api/coerce.h"
 #include "api/ending.h"
 #include "api/impl.h"
+#include "api/pipeline.h"
 #include "base/error.h"
 #include "base/threads.h"
 #include "devices/devices.h"
 #include "lm/language_model.h"
 #include "ops/catalog.h"
-#include "passes/precision.h"
 #include "passes/specialise.h"
 
 namespace mw {
 namespace {
-
-passes::Compute pass_compute(Compute compute) {
-  switch (compute) {
-    case Compute::kFp64:
-      return passes::Compute::kFp64;
-    case Compute::kFp16:
-      return passes::Compute::kFp16;
-    default:
-      return passes::Compute::kFp32;
-  }
-}
 
 const package::FunctionDescription& pick_function(const package::Model& model,
                                                   const std::string& wanted) {
@@ -109,10 +98,9 @@ Shapes largest_shapes(const package::FunctionDescription& description) {
 
 std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl,
                                             const std::vector<std::string>& taps) {
-  const ir::Catalog& catalog = ops::catalog();
-  const ir::Function* lowered = impl.lowered.get();
-  const auto specialiser = [lowered, &catalog](const Shapes& shapes) {
-    return passes::specialise(*lowered, catalog, {.shapes = shapes});
+  const auto specialiser = [lowered = impl.lowered.get(),
+                            watch = impl.watch](const Shapes& shapes) {
+    return prediction_at(*lowered, shapes, watch.get());
   };
   exec::SessionOptions options;
   options.threads = impl.options.threads;
@@ -121,10 +109,11 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   options.taps = taps;
   options.largest_shapes = largest_shapes(*impl.description);
   options.files = impl.model.weight_files;
-  options.adjustable = [lowered, &catalog](const Shapes& shapes) {
-    return passes::specialise_adjustable(*lowered, catalog, {.shapes = shapes});
+  options.watch = impl.watch;
+  options.adjustable = [lowered = impl.lowered.get(), watch = impl.watch](const Shapes& shapes) {
+    return adjustable_prediction_at(*lowered, shapes, watch.get());
   };
-  return std::make_unique<exec::Session>(*lowered, specialiser,
+  return std::make_unique<exec::Session>(*impl.lowered, specialiser,
                                          devices::platform(impl.options.device), options);
 }
 
@@ -139,15 +128,6 @@ void expect_own(const exec::States& states, const ir::Function& function) {
   }
 }
 
-void add_adapters(CoreMLModelWrapper::Impl& impl) {
-  const adapters::AdapterSet set =
-      adapters::read_adapters(impl.options.adapter, *impl.function, ops::catalog());
-  auto adapted = ir::clone(*impl.function).function;
-  (void)adapters::insert_adapters(*adapted, ops::catalog(), set.adapters);
-  impl.adapted = std::move(adapted);
-  impl.function = impl.adapted.get();
-}
-
 }  // namespace
 
 CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
@@ -156,12 +136,15 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
     fail(ErrorCode::kInvalidArgument, "{}: expected 0 (all cores) or more, got {}",
          setting("threads"), options.threads);
   }
-  (void)devices::platform(options.device);  // throws before anything is read
+  // Both throw before anything is read.
+  (void)devices::platform(options.device);
+  const auto watch = watch_of(options);
   const Computation computation(1);
   CoreMLModelWrapper wrapper;
   auto impl = std::make_shared<Impl>();
   impl->path = path;
   impl->options = options;
+  impl->watch = watch;
   impl->model = package::read(path);
   in_context([&] { return path.string(); },
              [&] {
@@ -173,9 +156,13 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                       "the description names function '{}', which the program does not have",
                       impl->description->name);
                }
-               if (!options.adapter.empty()) add_adapters(*impl);
-               impl->lowered = passes::set_precision(*impl->function, ops::catalog(),
-                                                     pass_compute(options.compute));
+               if (!options.adapter.empty()) {
+                 const auto set =
+                     adapters::read_adapters(options.adapter, *impl->function, ops::catalog());
+                 impl->adapted = adapted_by(*impl->function, set.adapters, watch.get()).function;
+                 impl->function = impl->adapted.get();
+               }
+               impl->lowered = opened(*impl->function, options.compute, watch.get());
                impl->session = make_session(*impl, {});
              });
   wrapper.impl_ = std::move(impl);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/pipeline.h"
 #include "base/error.h"
 #include "ops/catalog.h"
 
@@ -74,12 +75,13 @@ void check_same(const adapters::AdapterSet& wanted, const adapters::AdapterSet& 
 
 }  // namespace
 
-StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection)
+StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection,
+                                 passes::Watch* watch)
     : source_(source),
-      function_(ir::clone(source).function),
       begun_(adapters::begin_adapters(source, ops::catalog(), lora, names_of(selection.trained))) {
-  for (const adapters::InsertedAdapter& made :
-       adapters::insert_adapters(*function_, ops::catalog(), begun_.adapters)) {
+  Adapted adapted = adapted_by(source, begun_.adapters, watch);
+  function_ = std::move(adapted.function);
+  for (const adapters::InsertedAdapter& made : adapted.made) {
     add_factor(adapters::name_of_a(made.weight), *made.a, selection.trained);
     add_factor(adapters::name_of_b(made.weight), *made.b, selection.trained);
   }

@@ -17,7 +17,8 @@ class StudentAdapters {
   explicit StudentAdapters(const ir::Function& source) : source_(source) {}
   // Begins them and adds what is trained of them to the selection, where a weight that has an
   // adapter says so; what is selected already is trained itself. The source outlives this.
-  StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection);
+  StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection,
+                  passes::Watch* watch);
 
   // The source with the adapters.
   [[nodiscard]] const ir::Function& function() const {

@@ -181,7 +181,7 @@ struct StudentModel::Impl {
     selection =
         select(*model.impl().function, nothing ? std::vector<std::string>() : options.trainable);
     if (adapted) {
-      adapters.emplace(*model.impl().function, *options.lora, selection);
+      adapters.emplace(*model.impl().function, *options.lora, selection, model.impl().watch.get());
     } else {
       adapters.emplace(*model.impl().function);
     }
@@ -213,6 +213,7 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.parameters = impl_->selection.trained;
     t.platform = devices::platform(loaded.options.device);
     t.threads = loaded.options.threads;
+    t.watch = loaded.watch;
     if (loaded.options.compute == Compute::kFp16) {
       fail(ErrorCode::kInvalidArgument,
            "{}: expected fp32 or fp64 to train in, got fp16; load the model with one of them",

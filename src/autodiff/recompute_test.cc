@@ -55,8 +55,10 @@ struct Program {
     Value* loss = ops::reduce_sum(ops::square(y), axes, false);
     loss->name = "loss";
     function.body.outputs = {loss};
-    for (Value* gradient :
-         gradients(function, ops::catalog(), ops::gradient_ops(), {{loss, nullptr}}, weights)) {
+    const auto found =
+        gradients(function, ops::catalog(), ops::gradient_ops(), {{loss, nullptr}}, weights);
+    b = ir::Builder(function.body, ops::catalog(), function.opset);  // beside their names
+    for (Value* gradient : found) {
       function.body.outputs.push_back((Expr(b, gradient) * 1.0).value());
     }
     passes::remove_dead_ops(function, ops::catalog());

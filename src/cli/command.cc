@@ -53,6 +53,7 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
   command.add_option("--threads", threads, "number of threads (default: all cores)")
       ->check(CLI::Range(0, 1024));
   command.add_flag("--naive", naive, "run op by op with the reference implementations");
+  add_print_after(command, print_after);
   if (with_tokenizer) {
     command.add_option("--tokenizer", tokenizer,
                        "tokenizer.json or its folder (default: in or beside the model)");
@@ -61,6 +62,13 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
 
 void ModelOptions::add_adapter_to(CLI::App& command) {
   command.add_option("--adapter", adapter, "what `train --lora-rank` or Hugging Face PEFT wrote");
+}
+
+void add_print_after(CLI::App& command, std::vector<std::string>& passes) {
+  command
+      .add_option("--print-after", passes,
+                  "print the program to stderr after the pass of this name, or after `all`")
+      ->take_all();
 }
 
 LoadOptions ModelOptions::load_options() const {
@@ -73,6 +81,7 @@ LoadOptions ModelOptions::load_options() const {
   options.tokenizer = tokenizer;
   options.adapter = adapter;
   options.naive = naive;
+  options.print_after = print_after;
   options.compute = kComputes.at(compute);
   return options;
 }

@@ -36,12 +36,16 @@ struct ModelOptions {
   std::string device = "cpu";
   int threads = 0;
   bool naive = false;
+  std::vector<std::string> print_after;
 
   void add_to(CLI::App& command, bool with_tokenizer);
   void add_adapter_to(CLI::App& command);
   [[nodiscard]] LoadOptions load_options() const;
   [[nodiscard]] CoreMLModelWrapper load() const;
 };
+
+// Declares --print-after, bound to `passes`.
+void add_print_after(CLI::App& command, std::vector<std::string>& passes);
 
 void print_json(const nlohmann::json& value);
 std::string with_commas(int64_t value);  // "869,504"

@@ -16,6 +16,7 @@
 #include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
+#include "passes/pipeline.h"
 
 namespace mw::cli {
 namespace {
@@ -187,6 +188,15 @@ void print_profile(const exec::Profile& profile) {
   inform("by kind: calls, time, floating-point operations\n{}", kinds.str());
 }
 
+void print_passes(const std::vector<passes::Watch::Time>& times) {
+  Table table("  ");
+  for (const auto& time : times) {
+    table.row({std::string(time.pass), fmt::format("{:>5}", time.calls),
+               fmt::format("{:>8.3f} ms", time.seconds * 1e3)});
+  }
+  inform("passes: calls, time\n{}", table.str());
+}
+
 void run(const Options& o) {
   check_output(o);
   watch_interrupts();
@@ -220,7 +230,10 @@ void run(const Options& o) {
   }
   print_result(results, seconds, o);
   note_nan(results);
-  if (o.profile) print_profile(model.impl().session->profile());
+  if (o.profile) {
+    print_profile(model.impl().session->profile());
+    print_passes(model.impl().watch->times());
+  }
 }
 
 }  // namespace
@@ -247,7 +260,10 @@ void add_run(CLI::App& app) {
   command->add_option("--tap", options->taps, "also give the values whose names match this glob")
       ->take_all();
   CLI::Option* json = command->add_flag("--json", options->json, "print JSON");
-  command->add_flag("--profile", options->profile, "print the time of each step")->excludes(json);
+  command
+      ->add_flag("--profile", options->profile,
+                 "print the time of each step and of each pass before them")
+      ->excludes(json);
   command->callback([options] { run(*options); });
 }
 

@@ -178,12 +178,14 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   load.tokenizer = o.tokenizer;
   load.device = o.device;
   load.threads = o.threads;
+  load.print_after = o.print_after;
   if (o.compute == "fp64") load.compute = Compute::kFp64;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
   const StudentOptions student = student_options(o);
   std::optional<CoreMLModelWrapper> teacher;
   if (!o.teacher.empty())
-    teacher = CoreMLModelWrapper::load(o.teacher, {.device = o.device, .threads = o.threads});
+    teacher = CoreMLModelWrapper::load(
+        o.teacher, {.device = o.device, .threads = o.threads, .print_after = o.print_after});
 
   TrainingData data;
   Watcher watcher(true);

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "cli/command.h"
 #include "cli/numbers.h"
 
 namespace mw::cli {
@@ -87,6 +88,7 @@ void add_run(TrainingOptions& o, CLI::App& c) {
              "change that function alone, also where others share its weights");
   c.add_option("--tokenizer", o.tokenizer,
                "tokenizer.json or its folder (default: in or beside the model)");
+  add_print_after(c, o.print_after);
   c.add_flag("--json", o.json, "print JSON");
 }
 

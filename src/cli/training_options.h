@@ -21,6 +21,7 @@ struct TrainingOptions {
   uint64_t seed = 0;
   std::string device = "cpu";
   int threads = 0;
+  std::vector<std::string> print_after;
   bool resume = false, overwrite = false, json = false, only_function = false;
   // Of distillation.
   std::string teacher;

@@ -159,6 +159,7 @@ plan::Request PlanCache::request() const {
   request.platform = platform_;
   request.pool = &pool_;
   request.slots = options_.threads;
+  request.watch = options_.watch.get();
   request.taps = options_.taps;
   return request;
 }

@@ -19,6 +19,10 @@
 #include "plan/plan.h"
 #include "plan/platform.h"
 
+namespace mw::passes {
+class Watch;
+}
+
 namespace mw::exec {
 
 // The states of one sequence of runs, by name. Copies share the cells.
@@ -69,6 +73,7 @@ struct SessionOptions {
   Shapes largest_shapes;
   // Where given, shapes that differ from known ones in nothing but extents are planned from these.
   ir::Adjustables adjustable;
+  std::shared_ptr<passes::Watch> watch;  // of what is done to a function to plan it; may be null
   // Where given, what is planned in the place of a function; it may ask what others would take.
   std::function<std::unique_ptr<ir::Function>(std::unique_ptr<ir::Function>, const Planner&)>
       refine;

@@ -5,9 +5,11 @@
 //   -> (a)
 #pragma once
 
-#include "ir/op_def.h"
+#include "passes/pipeline.h"
 
 namespace mw::passes {
+
+inline constexpr PassName kDeadCode = {"dead_code", "drops what nothing uses"};
 
 // Removes ops whose results nothing uses and that write no state, nested blocks included.
 void remove_dead_ops(ir::Function& function, const ir::Catalog& catalog);

@@ -8,9 +8,12 @@
 
 #include <functional>
 
-#include "ir/op_def.h"
+#include "passes/pipeline.h"
 
 namespace mw::passes {
+
+inline constexpr PassName kExpand = {
+    "expand", "replaces ops of our own that the device has no kernel for by what defines them"};
 
 // Expands every op of the body that has an `expand` and for which `keep` says no, results of an
 // expansion included. Types must be static.

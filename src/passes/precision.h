@@ -8,9 +8,13 @@
 
 #include <memory>
 
-#include "ir/op_def.h"
+#include "passes/pipeline.h"
 
 namespace mw::passes {
+
+inline constexpr PassName kPrecision = {
+    "precision",
+    "retypes floats to the dtype that they are computed in, with casts at the borders"};
 
 enum class Compute : uint8_t {
   kFp32,

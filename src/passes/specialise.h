@@ -11,9 +11,13 @@
 #include <string>
 
 #include "ir/adjustable.h"
-#include "ir/op_def.h"
+#include "passes/pipeline.h"
 
 namespace mw::passes {
+
+inline constexpr PassName kSpecialise = {
+    "specialise",
+    "gives every value its shape, and evaluates what follows from shapes and constants"};
 
 struct SpecialiseOptions {
   // Extents of tensor inputs by name; an input not named keeps its declared type.

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "plan/lower.h"
-#include "plan/sink_casts.h"
+#include "plan/pipeline.h"
 
 namespace mw::plan {
 namespace {
@@ -46,7 +46,7 @@ class PlanFamily::Impl {
         function_(adjustable_->function()),
         request_(without_layout(request)),
         varying_names_(std::move(varying)),
-        casts_(sink_casts(*function_, *request.platform.ops)),
+        casts_(prepared(*function_, request)),
         frozen_(*request.platform.catalog, function_->opset, *request.pool),
         block_(request_, function_->opset, function_->body, false) {
     cut_regions();

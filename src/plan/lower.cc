@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "plan/claim.h"
 #include "plan/outputs.h"
+#include "plan/pipeline.h"
 #include "plan/reference_step.h"
-#include "plan/sink_casts.h"
 
 namespace mw::plan {
 namespace {
@@ -153,7 +153,7 @@ void Lowering::as_reference(const ir::OpView& op) {
 }
 
 std::shared_ptr<const Plan> make(std::unique_ptr<ir::Function> function, const Request& request) {
-  sink_casts(*function, *request.platform.ops);
+  (void)prepared(*function, request);
   ConstantPool described;  // its packed weights are none
   Request wanted = request;
   if (request.described) wanted.pool = &described;

@@ -15,6 +15,10 @@
 #include "plan/place.h"
 #include "plan/platform.h"
 
+namespace mw::passes {
+class Watch;
+}
+
 namespace mw::plan {
 
 class ConstantPool;
@@ -120,6 +124,7 @@ struct Request {
   // A plan to be read: for two workers and products of no particular library, thus the same on
   // every machine; with an account of every step. It cannot be run.
   bool described = false;
+  passes::Watch* watch = nullptr;  // may be null
   // Tried first: taken over when the plan has the same structure and fits.
   std::shared_ptr<const Layout> layout;
 };

@@ -68,7 +68,8 @@ class Lifter {
 
   void make(Parameter parameter, const std::vector<Place>& places) {
     const Tensor& value = ir::constant_of(places.front().value)->value();
-    parameter.state = parameter.name + "_master";
+    parameter.state = ir::Builder(lifted_.function->body, catalog_, lifted_.function->opset)
+                          .fresh(parameter.name + "_master");
     parameter.shape = value.shape();
     parameter.stored = value.dtype();
     parameter.places.clear();

@@ -8,7 +8,6 @@
 #include "autodiff/recompute.h"
 #include "base/error.h"
 #include "base/quantity_text.h"
-#include "train/program.h"
 
 namespace mw::train {
 namespace {
@@ -68,21 +67,18 @@ autodiff::RecomputeHints hints_of(const plan::OpPlans& plans, const plan::Plan& 
 
 }  // namespace
 
-std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
-                                            const MemoryLimit& limit,
+std::unique_ptr<ir::Function> within_memory(const ir::Function& function, const MemoryLimit& limit,
                                             const plan::Platform& platform,
                                             const exec::Planner& planner) {
-  const exec::Footprint whole = planner(*function);
+  const exec::Footprint whole = planner(function);
   const uint64_t fixed = limit.beside + whole.weights;
-  if (fixed + whole.arena <= limit.bytes) return function;
-  std::vector<const Value*> ends;
-  for (const Value* output : function->body.outputs) {
-    if (output->name == kLossSum || output->name == kCount) ends.push_back(output);
-  }
-  MW_CHECK(!ends.empty());
+  if (fixed + whole.arena <= limit.bytes) return ir::clone(function).function;
+  const auto& results = function.body.outputs;
+  MW_CHECK(results.size() >= 2);
+  const std::vector<const Value*> ends = {results[0], results[1]};  // loss and count
   const int64_t budget = limit.bytes > fixed ? static_cast<int64_t>(limit.bytes - fixed) : 0;
   autodiff::Recomputed changed =
-      autodiff::recompute(*function, *platform.catalog, ends, hints_of(*platform.ops, *whole.plan),
+      autodiff::recompute(function, *platform.catalog, ends, hints_of(*platform.ops, *whole.plan),
                           budget, [&](const ir::Function& candidate) {
                             return static_cast<int64_t>(planner(candidate).arena);
                           });

@@ -14,10 +14,9 @@ struct MemoryLimit {
   uint64_t beside = 0;  // of them for what lies beside the program: states and such
 };
 
-// `function` is a program with a backward pass, as train/program.h composes it. Throws
+// `function` is a program with a backward pass, as compose() makes it. Throws
 // invalid_argument with what a step takes at least when that is more than the limit.
-std::unique_ptr<ir::Function> within_memory(std::unique_ptr<ir::Function> function,
-                                            const MemoryLimit& limit,
+std::unique_ptr<ir::Function> within_memory(const ir::Function& function, const MemoryLimit& limit,
                                             const plan::Platform& platform,
                                             const exec::Planner& planner);
 

@@ -248,6 +248,16 @@ Value* axis_last(Builder& b, Value* x, int64_t axis) {
 
 }  // namespace
 
+Value* output_named(const ir::Function& function, const std::string& name, const char* whose) {
+  std::string names;
+  for (Value* output : function.body.outputs) {
+    if (output->name == name) return output;
+    names += (names.empty() ? "" : ", ") + output->name;
+  }
+  fail(ErrorCode::kInvalidArgument, "target '{}': expected an output of the {}: {}", name, whose,
+       names);
+}
+
 Target target_of(const std::string& name, Value* output, const ir::Catalog& catalog) {
   Target target{name, output, {}};
   if (const auto classifier = ops::classifier_of(output, catalog)) {

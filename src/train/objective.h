@@ -27,6 +27,8 @@ struct Target {
 };
 // Throws where `output` is no tensor of floats and of no classifier.
 Target target_of(const std::string& name, ir::Value* output, const ir::Catalog& catalog);
+// The output of that name; throws where there is none. `whose`: "model", for the error.
+ir::Value* output_named(const ir::Function& function, const std::string& name, const char* whose);
 
 struct Objective {
   std::string text;                   // "cross entropy of 'logits', over axis 1, 3 classes"

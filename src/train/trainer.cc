@@ -6,10 +6,8 @@
 
 #include "base/error.h"
 #include "base/finite.h"
-#include "passes/expand.h"
-#include "passes/precision.h"
 #include "train/data.h"
-#include "train/memory.h"
+#include "train/pipeline.h"
 
 namespace mw::train {
 namespace {
@@ -35,25 +33,21 @@ void expect_finite(const char* what, double number, const TensorMap& batch) {
        held.empty() ? ": lower the learning rate or clip the gradients" : "");
 }
 
-passes::Compute compute_of(DType dtype) {
-  return dtype == DType::kF64 ? passes::Compute::kFp64 : passes::Compute::kFp32;
-}
-
 }  // namespace
 
 Trainer::Trainer(const ir::Function& source, TrainerOptions options)
-    : options_(std::move(options)),
-      lifted_(lift(source, *options_.platform.catalog, options_.parameters, options_.dtype)),
-      rule_(make_rule(options_.settings.optimizer)) {
-  if (lifted_.parameters.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{}: no parameter is selected; `inspect` lists them",
-         setting("trainable"));
-  }
-  student_ = passes::set_precision(*lifted_.function, *options_.platform.catalog,
-                                   compute_of(options_.dtype));
+    : options_(std::move(options)), rule_(make_rule(options_.settings.optimizer)) {
   recipe_.catalog = options_.platform.catalog;
+  recipe_.watch = options_.watch.get();
+  if (!is_naive()) {
+    recipe_.covers = [this](const ir::Operation& op) { return options_.platform.covers(op.type); };
+  }
+  Student student = student_of(source, options_.parameters, options_.dtype, recipe_.supervision());
+  lifted_ = std::move(student.lifted);
+  student_ = std::move(student.function);
   recipe_.lifted = &lifted_;
   recipe_.student = student_.get();
+  recipe_.names = FreeNames(*student_);
   recipe_.target = options_.target;
   recipe_.loss = {options_.settings.loss, options_.settings.label_smoothing,
                   options_.settings.class_axis, options_.settings.pos_weight};
@@ -71,7 +65,7 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     for (const auto& state : rule_->states(parameter.shape)) {
       auto zeros = std::make_shared<ir::StateCell>();
       zeros->value = Tensor(options_.dtype, state.shape);
-      cells[state_name(parameter, state.name)] = std::move(zeros);
+      cells[recipe_.state_name(parameter, state.name)] = std::move(zeros);
     }
   }
   for (const auto& argument : student_->body.arguments) {
@@ -93,7 +87,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
     fail(ErrorCode::kInvalidArgument, "{}: expected cross entropy as the loss beside it",
          setting("teacher"));
   }
-  teacher_ = passes::set_precision(teacher, *options_.platform.catalog, compute_of(options_.dtype));
+  teacher_ = teacher_of(teacher, options_.dtype, recipe_.supervision());
   ends_are_known_ = false;
   recipe_.teacher = teacher_.get();
   recipe_.teacher_target = target;
@@ -108,7 +102,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   if (kind == Kind::kAccumulate || kind == Kind::kApply) {
     auto cells = states_.cells();
     for (const auto& parameter : lifted_.parameters) {
-      auto& cell = cells[state_name(parameter, "sum")];
+      auto& cell = cells[recipe_.state_name(parameter, kSum)];
       if (cell != nullptr) continue;
       cell = std::make_shared<ir::StateCell>();
       cell->value = Tensor(options_.dtype, parameter.shape);
@@ -120,24 +114,17 @@ Trainer::Engine& Trainer::engine(Kind kind) {
   const auto specialiser = [this, kind, signature = engine.signature.get()](const Shapes& shapes) {
     Recipe recipe = recipe_;
     if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
-    auto function = compose(recipe, *signature, kind, shapes);
-    expand_for_backend(*function);
-    return function;
+    return compose(recipe, *signature, kind, shapes);
   };
   exec::SessionOptions session;
   session.threads = options_.threads;
   session.naive = is_naive();
   session.files = options_.files;
+  session.watch = options_.watch;
   limit_memory(kind, session);
   engine.session =
       std::make_unique<exec::Session>(*engine.signature, specialiser, options_.platform, session);
   return engine;
-}
-
-void Trainer::expand_for_backend(ir::Function& function) const {
-  if (is_naive()) return;
-  passes::expand_ops(function, *options_.platform.catalog,
-                     [&](const ir::Operation& op) { return options_.platform.covers(op.type); });
 }
 
 void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
@@ -163,8 +150,7 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
       }
       update.session->prepare(scalars);
     }
-    return within_memory(std::move(function), {limit, bytes_beside(kind)}, options_.platform,
-                         planner);
+    return fitted(recipe_, *function, {limit, bytes_beside(kind)}, options_.platform, planner);
   };
 }
 
@@ -226,14 +212,14 @@ void Trainer::run(Kind kind, const TensorMap& inputs) {
 bool Trainer::is_naive() const { return options_.settings.naive || options_.dtype == DType::kF64; }
 
 double Trainer::number(Kind kind, const char* name) {
-  return engines_.at(kind).result.outputs.at(name).tensor.number_at(0);
+  return engines_.at(kind).result.outputs.at(named(name)).tensor.number_at(0);
 }
 
 TensorMap Trainer::with_rates(TensorMap inputs) const {
   const double rate = double{rule_->learning_rate()} * options_.settings.schedule.factor(step_);
-  inputs[kLearningRate] = Tensor::scalar(static_cast<float>(rate));
+  inputs[named(kLearningRate)] = Tensor::scalar(static_cast<float>(rate));
   for (const auto& number : rule_->numbers()) {
-    inputs[number.name] = Tensor::scalar(static_cast<float>(number.at(step_ + 1)));
+    inputs[named(number.name)] = Tensor::scalar(static_cast<float>(number.at(step_ + 1)));
   }
   return inputs;
 }
@@ -274,7 +260,8 @@ TensorMap Trainer::labelled(const TensorMap& batch) {
   }
   expect_logits(batch, objective);
   TensorMap inputs = batch;
-  inputs[kLabels] = labels->second.reshaped(objective.labels);
+  inputs.erase(kLabels);
+  inputs[named(kLabels)] = labels->second.reshaped(objective.labels);
   return inputs;
 }
 
@@ -296,13 +283,13 @@ StepResult Trainer::step(const TensorMap& batch) {
   expect_finite("norm of the gradients", number(Kind::kStep, kNorm), batch);
   ++step_;
   StepResult result = finish(number(Kind::kStep, kLossSum), count, number(Kind::kStep, kNorm));
-  result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
+  result.learning_rate = static_cast<float>(inputs.at(named(kLearningRate)).number_at(0));
   return result;
 }
 
 void Trainer::clear_sums() {
   for (const auto& parameter : lifted_.parameters) {
-    const auto sum = states_.find(state_name(parameter, "sum"));
+    const auto sum = states_.find(recipe_.state_name(parameter, kSum));
     if (sum != nullptr) sum->value = Tensor(options_.dtype, parameter.shape);
   }
 }
@@ -321,7 +308,7 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
       labels += number(Kind::kAccumulate, kCount);
     }
     if (labels == 0) fail_uncounted();
-    inputs[kCount] = Tensor::scalar(static_cast<float>(labels));
+    inputs[named(kCount)] = Tensor::scalar(static_cast<float>(labels));
     run(Kind::kApply, inputs);
     expect_finite("norm of the gradients", number(Kind::kApply, kNorm), {});
   } catch (...) {
@@ -330,7 +317,7 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
   }
   ++step_;
   StepResult result = finish(loss, labels, number(Kind::kApply, kNorm));
-  result.learning_rate = static_cast<float>(inputs.at(kLearningRate).number_at(0));
+  result.learning_rate = static_cast<float>(inputs.at(named(kLearningRate)).number_at(0));
   return result;
 }
 
@@ -340,14 +327,15 @@ TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
   TensorMap named;
   double squares = 0;
   for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
-    const Tensor& gradient = outputs.at(gradient_name(i)).tensor;
+    const Tensor& gradient = outputs.at(recipe_.names.of(gradient_name(i))).tensor;
     for (int64_t k = 0; k < gradient.count(); ++k) {
       squares += gradient.number_at(k) * gradient.number_at(k);
     }
     named[lifted_.parameters[i].name] = gradient.clone();
   }
   for (size_t i = 0; i < recipe_.wrt_inputs.size(); ++i) {
-    named["input." + recipe_.wrt_inputs[i]] = outputs.at(input_gradient_name(i)).tensor.clone();
+    named["input." + recipe_.wrt_inputs[i]] =
+        outputs.at(recipe_.names.of(input_gradient_name(i))).tensor.clone();
   }
   result = finish(number(Kind::kGradients, kLossSum), number(Kind::kGradients, kCount),
                   std::sqrt(squares));

@@ -20,6 +20,7 @@ struct TrainerOptions {
   std::vector<Parameter> parameters;  // to be trained
   plan::Platform platform;
   int threads = 0;
+  std::shared_ptr<passes::Watch> watch = nullptr;  // of all pipelines; may be null
   DType dtype = DType::kF32;
   std::vector<std::shared_ptr<const MappedFile>> files;
 };
@@ -83,8 +84,6 @@ class Trainer {
   // Throws where the target or the teacher's output turns out to hold probabilities.
   void expect_logits(const TensorMap& batch, const Objective& objective);
   void expect_teacher_logits(const TensorMap& inputs, int64_t classes);
-  // Ops that the backend has no kernel for become what they are defined as.
-  void expand_for_backend(ir::Function& function) const;
   const Objective& objective_at(const Shapes& shapes);
   void clear_model_states();
   void clear_sums();
@@ -98,6 +97,11 @@ class Trainer {
   [[nodiscard]] Tensor& cell(const std::string& name) const;
   [[nodiscard]] exec::StateCells cells_of_a_batch() const;
   void check_batch(const TensorMap& batch) const;
+
+  // An input or result of the programs, as Recipe::names has it.
+  [[nodiscard]] std::string named(const std::string& wanted) const {
+    return recipe_.names.of(wanted);
+  }
 
   TrainerOptions options_;
   Lifted lifted_;

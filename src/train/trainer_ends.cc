@@ -3,8 +3,7 @@
 
 #include "base/error.h"
 #include "base/probabilities.h"
-#include "passes/specialise.h"
-#include "train/forward.h"
+#include "train/pipeline.h"
 #include "train/trainer.h"
 
 namespace mw::train {
@@ -84,9 +83,7 @@ void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
     shapes[argument->name] = found->second.shape();
   }
   const auto specialised = [this](const Shapes& at) {
-    auto function = passes::specialise(*teacher_, *options_.platform.catalog, {.shapes = at});
-    expand_for_backend(*function);
-    return function;
+    return prediction_at(recipe_, *teacher_, at);
   };
   const auto function = specialised(shapes);
   const Target target =
@@ -97,6 +94,7 @@ void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
   session_options.threads = options_.threads;
   session_options.naive = is_naive();
   session_options.files = options_.files;
+  session_options.watch = options_.watch;
   exec::Session session(*teacher_, specialised, options_.platform, session_options);
   exec::States states;
   const auto give = [&](const TensorMap& given) {

@@ -6,7 +6,7 @@ namespace mw::train {
 std::string Trainer::plan_text(Kind kind, Shapes inputs) {
   // Of which class axis the programs are has to be known before the first is made.
   if (kind != Kind::kForward && recipe_.loss.loss != Loss::kOutput) {
-    inputs[kLabels] = objective_at(inputs).labels;
+    inputs[named(kLabels)] = objective_at(inputs).labels;
   }
   const Engine& e = engine(kind);
   const ir::Function& signature = *e.signature;

@@ -79,7 +79,7 @@ TensorMap Trainer::snapshot() const {
   for (const auto& parameter : lifted_.parameters) {
     all[parameter.name] = cell(parameter.state);
     for (const auto& kept : rule_->states(parameter.shape)) {
-      all[parameter.name + "." + kept.name] = cell(state_name(parameter, kept.name));
+      all[parameter.name + "." + kept.name] = cell(recipe_.state_name(parameter, kept.name));
     }
   }
   return all;
@@ -120,7 +120,7 @@ void Trainer::load_state(const TensorMap& state) {
     set_master(parameter, want(parameter.name, parameter.shape));
     for (const auto& kept : rule_->states(parameter.shape)) {
       const Tensor& value = want(parameter.name + "." + kept.name, kept.shape);
-      cell(state_name(parameter, kept.name)) = value.to(options_.dtype).clone();
+      cell(recipe_.state_name(parameter, kept.name)) = value.to(options_.dtype).clone();
     }
   }
 }

@@ -1,0 +1,149 @@
+// The lists of passes between a file and a plan; printing what a pass has made.
+#include "api/pipeline.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "base/error.h"
+#include "base/printable.h"
+#include "ir/text/text.h"
+#include "ops/catalog.h"
+#include "passes/precision.h"
+#include "passes/specialise.h"
+#include "plan/pipeline.h"
+#include "train/pipeline.h"
+
+namespace mw {
+namespace {
+
+using ir::Function;
+using FunctionPtr = std::unique_ptr<Function>;
+using passes::Pass;
+
+constexpr const char* kAll = "all";
+
+struct Adaption {
+  const std::vector<adapters::Adapter>& adapters;
+  std::vector<adapters::InsertedAdapter> made = {};
+};
+
+void insert_adapters(Function& function, Adaption& a) {
+  a.made = adapters::insert_adapters(function, ops::catalog(), a.adapters);
+}
+
+FunctionPtr set_precision(const Function& source, const passes::Compute& compute) {
+  return passes::set_precision(source, ops::catalog(), compute);
+}
+
+constexpr passes::PassName kAdapters = {
+    "adapters", "puts the product of an adapter's factors beside each weight that it is for"};
+
+constexpr Pass<Adaption> kAdapt[] = {
+    {kAdapters, insert_adapters},
+};
+constexpr Pass<const passes::Compute> kOpen[] = {
+    {passes::kPrecision, set_precision},
+};
+
+FunctionPtr specialise(const Function& source, const Shapes& shapes) {
+  return passes::specialise(source, ops::catalog(), {.shapes = shapes});
+}
+
+constexpr Pass<const Shapes> kPredict[] = {
+    {passes::kSpecialise, specialise},
+};
+
+passes::Compute pass_compute(Compute compute) {
+  switch (compute) {
+    case Compute::kFp64:
+      return passes::Compute::kFp64;
+    case Compute::kFp16:
+      return passes::Compute::kFp16;
+    default:
+      return passes::Compute::kFp32;
+  }
+}
+
+// In the order of the pipelines, each once.
+std::vector<std::string_view> known_names() {
+  std::vector<std::string_view> names;
+  for (const auto& pipeline : all_pipelines()) {
+    for (const auto& pass : pipeline.passes) {
+      if (std::ranges::find(names, pass.name) == names.end()) names.push_back(pass.name);
+    }
+  }
+  return names;
+}
+
+void expect_known(const std::vector<std::string>& wanted) {
+  const auto names = known_names();
+  for (const std::string& name : wanted) {
+    if (name == kAll || std::ranges::find(names, name) != names.end()) continue;
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} or one of {}, got '{}'",
+         setting("print_after"), kAll, fmt::join(names, ", "), name);
+  }
+}
+
+// At once, so that programs of several threads do not mix.
+void print(std::string_view pass, const Function& function) {
+  const std::string text =
+      printable(fmt::format("// after {}\n{}", pass, ir::text::print(function)), Lines::kKept);
+  (void)std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+}  // namespace
+
+std::vector<passes::Listing> all_pipelines() {
+  std::vector<passes::Listing> all = {
+      {"adapt", "a model is opened with an adapter, or trained by one",
+       passes::names_of<Adaption>(kAdapt)},
+      {"open", "a model is opened", passes::names_of<const passes::Compute>(kOpen)},
+      {"predict", "it is run with inputs of new shapes", passes::names_of<const Shapes>(kPredict)},
+  };
+  for (auto& of_room : {train::pipelines(), plan::pipelines()}) {
+    all.insert(all.end(), of_room.begin(), of_room.end());
+  }
+  return all;
+}
+
+std::shared_ptr<passes::Watch> watch_of(const LoadOptions& options) {
+  expect_known(options.print_after);
+  auto watch = std::make_shared<passes::Watch>();
+  if (options.print_after.empty()) return watch;
+  const std::set<std::string, std::less<>> wanted(options.print_after.begin(),
+                                                  options.print_after.end());
+  watch->observer = [wanted](std::string_view pass, const Function& after) {
+    if (wanted.contains(pass) || wanted.contains(kAll)) print(pass, after);
+  };
+  return watch;
+}
+
+Adapted adapted_by(const Function& function, const std::vector<adapters::Adapter>& adapters,
+                   passes::Watch* watch) {
+  Adaption context = {adapters};
+  auto made = passes::run<Adaption>(kAdapt, function, context, {ops::catalog(), watch});
+  return {std::move(made), std::move(context.made)};
+}
+
+FunctionPtr opened(const Function& function, Compute compute, passes::Watch* watch) {
+  const passes::Compute context = pass_compute(compute);
+  return passes::run<const passes::Compute>(kOpen, function, context, {ops::catalog(), watch});
+}
+
+FunctionPtr prediction_at(const Function& opened, const Shapes& shapes, passes::Watch* watch) {
+  return passes::run<const Shapes>(kPredict, opened, shapes, {ops::catalog(), watch});
+}
+
+std::unique_ptr<ir::AdjustableFunction> adjustable_prediction_at(const Function& opened,
+                                                                 const Shapes& shapes,
+                                                                 passes::Watch* watch) {
+  return passes::watched(
+      passes::kSpecialise, {ops::catalog(), watch},
+      [&] { return passes::specialise_adjustable(opened, ops::catalog(), {.shapes = shapes}); },
+      [](const auto& made) { return made != nullptr ? made->function().get() : nullptr; });
+}
+
+}  // namespace mw

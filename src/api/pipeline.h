@@ -1,0 +1,38 @@
+// The pipelines of a model that is opened and run, and what watches over all pipelines.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "adapters/insert.h"
+#include "ir/adjustable.h"
+#include "millwright/millwright.hpp"
+#include "passes/pipeline.h"
+
+namespace mw {
+
+// Every pipeline there is, in the order in which a model meets them.
+std::vector<passes::Listing> all_pipelines();
+
+// As the options ask. Throws invalid_argument where they name a pass that there is not.
+std::shared_ptr<passes::Watch> watch_of(const LoadOptions& options);
+
+// A function of a file with adapters beside its weights.
+struct Adapted {
+  std::unique_ptr<ir::Function> function;
+  std::vector<adapters::InsertedAdapter> made;
+};
+Adapted adapted_by(const ir::Function& function, const std::vector<adapters::Adapter>& adapters,
+                   passes::Watch* watch);
+// A function as it is computed.
+std::unique_ptr<ir::Function> opened(const ir::Function& function, Compute compute,
+                                     passes::Watch* watch);
+// An opened function for inputs of these shapes.
+std::unique_ptr<ir::Function> prediction_at(const ir::Function& opened, const Shapes& shapes,
+                                            passes::Watch* watch);
+// The same as one that moves to other shapes, as passes::specialise_adjustable() has it.
+std::unique_ptr<ir::AdjustableFunction> adjustable_prediction_at(const ir::Function& opened,
+                                                                 const Shapes& shapes,
+                                                                 passes::Watch* watch);
+
+}  // namespace mw
