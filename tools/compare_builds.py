@@ -99,7 +99,7 @@ def contents(path):
         with np.load(path, allow_pickle=False) as file:
             return {name: (file[name].dtype.str, file[name].shape, file[name].tobytes())
                     for name in file.files}
-    if path.name == "metrics.jsonl":
+    if path.name == "metrics.jsonl" and path.is_file():
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         return [{k: v for k, v in row.items() if k not in NOT_COMPARED} for row in rows]
     if path.is_dir():
