@@ -132,6 +132,21 @@ TEST_F(Cli, inspect_prints_plans_of_a_prediction_and_of_training) {
   EXPECT_TRUE(has(step.out, "learning_rate = i")) << step.out;
 }
 
+TEST_F(Cli, inspect_prints_the_program_that_is_planned) {
+  const Answer usual = millwright({"inspect", model_, "--plan", "--mil", "--seq-len", "5"});
+  EXPECT_EQ(usual.code, 0) << usual.out;
+  EXPECT_TRUE(has(usual.out, "func main<ios17>(tensor<int32, [1, 5]> input_ids) {")) << usual.out;
+  EXPECT_TRUE(usual.out.ends_with("} -> (logits);\n")) << usual.out;
+  const Answer step = millwright({"inspect", model_, "--plan", "--mil", "--program", "step",
+                                  "--seq-len", "4", "--trainable", "*norm*"});
+  EXPECT_TRUE(has(step.out, "tensor<int32, [1, 4]> labels, fp32 learning_rate")) << step.out;
+  EXPECT_TRUE(step.out.ends_with("} -> (loss_sum, count, grad_norm);\n")) << step.out;
+  const Answer passes =
+      millwright({"inspect", model_, "--plan", "--seq-len", "5", "--print-after", "sink_casts"},
+                 " 2>&1 >/dev/null");
+  EXPECT_EQ(passes.out, "// after sink_casts\n" + usual.out);
+}
+
 TEST_F(Cli, inspect_refuses_plans_that_there_are_not) {
   expect_refusal(millwright({"inspect", model_, "--plan", "--program", "predict"}),
                  {"--program: expected one of accumulate", "got 'predict'"});

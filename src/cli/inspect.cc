@@ -324,7 +324,10 @@ void print_json_facts(const package::Model& model, const std::vector<FunctionFac
 }
 
 void inspect(const Options& o) {
-  if (o.plan.wanted()) return o.plan.print(o.model, o.function);
+  if (o.plan.wanted()) {
+    const auto as = o.mil ? PlanOptions::As::kProgram : PlanOptions::As::kSteps;
+    return o.plan.print(o.model, o.function, as);
+  }
   package::Model model = package::read(o.model);
   in_context([&] { return o.model; },
              [&] {
@@ -359,10 +362,11 @@ void add_inspect(CLI::App& app) {
                       "tokenizer.json or its folder (default: in or beside the model)");
   command->add_flag("--weights", options->weights, "list every weight");
   CLI::Option* json = command->add_flag("--json", options->json, "print all facts as JSON");
-  CLI::Option* mil = command->add_flag("--mil", options->mil, "print the program as text");
+  CLI::Option* mil = command->add_flag("--mil", options->mil,
+                                       "print the program as text; with --plan as it is planned");
   mil->excludes(json);
   options->plan.add_to(*command);
-  command->get_option("--plan")->excludes(json)->excludes(mil);
+  command->get_option("--plan")->excludes(json);
   command->callback([options] { inspect(*options); });
 }
 

@@ -7,9 +7,12 @@
 #include "api/impl.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
+#include "cli/command.h"
 #include "cli/print.h"
+#include "ir/text/text.h"
 #include "lm/language_model.h"
 #include "millwright/training.hpp"
+#include "passes/pipeline.h"
 
 namespace mw::cli {
 namespace {
@@ -59,6 +62,8 @@ void PlanOptions::add_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size_, "rows of a language model to plan for")
       ->check(CLI::PositiveNumber)
       ->needs(plan);
+  add_print_after(command, print_after_);
+  command.get_option("--print-after")->needs(plan);
   CLI::Option* program = command.add_option(
       "--program", program_, "the plan of this program of training: " + program_names());
   program->needs(plan);
@@ -89,30 +94,39 @@ TensorMap PlanOptions::inputs_for(const CoreMLModelWrapper& model) const {
   return inputs;
 }
 
-void PlanOptions::print(const std::string& path, const std::string& function) const {
+std::string PlanOptions::plan_of(const CoreMLModelWrapper& model) const {
+  const TensorMap inputs = inputs_for(model);
+  if (program_.empty()) {
+    Shapes shapes;
+    for (const auto& [name, tensor] : model.impl().prepare(inputs)) shapes[name] = tensor.shape();
+    return model.impl().session->plan_text(shapes);
+  }
+  const auto program = programs().find(program_);
+  if (program == programs().end()) {
+    fail(ErrorCode::kInvalidArgument, "--program: expected one of {}, got '{}'", program_names(),
+         program_);
+  }
+  StudentOptions options;
+  settings_.apply(options);
+  const StudentModel student(model, options);
+  return training_plan_text(student, program->second, inputs);
+}
+
+void PlanOptions::print(const std::string& path, const std::string& function, As as) const {
   LoadOptions load;
   load.function = function;
+  load.print_after = print_after_;
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(path, load);
-  in_context([&] { return path; },
-             [&] {
-               const TensorMap inputs = inputs_for(model);
-               if (program_.empty()) {
-                 Shapes shapes;
-                 for (const auto& [name, tensor] : model.impl().prepare(inputs)) {
-                   shapes[name] = tensor.shape();
-                 }
-                 return answer_bytes(model.impl().session->plan_text(shapes));
-               }
-               const auto program = programs().find(program_);
-               if (program == programs().end()) {
-                 fail(ErrorCode::kInvalidArgument, "--program: expected one of {}, got '{}'",
-                      program_names(), program_);
-               }
-               StudentOptions options;
-               settings_.apply(options);
-               const StudentModel student(model, options);
-               answer_bytes(training_plan_text(student, program->second, inputs));
-             });
+  std::string program;  // after the last pass
+  if (as == As::kProgram) {
+    auto& observer = model.impl().watch->observer;
+    observer = [&program, before = observer](std::string_view pass, const ir::Function& after) {
+      if (before) before(pass, after);
+      program = ir::text::print(after);
+    };
+  }
+  const std::string plan = in_context([&] { return path; }, [&] { return plan_of(model); });
+  answer_bytes(as == As::kProgram ? program : plan);
 }
 
 }  // namespace mw::cli

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cli/setting_options.h"
 #include "millwright/millwright.hpp"
@@ -14,14 +15,17 @@ class PlanOptions {
  public:
   void add_to(CLI::App& command);
   [[nodiscard]] bool wanted() const { return wanted_; }
-  // Prints the plan of the model, or of a program of its training.
-  void print(const std::string& model, const std::string& function) const;
+  // Prints the plan of the model, or of a program of its training; or what is planned, as text.
+  enum class As : uint8_t { kSteps, kProgram };
+  void print(const std::string& model, const std::string& function, As as) const;
 
  private:
   [[nodiscard]] TensorMap inputs_for(const CoreMLModelWrapper& model) const;
+  [[nodiscard]] std::string plan_of(const CoreMLModelWrapper& model) const;
 
   bool wanted_ = false;
   std::string program_, inputs_;
+  std::vector<std::string> print_after_;
   int64_t seq_len_ = 0, batch_size_ = 0;
   SettingOptions settings_;
 };
