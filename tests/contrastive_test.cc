@@ -76,8 +76,8 @@ std::string name_in_program(std::string name) {
 
 std::unique_ptr<train::Trainer> trainer_of(const package::Model& model, bool exact_scales,
                                            const std::map<std::string, double>& norms) {
-  const auto function = passes::set_precision(*model.program->functions.at(0), ops::catalog(),
-                                              passes::Compute::kFp32);
+  const auto function =
+      passes::set_precision(*model.program->functions.at(0), ops::catalog(), passes::kFp32);
   append_contrastive_loss(*function);
   if (exact_scales) set_exact_scales(*function);
   train::TrainerOptions options;

@@ -22,7 +22,7 @@ const AdaptableWeight& weight_named(const std::vector<AdaptableWeight>& weights,
 }
 
 std::vector<Tensor> run(const ir::Function& function, const TensorMap& inputs) {
-  const auto exact = passes::set_precision(function, ops::catalog(), passes::Compute::kFp64);
+  const auto exact = passes::set_precision(function, ops::catalog(), passes::kFp64);
   const auto results = exec::run_naive(*exact, ops::catalog(), inputs);
   std::vector<Tensor> outputs;
   for (const Value* output : function.body.outputs) {

@@ -104,7 +104,7 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   };
   exec::SessionOptions options;
   options.threads = impl.options.threads;
-  options.naive = impl.options.naive || impl.options.compute == Compute::kFp64;
+  options.naive = impl.options.naive || !numerics_of(impl.options.compute).has_kernels();
   options.profile = impl.options.profile;
   options.taps = taps;
   options.largest_shapes = largest_shapes(*impl.description);
@@ -162,7 +162,7 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                  impl->adapted = adapted_by(*impl->function, set.adapters, watch.get()).function;
                  impl->function = impl->adapted.get();
                }
-               impl->lowered = opened(*impl->function, options.compute, watch.get());
+               impl->lowered = opened(*impl->function, numerics_of(options.compute), watch.get());
                impl->session = make_session(*impl, {});
              });
   wrapper.impl_ = std::move(impl);

@@ -21,6 +21,7 @@ namespace {
 
 using ir::Function;
 using FunctionPtr = std::unique_ptr<Function>;
+using passes::Numerics;
 using passes::Pass;
 
 constexpr const char* kAll = "all";
@@ -34,8 +35,8 @@ void insert_adapters(Function& function, Adaption& a) {
   a.made = adapters::insert_adapters(function, ops::catalog(), a.adapters);
 }
 
-FunctionPtr set_precision(const Function& source, const passes::Compute& compute) {
-  return passes::set_precision(source, ops::catalog(), compute);
+FunctionPtr set_precision(const Function& source, const Numerics& numerics) {
+  return passes::set_precision(source, ops::catalog(), numerics);
 }
 
 constexpr passes::PassName kAdapters = {
@@ -44,7 +45,7 @@ constexpr passes::PassName kAdapters = {
 constexpr Pass<Adaption> kAdapt[] = {
     {kAdapters, insert_adapters},
 };
-constexpr Pass<const passes::Compute> kOpen[] = {
+constexpr Pass<const Numerics> kOpen[] = {
     {passes::kPrecision, set_precision},
 };
 
@@ -55,17 +56,6 @@ FunctionPtr specialise(const Function& source, const Shapes& shapes) {
 constexpr Pass<const Shapes> kPredict[] = {
     {passes::kSpecialise, specialise},
 };
-
-passes::Compute pass_compute(Compute compute) {
-  switch (compute) {
-    case Compute::kFp64:
-      return passes::Compute::kFp64;
-    case Compute::kFp16:
-      return passes::Compute::kFp16;
-    default:
-      return passes::Compute::kFp32;
-  }
-}
 
 // In the order of the pipelines, each once.
 std::vector<std::string_view> known_names() {
@@ -100,7 +90,7 @@ std::vector<passes::Listing> all_pipelines() {
   std::vector<passes::Listing> all = {
       {"adapt", "a model is opened with an adapter, or trained by one",
        passes::names_of<Adaption>(kAdapt)},
-      {"open", "a model is opened", passes::names_of<const passes::Compute>(kOpen)},
+      {"open", "a model is opened", passes::names_of<const Numerics>(kOpen)},
       {"predict", "it is run with inputs of new shapes", passes::names_of<const Shapes>(kPredict)},
   };
   for (auto& of_room : {train::pipelines(), plan::pipelines()}) {
@@ -128,9 +118,19 @@ Adapted adapted_by(const Function& function, const std::vector<adapters::Adapter
   return {std::move(made), std::move(context.made)};
 }
 
-FunctionPtr opened(const Function& function, Compute compute, passes::Watch* watch) {
-  const passes::Compute context = pass_compute(compute);
-  return passes::run<const passes::Compute>(kOpen, function, context, {ops::catalog(), watch});
+Numerics numerics_of(Compute compute) {
+  switch (compute) {
+    case Compute::kFp64:
+      return passes::kFp64;
+    case Compute::kFp16:
+      return passes::kFp16;
+    default:
+      return passes::kFp32;
+  }
+}
+
+FunctionPtr opened(const Function& function, const Numerics& numerics, passes::Watch* watch) {
+  return passes::run<const Numerics>(kOpen, function, numerics, {ops::catalog(), watch});
 }
 
 FunctionPtr prediction_at(const Function& opened, const Shapes& shapes, passes::Watch* watch) {

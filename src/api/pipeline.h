@@ -7,7 +7,7 @@
 #include "adapters/insert.h"
 #include "ir/adjustable.h"
 #include "millwright/millwright.hpp"
-#include "passes/pipeline.h"
+#include "passes/precision.h"
 
 namespace mw {
 
@@ -24,8 +24,9 @@ struct Adapted {
 };
 Adapted adapted_by(const ir::Function& function, const std::vector<adapters::Adapter>& adapters,
                    passes::Watch* watch);
+passes::Numerics numerics_of(Compute compute);
 // A function as it is computed.
-std::unique_ptr<ir::Function> opened(const ir::Function& function, Compute compute,
+std::unique_ptr<ir::Function> opened(const ir::Function& function, const passes::Numerics& numerics,
                                      passes::Watch* watch);
 // An opened function for inputs of these shapes.
 std::unique_ptr<ir::Function> prediction_at(const ir::Function& opened, const Shapes& shapes,

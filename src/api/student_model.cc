@@ -7,6 +7,7 @@
 
 #include "api/class_labels.h"
 #include "api/impl.h"
+#include "api/pipeline.h"
 #include "api/student_adapters.h"
 #include "api/student_files.h"
 #include "api/student_selection.h"
@@ -214,12 +215,12 @@ StudentModel::StudentModel(const CoreMLModelWrapper& model, const StudentOptions
     t.platform = devices::platform(loaded.options.device);
     t.threads = loaded.options.threads;
     t.watch = loaded.watch;
-    if (loaded.options.compute == Compute::kFp16) {
+    t.numerics = numerics_of(loaded.options.compute);
+    if (t.numerics.rounds_fp16) {
       fail(ErrorCode::kInvalidArgument,
            "{}: expected fp32 or fp64 to train in, got fp16; load the model with one of them",
            setting("compute"));
     }
-    t.dtype = loaded.options.compute == Compute::kFp64 ? DType::kF64 : DType::kF32;
     t.files = loaded.model.weight_files;
     impl_->trainer = std::make_unique<train::Trainer>(impl_->adapters->function(), std::move(t));
     check_groups(options.groups, impl_->trainer->parameters());

@@ -253,7 +253,7 @@ uint64_t first_seed() {
 
 std::map<std::string, ir::Datum> run_in_fp64(const ir::Function& function,
                                              const TensorMap& inputs) {
-  const auto wide = passes::set_precision(function, ops::catalog(), passes::Compute::kFp64);
+  const auto wide = passes::set_precision(function, ops::catalog(), passes::kFp64);
   return exec::run_naive(*wide, ops::catalog(), inputs);
 }
 

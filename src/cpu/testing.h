@@ -27,8 +27,7 @@ class TestProgram {
       : program_(ir::text::parse("program(1.3)\n{ func main<ios18>(" + arguments + ") {\n" +
                                  statements + "\n} -> (" + outputs + "); }\n")) {
     ir::verify(*program_->functions.at(0), ops::catalog());
-    lowered_ =
-        passes::set_precision(*program_->functions.at(0), ops::catalog(), passes::Compute::kFp32);
+    lowered_ = passes::set_precision(*program_->functions.at(0), ops::catalog(), passes::kFp32);
   }
 
   [[nodiscard]] const ir::Function& function() const { return *lowered_; }

@@ -127,7 +127,7 @@ TEST(correct, lets_an_argument_of_ios15_stand_for_fp16) {
             "tensor<int32, [1, 2, 2]>");
   EXPECT_NE(verify_error(*source_of("ios16", "fp16")), "");
   const auto source = source_of("ios15", "fp16");
-  const auto lowered = set_precision(*source->functions[0], ops::catalog(), Compute::kFp32);
+  const auto lowered = set_precision(*source->functions[0], ops::catalog(), kFp32);
   const auto got = exec::run_naive(*lowered, ops::catalog(),
                                    {{"x", Tensor::from<float>({1, 3, 2, 8}, {1, 2, 2})}});
   const Tensor y = got.at("y").tensor;

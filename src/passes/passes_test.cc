@@ -102,7 +102,7 @@ TEST(specialise, a_value_of_unknown_rank_has_one_once_the_inputs_are_known) {
                               "y");
   ASSERT_EQ(verify_error(*source), "");
   EXPECT_FALSE(source->functions[0]->body.outputs[0]->type.has_rank());
-  const auto lowered = set_precision(*source->functions[0], ops::catalog(), Compute::kFp64);
+  const auto lowered = set_precision(*source->functions[0], ops::catalog(), kFp64);
   const auto made = specialise(*lowered, ops::catalog(), {.shapes = {{"s", {3}}}});
   EXPECT_EQ(made->body.outputs[0]->type,
             ir::Type::tensor(DType::kF32, {ir::kUnknownDim, ir::kUnknownDim, ir::kUnknownDim}));
@@ -216,7 +216,7 @@ TEST(set_precision, computes_in_fp32_between_fp16_borders) {
     tensor<fp32, [2]> c = exp(x = b);
     tensor<fp16, [2]> y = cast(x = c, dtype = string("fp16"));)",
                               "y");
-  const auto made = set_precision(*source->functions[0], ops::catalog(), Compute::kFp32);
+  const auto made = set_precision(*source->functions[0], ops::catalog(), kFp32);
   ir::for_each_op(made->body, [](const ir::Operation& op) {
     if (op.type == "mul" || op.type == "exp") {
       EXPECT_EQ(op.outputs[0]->type.dtype(), DType::kF32) << op.type;
@@ -234,7 +234,7 @@ TEST(set_precision, a_fill_without_a_value_is_computed_like_all_else) {
     tensor<fp32, [2]> a = fill_like(ref_tensor = x);
     tensor<fp32, [2]> y = add(x = a, y = x);)",
                               "y");
-  const auto made = set_precision(*source->functions[0], ops::catalog(), Compute::kFp64);
+  const auto made = set_precision(*source->functions[0], ops::catalog(), kFp64);
   ir::for_each_op(made->body, [](const ir::Operation& op) {
     if (op.type == "add") {
       EXPECT_EQ(op.input("x")->type.dtype(), DType::kF64);
@@ -249,15 +249,15 @@ TEST(set_precision, fp16_rounds_every_value_as_a_device_would) {
     tensor<fp16, [1]> y = sub(x = a, y = fp16(0x1p+0));)",
                               "y");
   const Tensor tiny = Tensor::from<float>({0x1p-12f}, {1}).to(DType::kF16);
-  const auto run = [&](Compute compute) {
-    const auto made = set_precision(*source->functions[0], ops::catalog(), compute);
+  const auto run = [&](const Numerics& numerics) {
+    const auto made = set_precision(*source->functions[0], ops::catalog(), numerics);
     return exec::run_naive(*made, ops::catalog(), {{"x", tiny}})
         .begin()
         ->second.tensor.number_at(0);
   };
-  EXPECT_EQ(run(Compute::kFp16), 0.0);
-  EXPECT_EQ(run(Compute::kFp32), 0x1p-12);
-  EXPECT_EQ(run(Compute::kFp64), 0x1p-12);
+  EXPECT_EQ(run(kFp16), 0.0);
+  EXPECT_EQ(run(kFp32), 0x1p-12);
+  EXPECT_EQ(run(kFp64), 0x1p-12);
 }
 
 TEST(verify, names_op_input_and_what_was_expected) {
@@ -289,7 +289,7 @@ TEST(verify, an_op_of_a_later_opset_is_an_error) {
 
 TEST(set_precision, gives_a_value_that_is_returned_twice_once) {
   const auto source = program("tensor<fp16, [2]> x", "tensor<fp16, [2]> y = relu(x = x);", "y, y");
-  const auto lowered = set_precision(*source->functions[0], ops::catalog(), Compute::kFp32);
+  const auto lowered = set_precision(*source->functions[0], ops::catalog(), kFp32);
   ASSERT_EQ(lowered->body.outputs.size(), 1U);
   EXPECT_EQ(lowered->body.outputs[0]->name, "y");
 }

@@ -18,11 +18,11 @@ using ir::Value;
 
 class Retyper {
  public:
-  Retyper(const ir::Function& source, const ir::Catalog& catalog, Compute compute)
+  Retyper(const ir::Function& source, const ir::Catalog& catalog, const Numerics& numerics)
       : source_(source),
         catalog_(catalog),
-        compute_(compute == Compute::kFp64 ? DType::kF64 : DType::kF32),
-        round_fp16_(compute == Compute::kFp16),
+        compute_(numerics.values),
+        round_fp16_(numerics.rounds_fp16),
         result_(std::make_unique<ir::Function>()) {}
 
   std::unique_ptr<ir::Function> run() {
@@ -263,9 +263,9 @@ class Retyper {
 }  // namespace
 
 std::unique_ptr<ir::Function> set_precision(const ir::Function& function,
-                                            const ir::Catalog& catalog, Compute compute) {
+                                            const ir::Catalog& catalog, const Numerics& numerics) {
   return in_context([&] { return fmt::format("function '{}'", function.name); },
-                    [&] { return Retyper(function, catalog, compute).run(); });
+                    [&] { return Retyper(function, catalog, numerics).run(); });
 }
 
 }  // namespace mw::passes

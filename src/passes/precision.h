@@ -16,15 +16,19 @@ inline constexpr PassName kPrecision = {
     "precision",
     "retypes floats to the dtype that they are computed in, with casts at the borders"};
 
-enum class Compute : uint8_t {
-  kFp32,
-  kFp64,
-  kFp16,  // fp32 arithmetic, every value the file calls fp16 rounded to fp16, as a device would
+// What a program is computed in. Kernels sum in fp32, reference implementations in fp64.
+struct Numerics {
+  DType values = DType::kF32;  // of every float inside: fp32, or fp64, which has no kernels
+  bool rounds_fp16 = false;    // what the file calls fp16 is rounded to it, as on a device
+
+  [[nodiscard]] bool has_kernels() const { return values == DType::kF32; }
 };
+inline constexpr Numerics kFp32 = {}, kFp64 = {.values = DType::kF64},
+                          kFp16 = {.rounds_fp16 = true};
 
 // Inputs, outputs and states keep their declared dtypes, constants their storage. Casts between
 // floats inside vanish. Operands of constexpr ops are left alone; their results are cast.
 std::unique_ptr<ir::Function> set_precision(const ir::Function& function,
-                                            const ir::Catalog& catalog, Compute compute);
+                                            const ir::Catalog& catalog, const Numerics& numerics);
 
 }  // namespace mw::passes

@@ -48,7 +48,7 @@ Value* Composer::argument(const std::string& name) const {
 }
 
 Value* Composer::in_dtype(Value* value) {
-  return value->type.dtype() == recipe_.dtype ? value : ops::as(expr(value), recipe_.dtype);
+  return value->type.dtype() == recipe_.dtype() ? value : ops::as(expr(value), recipe_.dtype());
 }
 
 // A value that has one of these names gives it up: callers find results by them. Arguments have
@@ -89,7 +89,7 @@ void Composer::add_loss(ir::Function& function) {
   begin(function);
   const bool labelled = recipe_.loss.loss != Loss::kOutput;
   Value* labels = labelled ? argument(recipe_.names.of(kLabels)) : nullptr;
-  const auto loss = loss_of(*b_, recipe_.loss, *target_, labels, recipe_.dtype);
+  const auto loss = loss_of(*b_, recipe_.loss, *target_, labels, recipe_.dtype());
   function.body.outputs.clear();
   add_results({{loss.sum, recipe_.names.of(kLossSum)}, {loss.count, recipe_.names.of(kCount)}});
   sum_ = function.body.outputs[0];
@@ -228,8 +228,8 @@ double Composer::decay_of(const std::string& name, double& rate_factor) const {
 // Whether loss and gradients are finite and a label counts. Without that nothing is updated, and
 // the trainer refuses the step.
 Expr Composer::is_sound(const Expr& squares) {
-  const double most = recipe_.dtype == DType::kF64 ? std::numeric_limits<double>::max()
-                                                   : std::numeric_limits<float>::max();
+  const double most = recipe_.dtype() == DType::kF64 ? std::numeric_limits<double>::max()
+                                                     : std::numeric_limits<float>::max();
   const Expr norm_is = as_number(squares <= most, squares);
   if (!has_model(kind_)) return norm_is > 0.0;
   const Expr loss = expr(sum_), count = expr(count_);

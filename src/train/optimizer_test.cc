@@ -43,7 +43,7 @@ Trainer trainer_of(const Network& network, const Optimizer& optimizer, DType dty
   options.parameters = network.parameters;
   options.platform = devices::platform("cpu");
   options.threads = 1;
-  options.dtype = dtype;
+  options.numerics.values = dtype;
   return {network.built.function, std::move(options)};
 }
 

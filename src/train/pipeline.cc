@@ -23,13 +23,13 @@ using passes::PassName;
 
 struct Preparation {
   const ir::Catalog& catalog;
-  DType dtype = DType::kF32;
+  const passes::Numerics& numerics;
   const std::vector<Parameter>* chosen = nullptr;
   Lifted lifted = {};
 };
 
 FunctionPtr lift_chosen(const Function& source, Preparation& p) {
-  p.lifted = lift(source, p.catalog, *p.chosen, p.dtype);
+  p.lifted = lift(source, p.catalog, *p.chosen, p.numerics.values);
   if (p.lifted.parameters.empty()) {
     fail(ErrorCode::kInvalidArgument, "{}: no parameter is selected; `inspect` lists them",
          setting("trainable"));
@@ -38,9 +38,7 @@ FunctionPtr lift_chosen(const Function& source, Preparation& p) {
 }
 
 FunctionPtr set_precision(const Function& source, Preparation& p) {
-  const bool exact = p.dtype == DType::kF64;
-  return passes::set_precision(source, p.catalog,
-                               exact ? passes::Compute::kFp64 : passes::Compute::kFp32);
+  return passes::set_precision(source, p.catalog, p.numerics);
 }
 
 constexpr PassName kLift = {"lift", "makes the parameters that are trained states of the program"};
@@ -199,16 +197,16 @@ std::vector<passes::Listing> pipelines() {
   };
 }
 
-Student student_of(const Function& source, const std::vector<Parameter>& chosen, DType dtype,
-                   const passes::Supervision& supervision) {
-  Preparation context = {supervision.catalog, dtype, &chosen};
+Student student_of(const Function& source, const std::vector<Parameter>& chosen,
+                   const passes::Numerics& numerics, const passes::Supervision& supervision) {
+  Preparation context = {supervision.catalog, numerics, &chosen};
   auto function = passes::run<Preparation>(kStudent, source, context, supervision);
   return {std::move(function), std::move(context.lifted)};
 }
 
-FunctionPtr teacher_of(const Function& source, DType dtype,
+FunctionPtr teacher_of(const Function& source, const passes::Numerics& numerics,
                        const passes::Supervision& supervision) {
-  Preparation context = {supervision.catalog, dtype};
+  Preparation context = {supervision.catalog, numerics};
   return passes::run<Preparation>(kTeacher, source, context, supervision);
 }
 

@@ -13,16 +13,17 @@ namespace mw::train {
 
 std::vector<passes::Listing> pipelines();
 
-// A model as it is trained: with states in the place of parameters, in `dtype`. Throws where none
+// A model as it is trained: with states in the place of parameters. Throws where none
 // of the chosen parameters is there.
 struct Student {
   std::unique_ptr<ir::Function> function;
   Lifted lifted;  // without the function
 };
-Student student_of(const ir::Function& source, const std::vector<Parameter>& chosen, DType dtype,
-                   const passes::Supervision& supervision);
+Student student_of(const ir::Function& source, const std::vector<Parameter>& chosen,
+                   const passes::Numerics& numerics, const passes::Supervision& supervision);
 // A teacher as it is run beside a student.
-std::unique_ptr<ir::Function> teacher_of(const ir::Function& source, DType dtype,
+std::unique_ptr<ir::Function> teacher_of(const ir::Function& source,
+                                         const passes::Numerics& numerics,
                                          const passes::Supervision& supervision);
 
 // What follows is for concrete shapes of the arguments of `function`, one of the two or a signature

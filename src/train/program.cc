@@ -93,7 +93,7 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
     function->name = recipe.student->name;
     function->opset = recipe.student->opset;
     for (const auto& parameter : recipe.lifted->parameters) {
-      add_state(*function, parameter.state, recipe.dtype, parameter.shape);
+      add_state(*function, parameter.state, recipe.dtype(), parameter.shape);
     }
     function->body.add_argument(recipe.names.of(kCount), ir::Type::scalar(DType::kF32));
   }
@@ -105,7 +105,7 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
   }
   for (const auto& parameter : recipe.lifted->parameters) {
     const auto add = [&](const std::string& state, const Shape& shape) {
-      add_state(*function, recipe.state_name(parameter, state), recipe.dtype, shape);
+      add_state(*function, recipe.state_name(parameter, state), recipe.dtype(), shape);
     };
     if (kind == Kind::kAccumulate || kind == Kind::kApply) add(kSum, parameter.shape);
     if (!updates(kind)) continue;

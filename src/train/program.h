@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "millwright/settings.hpp"
-#include "passes/pipeline.h"
+#include "passes/precision.h"
 #include "train/lift.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
@@ -50,8 +50,9 @@ struct Recipe {
   std::vector<ParameterGroup> groups;
   double clip_norm = 0;
   std::vector<std::string> wrt_inputs;
-  DType dtype = DType::kF32;  // that it is computed in
+  passes::Numerics numerics;  // that it is computed in
 
+  [[nodiscard]] DType dtype() const { return numerics.values; }
   [[nodiscard]] passes::Supervision supervision() const { return {*catalog, watch}; }
   // State of a parameter that the optimiser keeps, or of its accumulated gradient (kSum).
   [[nodiscard]] std::string state_name(const Parameter& parameter, const std::string& kept) const {

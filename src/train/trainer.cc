@@ -42,7 +42,8 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   if (!is_naive()) {
     recipe_.covers = [this](const ir::Operation& op) { return options_.platform.covers(op.type); };
   }
-  Student student = student_of(source, options_.parameters, options_.dtype, recipe_.supervision());
+  Student student =
+      student_of(source, options_.parameters, options_.numerics, recipe_.supervision());
   lifted_ = std::move(student.lifted);
   student_ = std::move(student.function);
   recipe_.lifted = &lifted_;
@@ -55,7 +56,7 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   recipe_.groups = options_.settings.groups;
   recipe_.clip_norm = options_.settings.clip_norm;
   recipe_.wrt_inputs = options_.settings.wrt_inputs;
-  recipe_.dtype = options_.dtype;
+  recipe_.numerics = options_.numerics;
   std::map<std::string, std::shared_ptr<ir::StateCell>> cells;
   for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
     const Parameter& parameter = lifted_.parameters[i];
@@ -64,7 +65,7 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     cells[parameter.state] = std::move(cell);
     for (const auto& state : rule_->states(parameter.shape)) {
       auto zeros = std::make_shared<ir::StateCell>();
-      zeros->value = Tensor(options_.dtype, state.shape);
+      zeros->value = Tensor(recipe_.dtype(), state.shape);
       cells[recipe_.state_name(parameter, state.name)] = std::move(zeros);
     }
   }
@@ -87,7 +88,7 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
     fail(ErrorCode::kInvalidArgument, "{}: expected cross entropy as the loss beside it",
          setting("teacher"));
   }
-  teacher_ = teacher_of(teacher, options_.dtype, recipe_.supervision());
+  teacher_ = teacher_of(teacher, options_.numerics, recipe_.supervision());
   ends_are_known_ = false;
   recipe_.teacher = teacher_.get();
   recipe_.teacher_target = target;
@@ -105,7 +106,7 @@ Trainer::Engine& Trainer::engine(Kind kind) {
       auto& cell = cells[recipe_.state_name(parameter, kSum)];
       if (cell != nullptr) continue;
       cell = std::make_shared<ir::StateCell>();
-      cell->value = Tensor(options_.dtype, parameter.shape);
+      cell->value = Tensor(recipe_.dtype(), parameter.shape);
     }
     states_ = exec::States(std::move(cells));
   }
@@ -209,7 +210,9 @@ void Trainer::run(Kind kind, const TensorMap& inputs) {
   }
 }
 
-bool Trainer::is_naive() const { return options_.settings.naive || options_.dtype == DType::kF64; }
+bool Trainer::is_naive() const {
+  return options_.settings.naive || !options_.numerics.has_kernels();
+}
 
 double Trainer::number(Kind kind, const char* name) {
   return engines_.at(kind).result.outputs.at(named(name)).tensor.number_at(0);
@@ -290,7 +293,7 @@ StepResult Trainer::step(const TensorMap& batch) {
 void Trainer::clear_sums() {
   for (const auto& parameter : lifted_.parameters) {
     const auto sum = states_.find(recipe_.state_name(parameter, kSum));
-    if (sum != nullptr) sum->value = Tensor(options_.dtype, parameter.shape);
+    if (sum != nullptr) sum->value = Tensor(recipe_.dtype(), parameter.shape);
   }
 }
 

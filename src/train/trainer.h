@@ -21,7 +21,7 @@ struct TrainerOptions {
   plan::Platform platform;
   int threads = 0;
   std::shared_ptr<passes::Watch> watch = nullptr;  // of all pipelines; may be null
-  DType dtype = DType::kF32;
+  passes::Numerics numerics;
   std::vector<std::shared_ptr<const MappedFile>> files;
 };
 

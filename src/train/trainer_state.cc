@@ -49,21 +49,21 @@ void Trainer::check_master(const Parameter& parameter, const Tensor& value) cons
          to_string(value.shape()));
   }
   // A model may hold infinities from the beginning (a mask that is trained).
-  const Tensor &kept = value.to(options_.dtype), &before = master(parameter);
+  const Tensor &kept = value.to(recipe_.dtype()), &before = master(parameter);
   for (auto at = first_not_finite(kept); at; at = first_not_finite(kept, *at + 1)) {
     if (kept.number_at(*at) == before.number_at(*at)) continue;
     const bool overflows = std::isfinite(value.number_at(*at));
     fail(ErrorCode::kInvalidArgument, "parameter '{}': expected finite numbers, got {}{}",
          parameter.name, not_finite_text(kept, *at),
          overflows
-             ? fmt::format(", which {} is in {}", value.number_at(*at), name_of(options_.dtype))
+             ? fmt::format(", which {} is in {}", value.number_at(*at), name_of(recipe_.dtype()))
              : "");
   }
 }
 
 void Trainer::set_master(const Parameter& parameter, const Tensor& value) {
   check_master(parameter, value);
-  Tensor kept = value.to(options_.dtype);
+  Tensor kept = value.to(recipe_.dtype());
   cell(parameter.state) = kept.raw() == value.raw() ? kept.clone() : std::move(kept);
 }
 
@@ -120,7 +120,7 @@ void Trainer::load_state(const TensorMap& state) {
     set_master(parameter, want(parameter.name, parameter.shape));
     for (const auto& kept : rule_->states(parameter.shape)) {
       const Tensor& value = want(parameter.name + "." + kept.name, kept.shape);
-      cell(recipe_.state_name(parameter, kept.name)) = value.to(options_.dtype).clone();
+      cell(recipe_.state_name(parameter, kept.name)) = value.to(recipe_.dtype()).clone();
     }
   }
 }

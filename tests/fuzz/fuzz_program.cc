@@ -28,7 +28,7 @@ void use(const mw::ir::Program& program) {
   const mw::ir::Catalog& catalog = mw::ops::catalog();
   mw::ir::verify(program, catalog);
   for (const auto& function : program.functions) {
-    for (const auto compute : {mw::passes::Compute::kFp32, mw::passes::Compute::kFp16}) {
+    for (const auto compute : {mw::passes::kFp32, mw::passes::kFp16}) {
       const auto lowered = mw::passes::set_precision(*function, catalog, compute);
       (void)mw::passes::specialise(*lowered, catalog, {.shapes = small_shapes(*function)});
     }
