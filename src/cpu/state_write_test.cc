@@ -1,6 +1,7 @@
 // Tests of results that are written where a state lies: right in every order of reads and writes,
 // and without memory of their own where nothing needs the old content.
 #include "cpu/testing.h"
+#include "passes/pipeline.h"
 
 namespace mw::cpu {
 namespace {
@@ -52,6 +53,35 @@ TEST(StateWrite, the_old_content_is_there_for_those_who_read_it) {
     tensor<fp32, [65536]> again = read_state(input = p);
     tensor<fp32, [65536]> twice = mul(x = again, y = fp32(2));)",
         "change, twice");
+}
+
+TEST(StateWrite, one_update_may_go_into_two_narrow_states) {
+  const TestProgram program(
+      "state<tensor<fp16, [4]>> p, state<tensor<fp16, [4]>> m, tensor<fp16, [2]> g", R"(
+    tensor<fp16, [2]> u = relu(x = g);
+    tensor<fp16, [4]> p0 = read_state(input = p);
+    tensor<fp16, [4]> p1 = slice_update(x = p0, update = u, begin = tensor<int32, [1]>([0]), end = tensor<int32, [1]>([2]));
+    write_state(input = p, data = p1);
+    tensor<fp16, [4]> m0 = read_state(input = m);
+    tensor<fp16, [4]> m1 = slice_update(x = m0, update = u, begin = tensor<int32, [1]>([1]), end = tensor<int32, [1]>([3]));
+    write_state(input = m, data = m1);)",
+      "g");
+  exec::SessionOptions options;
+  options.watch = std::make_shared<passes::Watch>();
+  options.watch->verifies = true;
+  int casts = 0;
+  options.watch->observer = [&](std::string_view, const ir::Function& after) {
+    for (const auto& op : after.body.ops) casts += op->name().starts_with("u_narrow");
+  };
+  const auto session = program.session(options);
+  exec::States states = session->make_states();
+  (void)session->run({{"g", Tensor::from<float>({1, 2}, {2}).to(DType::kF16)}}, &states);
+  EXPECT_EQ(casts, 2);
+  const auto halves = [](const std::vector<float>& values) {
+    return Tensor::from<float>(values, {4}).to(DType::kF16);
+  };
+  EXPECT_TRUE(bit_equal(states.get("p"), halves({1, 2, 0, 0})));
+  EXPECT_TRUE(bit_equal(states.get("m"), halves({0, 1, 2, 0})));
 }
 
 TEST(StateWrite, two_states_may_be_made_of_each_other) {

@@ -9,6 +9,7 @@
 #include "plan/sink_casts.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/error.h"
 
@@ -40,6 +41,7 @@ class Sinker {
 
   std::vector<Value*> run() {
     uses_ = ir::uses_in(body_);
+    collect_names(body_);
     for (auto at = body_.ops.begin(); at != body_.ops.end(); ++at) {
       if (!(*at)->blocks.empty()) continue;
       const OpPlan& plan = plans_.of((*at)->type);
@@ -52,6 +54,21 @@ class Sinker {
 
  private:
   using Position = std::list<std::unique_ptr<Operation>>::iterator;
+
+  void collect_names(const ir::Block& block) {
+    for (const auto& argument : block.arguments) names_.insert(argument->name);
+    for (const auto& op : block.ops) {
+      for (const auto& output : op->outputs) names_.insert(output->name);
+      for (const auto& nested : op->blocks) collect_names(*nested);
+    }
+  }
+
+  // One value may be cast for several ops.
+  std::string fresh(const std::string& wanted) {
+    std::string name = wanted;
+    for (int i = 0; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
+    return name;
+  }
 
   // A cast of `x` placed before `position`.
   Value* add_cast(Position position, Value* x, DType dtype, const std::string& name) {
@@ -103,7 +120,7 @@ class Sinker {
     set_operand(op, input, x, source);
     out->type = Type::tensor(source->type.dtype(), out->type.shape());
     const std::string name = out->name;
-    out->name += "_narrow";
+    out->name = fresh(name + "_narrow");
     Value* wide = add_cast(std::next(at), out, x->type.dtype(), name);
     replace_uses(out, wide, wide->producer);
   }
@@ -135,7 +152,7 @@ class Sinker {
     Value* out = op.outputs[0].get();
     const DType dtype = source->type.dtype();
     if (!only_narrowed(out, dtype)) return;
-    Value* rounded = add_cast(at, update, dtype, update->name + "_narrow");
+    Value* rounded = add_cast(at, update, dtype, fresh(update->name + "_narrow"));
     set_operand(op, form.input, x, source);
     set_operand(op, form.update, update, rounded);
     out->type = source->type;
@@ -156,12 +173,14 @@ class Sinker {
     if (!wanted.is_tensor() || !data->type.is_tensor() || data->type.dtype() == wanted.dtype()) {
       return;
     }
-    set_operand(op, form.data, data, add_cast(at, data, wanted.dtype(), data->name + "_stored"));
+    set_operand(op, form.data, data,
+                add_cast(at, data, wanted.dtype(), fresh(data->name + "_stored")));
   }
 
   ir::Block& body_;
   const OpPlans& plans_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
+  std::unordered_set<std::string> names_;
   std::vector<Value*> added_;
 };
 
