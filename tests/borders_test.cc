@@ -235,7 +235,7 @@ TEST_F(Borders, a_signal_that_ends_processes_saves_first) {
     wait_for_lines(process, run_folder("a") / "metrics.jsonl", 3);
     process.send(signal);
     EXPECT_EQ(process.wait(), 128 + signal) << process.output();
-    EXPECT_EQ(train::checkpoints_in(run_folder("a")).size(), 1U) << process.output();
+    EXPECT_EQ(training::checkpoints_in(run_folder("a")).size(), 1U) << process.output();
     EXPECT_TRUE(has(process.output(), "to go on:")) << process.output();
   }
 }
@@ -251,10 +251,10 @@ TEST_F(Borders, a_terminal_that_ends_does_not_stop_what_ignores_it) {
 
 TEST_F(Borders, positions_that_a_checkpoint_cannot_have_are_refused) {
   ASSERT_EQ(train("a").code, 0);
-  const fs::path path = train::checkpoints_in(run_folder("a")).back().path;
-  const train::Checkpoint good = train::read_checkpoint(path);
-  const auto refused = [&](const train::Checkpoint& bent, const std::string& says) {
-    train::write_checkpoint(folder_ / "bent.safetensors", bent);
+  const fs::path path = training::checkpoints_in(run_folder("a")).back().path;
+  const training::Checkpoint good = training::read_checkpoint(path);
+  const auto refused = [&](const training::Checkpoint& bent, const std::string& says) {
+    training::write_checkpoint(folder_ / "bent.safetensors", bent);
     const Answer answer =
         train("b", {"--resume-from", scratch("bent.safetensors"), "--steps", "9", "--overwrite"});
     expect_refusal(answer, {"bent.safetensors", says});
@@ -262,18 +262,18 @@ TEST_F(Borders, positions_that_a_checkpoint_cannot_have_are_refused) {
   };
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   for (const int64_t cursor : {int64_t{-1}, kMost, -kMost - 1, int64_t{15}, int64_t{0}}) {
-    train::Checkpoint bent = good;
+    training::Checkpoint bent = good;
     bent.position.cursor = cursor;
     refused(bent, "its cursor: expected");
   }
   for (const int64_t step : {int64_t{-1}, -kMost - 1, kMost, int64_t{7}}) {
-    train::Checkpoint bent = good;
+    training::Checkpoint bent = good;
     bent.position.step = step;
     refused(bent, "expected");
     bent.state["step"] = Tensor::scalar(step);
     refused(bent, "expected");
   }
-  train::Checkpoint bent = good;
+  training::Checkpoint bent = good;
   bent.position.tokens = 1 << 20;
   refused(bent, "its tokens: expected at most");
   bent = good;

@@ -74,13 +74,13 @@ std::string name_in_program(std::string name) {
   return name + "_to_fp16";
 }
 
-std::unique_ptr<train::Trainer> trainer_of(const package::Model& model, bool exact_scales,
-                                           const std::map<std::string, double>& norms) {
+std::unique_ptr<training::Trainer> trainer_of(const package::Model& model, bool exact_scales,
+                                              const std::map<std::string, double>& norms) {
   const auto function =
       passes::set_precision(*model.program->functions.at(0), ops::catalog(), passes::kFp32);
   append_contrastive_loss(*function);
   if (exact_scales) set_exact_scales(*function);
-  train::TrainerOptions options;
+  training::TrainerOptions options;
   options.settings.loss = Loss::kOutput;
   options.target = kContrastive;
   options.platform = devices::platform("cpu");
@@ -92,7 +92,7 @@ std::unique_ptr<train::Trainer> trainer_of(const package::Model& model, bool exa
       }
     }
   }
-  return std::make_unique<train::Trainer>(*function, std::move(options));
+  return std::make_unique<training::Trainer>(*function, std::move(options));
 }
 
 Tensor first_rows(const Tensor& tensor) {

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 
-#include "api/training_run.h"
+#include "api/impl.h"
+#include "millwright/training.hpp"
 #include "small_language_models.h"
+#include "train/run.h"
 #include "training_cli_testing.h"
 
 namespace mw {
@@ -337,28 +339,36 @@ TEST_F(SharedCases, layouts_of_language_models) {
 
 class Notes : public TrainingObserver {
  public:
-  void stepped(const TrainingStatus&) override {}
-  void evaluated(int64_t, int64_t) override {}
   void note(const std::string& sentence) override { notes.push_back(sentence); }
-  bool should_stop() override { return false; }
   std::vector<std::string> notes;
+};
+
+// A run whose package goes nowhere.
+struct NoFiles : training::RunFiles {
+  explicit NoFiles(const CoreMLModelWrapper& model) : model(shared_model(model)) {}
+  [[nodiscard]] std::string title() const override { return "none"; }
+  std::vector<std::string> write() override { return {}; }
+  [[nodiscard]] std::shared_ptr<const lm::Model> before() const override { return model; }
+  [[nodiscard]] std::shared_ptr<const lm::Model> written() const override { return model; }
+  std::shared_ptr<const lm::Model> model;
 };
 
 TEST_F(LanguageModelCli, a_text_that_cannot_be_sampled_is_a_note) {
   const auto model = CoreMLModelWrapper::load(model_of({.longest = 16}));
-  TrainingData data =
-      load_training_data(model, {.data = scratch("train.txt"), .batch_size = 2, .seq_len = 16});
-  data.prompt = {kVocabulary + 1000};
-  TrainingSettings settings;
+  RunSettings settings;
+  settings.data = scratch("train.txt");
   settings.output = scratch("out.mlpackage");
-  settings.folder = run_folder("out");
+  settings.batch_size = 2;
+  settings.seq_len = 16;
   settings.steps = 60;
+  training::TrainingData data = training::load_training_data(model.impl(), settings);
+  data.prompt = {kVocabulary + 1000};
+  const StudentModel student(model);
+  NoFiles files(model);
   Notes observer;
-  TrainingRun run(
-      model, [&] { return StudentModel(model); }, std::move(data), settings, observer);
-  const TrainingOutcome outcome = run.finish();
+  training::Run run(student_of(student), std::move(data), {.settings = settings}, files, observer);
+  const TrainingReport outcome = run.finish();
   EXPECT_EQ(outcome.step, 60);
-  EXPECT_TRUE(std::filesystem::exists(scratch("out.mlpackage")));
   const auto told = std::count_if(observer.notes.begin(), observer.notes.end(), [](auto& note) {
     return note.starts_with("no text for the report: ");
   });
@@ -368,7 +378,7 @@ TEST_F(LanguageModelCli, a_text_that_cannot_be_sampled_is_a_note) {
 TEST(Samples, take_a_small_part_of_a_run) {
   constexpr int64_t kTokens = 2048;
   for (const int64_t steps : {0, 1, 8, 40, 41, 100, 1000, 100000}) {
-    const int64_t budget = TrainingRun::sample_budget(steps, kTokens);
+    const int64_t budget = training::Run::sample_budget(steps, kTokens);
     // Two texts; each gets a model ready, which is as much as a step, and runs it forward, which
     // is at most half of a step for each token.
     const double cost = budget == 0 ? 0 : 2.0 * (kTokens + static_cast<double>(budget) / 2);

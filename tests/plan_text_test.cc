@@ -24,7 +24,7 @@ namespace mw {
 namespace {
 
 namespace fs = std::filesystem;
-using train::Kind;
+using training::Kind;
 
 // A plan of a model, or of a program of its training.
 struct Case {
@@ -53,7 +53,7 @@ std::string plan_of(const Case& c, int threads) {
     StudentOptions options;
     options.loss = c.loss;
     if (c.plain) options.optimizer = Sgd{};
-    return training_plan_text(StudentModel(model, options), *c.program, inputs);
+    return student_of(StudentModel(model, options)).plan_text(*c.program, inputs);
   }
   Shapes shapes;
   for (const auto& [name, tensor] : model.impl().prepare(inputs)) shapes[name] = tensor.shape();

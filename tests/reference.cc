@@ -99,7 +99,7 @@ std::vector<int64_t> examples_that_count(const std::string& kind, const TensorMa
     bool counts = !ignores || labels == all.end();
     const int64_t each = counts ? 0 : labels->second.count() / labels->second.dim(0);
     for (int64_t i = row * each; i < (row + 1) * each; ++i) {
-      counts = counts || labels->second.number_at(i) != train::kIgnoredLabel;
+      counts = counts || labels->second.number_at(i) != training::kIgnoredLabel;
     }
     if (counts) rows.push_back(row);
   }
@@ -194,7 +194,7 @@ std::optional<Sum> Reference::first_step(const std::string& kind, const FloatOut
   const std::vector<int64_t> examples = examples_that_count(kind, all);
   if (examples.empty()) return std::nullopt;
   std::vector<int64_t> order =
-      train::Shuffle(static_cast<int64_t>(examples.size()), kUsualSeed).take(0, batch);
+      training::Shuffle(static_cast<int64_t>(examples.size()), kUsualSeed).take(0, batch);
   for (int64_t& place : order) place = examples[static_cast<size_t>(place)];
   int64_t call = batch;
   while (call > 0 && (batch % call != 0 || !takes_examples(call))) --call;

@@ -97,7 +97,7 @@ std::optional<Sum> Reference::first_text_step(const FloatOutput& target,
   const int64_t window = std::min(most().time, kTrainingWindow);
   const int64_t windows = (static_cast<int64_t>(ids.size()) - 1) / window;
   Sum sum;
-  for (const int64_t at : train::Shuffle(windows, kUsualSeed).take(0, batch)) {
+  for (const int64_t at : training::Shuffle(windows, kUsualSeed).take(0, batch)) {
     const Rows rows = log_probabilities(target, {part_of(ids, at * window, window)}).front();
     if (static_cast<int64_t>(rows.size()) != window) return std::nullopt;
     for (int64_t t = 0; t < window; ++t) {

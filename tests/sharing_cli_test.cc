@@ -170,7 +170,8 @@ TEST_F(SharingCli, out_of_patience_a_run_stops_and_writes_its_best_weights) {
   EXPECT_TRUE(
       has(answer.out, "no new best in 3 validations; the weights written are those of step "))
       << answer.out;
-  const auto last = train::read_checkpoint(train::checkpoints_in(run_folder("a")).back().path);
+  const auto last =
+      training::read_checkpoint(training::checkpoints_in(run_folder("a")).back().path);
   EXPECT_LT(last.position.step, 12);
   EXPECT_EQ(last.position.step, last.position.best_step + 3);
   EXPECT_EQ(last.position.stale, 3);
@@ -194,7 +195,7 @@ TEST_F(SharingCli, patience_is_counted_on_where_a_run_goes_on) {
   ASSERT_EQ(train("whole", words).code, 0);
   ASSERT_EQ(train("parts", words).code, 0);
   // The last checkpoint goes, with the validation that ended the run.
-  fs::remove(train::checkpoints_in(run_folder("parts")).back().path);
+  fs::remove(training::checkpoints_in(run_folder("parts")).back().path);
   fs::remove_all(scratch("parts.mlpackage"));
   words.push_back("--resume");
   const Answer answer = train("parts", words);
@@ -208,8 +209,8 @@ TEST_F(SharingCli, the_best_weights_come_along_into_another_run_folder) {
   Words words = hopeless(scratch("valid.txt"));
   words.insert(words.end(), {"--patience", "100", "--checkpoint-every", "4"});
   ASSERT_EQ(train("a", words).code, 0);
-  const fs::path checkpoint = train::checkpoints_in(run_folder("a")).front().path;
-  const auto best = train::read_checkpoint(run_folder("a") / "best.safetensors").position;
+  const fs::path checkpoint = training::checkpoints_in(run_folder("a")).front().path;
+  const auto best = training::read_checkpoint(run_folder("a") / "best.safetensors").position;
   ASSERT_LT(best.step, 8);
   words.insert(words.end(), {"--resume-from", checkpoint});
   const Answer answer = train("b", words);
@@ -221,7 +222,7 @@ TEST_F(SharingCli, the_best_weights_come_along_into_another_run_folder) {
   ASSERT_EQ(anew.code, 0) << anew.out;
   EXPECT_TRUE(has(anew.out, "the best weights so far, those of step ")) << anew.out;
   EXPECT_LT(anew.out.find("the best weights so far"), anew.out.find("minimises")) << anew.out;
-  EXPECT_GT(train::read_checkpoint(run_folder("c") / "best.safetensors").position.step, 8);
+  EXPECT_GT(training::read_checkpoint(run_folder("c") / "best.safetensors").position.step, 8);
 }
 
 TEST_F(SharingCli, with_patience_left_the_best_weights_are_written_too) {

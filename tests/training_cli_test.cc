@@ -29,7 +29,7 @@ TEST_F(TrainingCli, writes_a_package_metrics_and_a_report) {
   EXPECT_LT(json["valid_loss"].get<double>(), first["valid_loss"].get<double>());
   EXPECT_TRUE(fs::exists(run_folder("a") / "best.safetensors"));
   const std::string report = read_file(run_folder("a") / "report.html");
-  for (const char* part : {"<svg", "Before", "After", "batch-size", "0.01", "weight-decay",
+  for (const char* part : {"<svg", "Before", "After", "batch_size", "0.01", "weight_decay",
                            "finished after 8 steps"}) {
     EXPECT_TRUE(has(report, part)) << part;
   }

@@ -90,8 +90,8 @@ class TrainingCli : public ::testing::Test {
   }
   // Masters, moments and step of the last checkpoint.
   [[nodiscard]] TensorMap last_state(const std::string& name) const {
-    const auto files = train::checkpoints_in(run_folder(name));
-    return files.empty() ? TensorMap() : train::read_checkpoint(files.back().path).state;
+    const auto files = training::checkpoints_in(run_folder(name));
+    return files.empty() ? TensorMap() : training::read_checkpoint(files.back().path).state;
   }
   void expect_same_training(const std::string& a, const std::string& b) const {
     const TensorMap first = last_state(a), second = last_state(b);

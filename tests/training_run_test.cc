@@ -4,14 +4,14 @@
 #include <limits>
 
 #include "api/impl.h"
-#include "api/training_data.h"
-#include "api/training_run.h"
 #include "base/finite.h"
 #include "base/tensor_file.h"
 #include "base/testing.h"
 #include "built_model.h"
 #include "facade_testing.h"
+#include "millwright/training.hpp"
 #include "package/testing.h"
+#include "train/run.h"
 
 namespace mw {
 namespace {
@@ -22,7 +22,7 @@ TEST(NonFinite, is_traced_to_the_op_that_first_gives_it) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   StudentModel student(model);
   const Batch batch(TensorMap{{"input_ids", Tensor::from<int32_t>({1, 2, 3, 4}, {1, 4})}});
-  EXPECT_EQ(first_nonfinite(student, batch), "");
+  EXPECT_EQ(student_of(student).first_nonfinite(batch.tensors), "");
   std::string spoilt;
   for (const Parameter& parameter : student.parameters()) {
     if (parameter.trained && parameter.name.find("layers_1_w1") != std::string::npos) {
@@ -33,7 +33,7 @@ TEST(NonFinite, is_traced_to_the_op_that_first_gives_it) {
   Tensor weight = student.get_parameter(spoilt);
   for (int64_t i = 0; i < weight.count(); ++i) weight.set_number(i, 3e38);
   student.set_parameter(spoilt, weight);
-  const std::string op = first_nonfinite(student, batch);
+  const std::string op = student_of(student).first_nonfinite(batch.tensors);
   EXPECT_NE(op, "");
 }
 
@@ -54,7 +54,7 @@ TEST(NonFinite, is_traced_with_every_use_of_a_constant_as_it_was_trained) {
   EXPECT_EQ(student.predict({{"x", Tensor::from<float>({1, 1}, {1, 2})}}).at("y").number_at(0),
             std::numeric_limits<double>::infinity());
   const Batch batch(TensorMap{{"x", Tensor::from<float>({1, 1}, {1, 2})}});
-  EXPECT_EQ(first_nonfinite(student, batch), "square 'y'");
+  EXPECT_EQ(student_of(student).first_nonfinite(batch.tensors), "square 'y'");
 }
 
 TEST(NonFinite, is_found_among_gradients) {
@@ -66,8 +66,8 @@ TEST(NonFinite, is_found_among_gradients) {
 
 TEST(TrainingData, of_a_flexible_model_is_split_into_equal_calls) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
-  const TrainingData data =
-      load_training_data(model, {.data = example("valid.txt"), .batch_size = 96, .seq_len = 32});
+  const training::TrainingData data = training::load_training_data(
+      model.impl(), {.data = example("valid.txt"), .batch_size = 96, .seq_len = 32});
   EXPECT_EQ(data.batch_size, 96);
   EXPECT_EQ(data.call_size, 48);  // the model takes 64 at most
   EXPECT_FALSE(data.fixed_calls);
@@ -79,13 +79,16 @@ TEST(TrainingData, of_a_fixed_model_has_its_extents) {
   LoadOptions options;
   options.tokenizer = example("tokenizer.json");
   const auto model = CoreMLModelWrapper::load(path, options);
-  const TrainingData data =
-      load_training_data(model, {.data = example("valid.txt"), .batch_size = 4});
+  const training::TrainingData data =
+      training::load_training_data(model.impl(), {.data = example("valid.txt"), .batch_size = 4});
   EXPECT_EQ(data.call_size, 1);
   EXPECT_TRUE(data.fixed_calls);
   EXPECT_EQ(data.seq_len, 128);
   const std::string error = testing::error_of(
-      [&] { (void)load_training_data(model, {.data = example("valid.txt"), .seq_len = 64}); },
+      [&] {
+        (void)training::load_training_data(model.impl(),
+                                           {.data = example("valid.txt"), .seq_len = 64});
+      },
       ErrorCode::kInvalidArgument);
   EXPECT_NE(error.find("exactly 128"), std::string::npos) << error;
 }
@@ -97,8 +100,9 @@ TEST(TrainingData, of_arrays_names_what_does_not_fit) {
                     ("mw_training_run_test_" + std::to_string(getpid()) + ".safetensors");
   const auto error = [&](const TensorMap& tensors) {
     write_safetensors(file, tensors);
-    return testing::error_of([&] { (void)load_training_data(model, {.data = file}); },
-                             ErrorCode::kInvalidArgument);
+    return testing::error_of(
+        [&] { (void)training::load_training_data(model.impl(), {.data = file}); },
+        ErrorCode::kInvalidArgument);
   };
   const Tensor images(DType::kF32, {6, 1, 8, 8}), labels(DType::kI32, {6});
   EXPECT_NE(error({{"image", images}}).find("named labels"), std::string::npos);
@@ -113,9 +117,7 @@ TEST(TrainingData, of_arrays_names_what_does_not_fit) {
 // Asks for a stop once it was asked so often; 0: never.
 struct Stopper : TrainingObserver {
   explicit Stopper(int64_t times) : times_(times) {}
-  void stepped(const TrainingStatus&) override { ++steps; }
-  void evaluated(int64_t, int64_t) override {}
-  void note(const std::string&) override {}
+  void stepped(const TrainingProgress& /*progress*/) override { ++steps; }
   bool should_stop() override { return ++asked >= times_ && times_ > 0; }
   int64_t asked = 0, steps = 0;
 
@@ -128,22 +130,19 @@ TEST(TrainingRun, stops_between_the_calls_of_a_step_which_is_then_not_taken) {
   const auto model = CoreMLModelWrapper::load(example("student.mlpackage"));
   const auto run = [&](const std::string& name, Stopper& observer, bool resume) {
     TrainingSettings settings;
-    settings.output = folder / (name + ".mlpackage");
-    settings.folder = folder / (name + ".run");
-    settings.steps = 2;
-    settings.accumulate = 50;
-    settings.resume = resume;
-    return TrainingRun(
-               model, [&] { return StudentModel(model); },
-               load_training_data(model,
-                                  {.data = example("valid.txt"), .batch_size = 1, .seq_len = 8}),
-               settings, observer)
-        .finish();
+    settings.run.data = example("valid.txt");
+    settings.run.output = folder / (name + ".mlpackage");
+    settings.run.batch_size = 1;
+    settings.run.seq_len = 8;
+    settings.run.steps = 2;
+    settings.run.accumulate = 50;
+    settings.run.resume = resume;
+    return train(model, settings, observer);
   };
   Stopper patient(0), hasty(1 + 49 + 1 + 5);
   (void)run("whole", patient, false);
   EXPECT_EQ(patient.steps, 2);
-  const TrainingOutcome stopped = run("parts", hasty, false);
+  const TrainingReport stopped = run("parts", hasty, false);
   EXPECT_TRUE(stopped.interrupted);
   EXPECT_EQ(stopped.step, 1) << "the second step was begun and not taken";
   EXPECT_EQ(hasty.asked, 56) << "it was asked for once and went no further";

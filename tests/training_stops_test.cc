@@ -19,7 +19,7 @@ TEST_F(TrainingCli, a_resumed_run_ends_as_one_that_was_never_stopped) {
   more.push_back("--resume");  // from nothing
   ASSERT_EQ(train("parts", more).code, 0);
   // The last checkpoint goes, so that the run goes on from the one before it.
-  fs::remove(train::checkpoints_in(run_folder("parts")).back().path);
+  fs::remove(training::checkpoints_in(run_folder("parts")).back().path);
   fs::remove_all(scratch("parts.mlpackage"));
   const Answer answer = train("parts", more);
   ASSERT_EQ(answer.code, 0) << answer.out;
@@ -32,7 +32,7 @@ TEST_F(TrainingCli, a_resumed_run_ends_as_one_that_was_never_stopped) {
 TEST_F(TrainingCli, a_damaged_checkpoint_is_refused_and_the_one_before_it_offered) {
   ASSERT_EQ(train("whole").code, 0);
   ASSERT_EQ(train("a").code, 0);
-  const auto files = train::checkpoints_in(run_folder("a"));
+  const auto files = training::checkpoints_in(run_folder("a"));
   ASSERT_EQ(files.size(), 2U);
   std::string bytes = read_file(files[1].path);
   bytes[bytes.size() / 2] ^= 1;
@@ -100,7 +100,7 @@ TEST_F(TrainingCli, ctrl_c_saves_and_says_how_to_go_on) {
 
 TEST_F(TrainingCli, a_full_disk_leaves_the_checkpoint_before_it_whole) {
   ASSERT_EQ(train("a").code, 0);
-  const auto before = train::checkpoints_in(run_folder("a"));
+  const auto before = training::checkpoints_in(run_folder("a"));
   Answer answer;
   {
     rlimit old = {};
@@ -112,9 +112,9 @@ TEST_F(TrainingCli, a_full_disk_leaves_the_checkpoint_before_it_whole) {
     setrlimit(RLIMIT_FSIZE, &old);
   }
   expect_refusal(answer, {"cannot write", "File too large"});
-  const auto after = train::checkpoints_in(run_folder("a"));
+  const auto after = training::checkpoints_in(run_folder("a"));
   ASSERT_EQ(after.size(), before.size());
-  EXPECT_EQ(train::read_checkpoint(after.back().path).position.step, 8);
+  EXPECT_EQ(training::read_checkpoint(after.back().path).position.step, 8);
   for (const auto& entry : fs::directory_iterator(run_folder("a"))) {
     EXPECT_FALSE(has(entry.path().string(), ".tmp-")) << entry.path();
   }

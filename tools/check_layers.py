@@ -24,7 +24,7 @@ PUBLIC = "millwright"
 NAMES_OPS = {"ops", "package"}
 # The model classes: what they stand on does not know them.
 FACADE = {"millwright/millwright.hpp", "millwright/training.hpp", "millwright/millwright.h"}
-SEES_FACADE = {PUBLIC, "lm", "api", "cli"}
+SEES_FACADE = {PUBLIC, "api", "cli"}
 LISTS_OF_FAMILIES = {"catalog_plan.cc", "kernels_cpu.cc"}
 SOURCES = {".cc", ".h", ".hpp", ".cu"}
 ROW = re.compile(r"^\s*\|(.+)\|\s*$")

@@ -7,10 +7,21 @@ settings_tables.py docs|python <JSON prints docs/settings.md or python/millwrigh
 import json
 import sys
 
-HEAD = """# Settings of training
+HEAD = """# Settings
 
-What `train` and `distill` take, `mw::StudentOptions` in C++, `mw_settings_set()` in C and `StudentModel` in Python. `tools/settings_tables.sh`
-writes this page from what stands once, in `include/millwright/settings.hpp`. A YAML file has the names or the options without dashes.
+## Of training
+
+What `train` and `distill` take: the commands, `mw::train()` in C++ (as `mw::TrainingSettings`), `mw_train()` in C (by `mw_settings_set()`) and
+`train()` in Python. A student alone (`StudentModel`) takes those from `optimizer` to `lora_seed`. `tools/settings_tables.sh` writes this page from
+what stands once, in `include/millwright/settings.hpp` and `run_settings.hpp`. A YAML file has the names, or the options without dashes.
+
+| setting | option | what is allowed | usual | |
+|---|---|---|---|---|
+"""
+LOADING = """
+## Of opening a model
+
+What every command takes that runs a model, `CoreMLModelWrapper::load()` in C++, `mw_model_load()` in C and `MLModel` in Python (as `function_name`).
 
 | setting | option | what is allowed | usual | |
 |---|---|---|---|---|
@@ -27,6 +38,7 @@ CLASSES = '''"""Settings of training. tools/settings_tables.sh writes this file 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
 from typing import TypeAlias, TypedDict
@@ -40,12 +52,25 @@ BETAS = '''
             for name, value in zip(("beta1", "beta2"), betas, strict=True):
                 object.__setattr__(self, name, value)
 '''
+ALL = '''
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """All that a run is told."""
+
+    run: RunSettings
+    student: StudentOptions = StudentOptions()
+    distill: DistillOptions = DistillOptions()
+'''
+# Of train(), by position.
+GIVEN_FIRST = ("data", "output")
 TYPES = {
     "number": "float",
     "whole number": "int",
     "flag": "bool",
     "text": "str",
     "choice": "str",
+    "path": "str | os.PathLike[str]",
 }
 
 
@@ -59,14 +84,20 @@ def usual_of(setting):
     return " ".join(setting["usual"]).replace("*", "\\*")
 
 
-def docs(facts):
-    rows = []
-    for setting in facts["settings"]:
+def rows_of(settings, elsewhere):
+    rows = ""
+    for setting in settings:
         name = setting["name"]
-        option = NO_OPTION.get(name, f"`{setting['option']}`")
+        option = elsewhere.get(name, f"`{setting['option']}`")
         cells = (f"`{name}`", option, setting["allowed"], usual_of(setting), setting["help"])
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    page = HEAD + "\n".join(rows) + "\n\n## Optimisers\n\n"
+        rows += "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+    return rows
+
+
+def docs(facts):
+    loading = next(struct for struct in facts["structs"] if struct["name"] == "LoadOptions")
+    page = HEAD + rows_of(facts["settings"], NO_OPTION) + LOADING + rows_of(loading["members"], {"profile": "`run --profile`"})
+    page += "\n## Optimisers\n\n"
     for struct in facts["structs"]:
         if struct["optimizer"]:
             names = ", ".join(f"`{member['name']}`" for member in struct["members"])
@@ -118,19 +149,28 @@ def class_of(struct):
     return text + BETAS if {"beta1", "beta2"} <= names else text
 
 
+def by_name(title, help, structs):
+    """A dict of keywords: the members of structs, side by side."""
+    text = f'\n\nclass {title}(TypedDict, total=False):\n    """{help}"""\n\n'
+    for struct in structs:
+        for member in struct["members"]:
+            if member["name"] not in ("optimizer", *GIVEN_FIRST):
+                optional = " | None" if member["name"] == "schedule" else ""
+                text += f"    {member['name']}: {python_type(member)}{optional}\n"
+    return text
+
+
 def python(facts):
     structs = {struct["name"]: struct for struct in facts["structs"]}
     optimizers = [struct["name"] for struct in facts["structs"] if struct["optimizer"]]
-    options = structs.pop("StudentOptions")
-    del structs["DistillOptions"]
+    of_all = [structs.pop(name) for name in ("RunSettings", "StudentOptions", "DistillOptions")]
+    run, student, distill = of_all
+    del structs["LoadOptions"]  # what MLModel takes
     text = CLASSES + "".join(class_of(struct) for struct in structs.values())
     text += f"\n\nOptimizer: TypeAlias = {' | '.join(optimizers)}\n"
-    text += class_of(options)
-    text += '\n\nclass Settings(TypedDict, total=False):\n    """What a StudentModel takes by name."""\n\n'
-    for member in options["members"]:
-        if member["name"] != "optimizer":
-            optional = " | None" if member["name"] == "schedule" else ""
-            text += f"    {member['name']}: {python_type(member)}{optional}\n"
+    text += class_of(student) + class_of(run) + class_of(distill) + ALL
+    text += by_name("Settings", "What a StudentModel takes by name.", [student])
+    text += by_name("TrainSettings", "What train() takes by name.", of_all)
     exported = "".join(f'    "{name}",\n' for name in sorted(structs))
     return text + f"\n\n__all__ = [\n{exported}]\n"
 

@@ -223,9 +223,10 @@ MW_C_API mw_status mw_student_create(const mw_model* model, const mw_student_opt
                                      mw_student** student);
 MW_C_API void mw_student_free(mw_student* student);
 
-/* Settings by name, as docs/settings.md lists them: all that mw_student_options has fields for, and
- * those of every optimiser. A value is a text ("cosine", "0.9", "true") or a number; a list is set
- * as a whole. The optimiser comes before the settings that it brings.
+/* Settings by name, as docs/settings.md lists them: all that mw_student_options has fields for,
+ * those of every optimiser, and those of a run, which mw_train() alone asks for. A value is a text
+ * ("cosine", "0.9", "true") or a number; a list is set as a whole. The optimiser comes before the
+ * settings that it brings.
  *
  *   mw_settings* settings = NULL;
  *   mw_settings_create(&settings);
@@ -308,6 +309,69 @@ MW_C_API const char* mw_student_warning_at(const mw_student* student, size_t ind
  * student. */
 MW_C_API size_t mw_student_note_count(const mw_student* student);
 MW_C_API const char* mw_student_note_at(const mw_student* student, size_t index);
+
+/* A whole run: what `millwright train` does, from files of data to the written package, with the
+ * same bits.
+ *
+ *   mw_settings* settings = NULL;
+ *   mw_settings_create(&settings);
+ *   mw_settings_set(settings, "data", "corpus.txt");
+ *   mw_settings_set(settings, "output", "trained.mlpackage");
+ *   mw_settings_set_number(settings, "steps", 200);
+ *   const mw_training_report* report = NULL;
+ *   if (mw_train(model, settings, NULL, NULL, &report) != MW_OK) puts(mw_last_error());
+ *   mw_training_report_free(report);
+ *   mw_settings_free(settings);
+ */
+typedef struct mw_training_step {
+  int64_t step;   /* 0: before the first, with a validation loss only */
+  int64_t tokens; /* labels that counted */
+  double loss, valid_loss, grad_norm, learning_rate; /* NaN where one was not taken */
+  double seconds;
+} mw_training_step;
+
+typedef struct mw_training_progress {
+  mw_training_step taken;
+  int64_t steps;     /* that the run is to take */
+  double valid_loss; /* the last one taken, or NaN */
+  double per_second; /* tokens of a text, else examples */
+  double seconds_left;
+} mw_training_progress;
+
+/* Told after each step, in the thread of the call. Anything but 0 stops the run there: a checkpoint
+ * and the report are written, no package, and with the setting `resume` it goes on. */
+typedef int (*mw_tell_progress)(const mw_training_progress* progress, void* user);
+
+typedef struct mw_training_report {
+  int interrupted;   /* by the callback */
+  int stopped_early; /* out of patience */
+  int64_t step, written_step, best_step, tokens;
+  double loss, valid_loss, best_loss, test_loss; /* NaN where one was not taken */
+  double seconds, tokens_per_second;
+  uint64_t step_bytes; /* as mw_student_step_bytes() */
+  int64_t trained_numbers, all_numbers;
+  const char* objective; /* what was minimised; this and those below: empty where there is none */
+  const char *output, *adapter, *checkpoint;
+  const char* html; /* the report as a page */
+  const mw_training_step* steps;
+  size_t step_count;
+  const char* const* notes;
+  size_t note_count;
+  const char* const* warnings; /* as mw_student_warning_at() */
+  size_t warning_count;
+  void* held;
+} mw_training_report;
+
+/* `progress` may be NULL, and so may `report`, which is freed by mw_training_report_free(). Names
+ * of the settings, those of a run among them, are in docs/settings.md. */
+MW_C_API mw_status mw_train(const mw_model* model, const mw_settings* settings,
+                            mw_tell_progress progress, void* user,
+                            const mw_training_report** report);
+/* The student learns from a teacher's predictions as well. */
+MW_C_API mw_status mw_distill(const mw_model* student, const mw_model* teacher,
+                              const mw_settings* settings, mw_tell_progress progress, void* user,
+                              const mw_training_report** report);
+MW_C_API void mw_training_report_free(const mw_training_report* report);
 
 #ifdef __cplusplus
 }

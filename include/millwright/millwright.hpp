@@ -17,46 +17,12 @@
 #include <vector>
 
 #include "millwright/error.hpp"
+#include "millwright/feature.hpp"
+#include "millwright/settings.hpp"
 #include "millwright/tensor.hpp"
 #include "millwright/tokenizer.hpp"
 
 namespace mw {
-
-// What floats inside the model are computed in; inputs, outputs and states keep their own dtypes.
-enum class Compute : uint8_t {
-  kFp32,
-  kFp64,  // slow and exact: the oracle
-  kFp16,  // fp32 arithmetic, every fp16 value of the file rounded to fp16, as a device would
-};
-
-struct LoadOptions {
-  std::string function;        // of a multi-function package; empty: its default
-  std::string device = "cpu";  // what computes; load() answers an unknown name with those there are
-  int threads = 0;             // 0: all cores
-  Compute compute = Compute::kFp32;
-  // A tokenizer.json or its folder; empty: look in and beside the model.
-  std::filesystem::path tokenizer;
-  // What StudentModel::save_adapter() or Hugging Face PEFT wrote; empty: none.
-  std::filesystem::path adapter;
-  bool naive = false;    // run op by op with the reference implementations
-  bool profile = false;  // keep the time of every step; `millwright run --profile` prints them
-  // Passes after which the program goes to stderr as text, whenever they run for this model or a
-  // student of it; "all": after each. docs/passes.md lists them; so does the sentence that answers
-  // an unknown name.
-  std::vector<std::string> print_after;
-};
-
-// One input, output or state as the model declares it.
-struct FeatureDescription {
-  std::string name;
-  std::string kind;  // "MultiArray", "Image", "String", "Int64", "Double", "Dictionary", "State"
-  DType dtype = DType::kF32;
-  Shape shape;  // default or fixed shape; -1 for an extent the file does not state
-  std::vector<std::pair<int64_t, int64_t>> ranges;  // per axis, when flexible; upper -1: unbounded
-  std::vector<Shape> enumerated;                    // the allowed shapes, when enumerated
-  bool optional = false;
-  std::string description;
-};
 
 // The storage of a model's states (a KV cache, say), zero at first. Belongs to the caller: one per
 // conversation; not to be used by two calls at once.

@@ -4,13 +4,21 @@
 //   student.set_teacher(mw::CoreMLModelWrapper::load("teacher.mlpackage"), {.temperature = 2.0f});
 //   mw::StepResult r = student.training_step({ids, labels});      // forward, backward, update
 //   student.save("student-trained.mlpackage");
+//
+// train() and distill(): a whole run, from files of data to the written package.
+//
+//   mw::TrainingSettings settings;
+//   settings.run = {.data = "corpus.txt", .output = "trained.mlpackage", .steps = 200};
+//   mw::TrainingReport report = mw::train("student.mlpackage", settings);
 #pragma once
 
 #include <functional>
 
 #include "millwright/millwright.hpp"
-#include "millwright/settings.hpp"
+#include "millwright/parameter.hpp"
+#include "millwright/run_settings.hpp"
 #include "millwright/step_result.hpp"
+#include "millwright/training_report.hpp"
 
 namespace mw {
 
@@ -21,21 +29,6 @@ struct Batch {
   Batch(Tensor input_ids, Tensor labels)
       : tensors{{"input_ids", std::move(input_ids)}, {"labels", std::move(labels)}} {}
   explicit Batch(TensorMap tensors) : tensors(std::move(tensors)) {}
-};
-
-struct Parameter {
-  enum class Role : uint8_t {
-    kWeight,
-    kCompressed,  // a weight that is stored as something smaller
-    kTie,         // another name of a weight that stands before
-    kAdapter,     // a factor beside a weight
-  };
-  std::string name;  // as in the program
-  Shape shape;
-  DType stored = DType::kF32;  // in the package
-  bool trained = false;
-  std::string reason;  // why it is in or out
-  Role role = Role::kWeight;
 };
 
 // A model in training. Not thread-safe. The wrapped model and its file stay as they are.
@@ -107,5 +100,26 @@ class MW_API StudentModel {
  private:
   std::unique_ptr<Impl> impl_;
 };
+
+// Told after each step; false ends the run there, as TrainingObserver::should_stop() does.
+using TellProgress = std::function<bool(const TrainingProgress&)>;
+
+// What `millwright train` does: reads the data, trains, validates, keeps checkpoints, writes the
+// package and the report. The same settings give the same bits, whoever calls. A run ends whole
+// whatever ends it: where something is thrown, by it or by who is told of its progress, no package
+// is written, and the last checkpoint is one to go on from (`resume`).
+MW_API TrainingReport train(const CoreMLModelWrapper& model, const TrainingSettings& settings,
+                            const TellProgress& progress = nullptr);
+MW_API TrainingReport train(const CoreMLModelWrapper& model, const TrainingSettings& settings,
+                            TrainingObserver& observer);
+MW_API TrainingReport train(const std::filesystem::path& model, const TrainingSettings& settings,
+                            const TellProgress& progress = nullptr);
+
+// The same, where the student learns from a teacher's predictions as well.
+MW_API TrainingReport distill(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher,
+                              const TrainingSettings& settings,
+                              const TellProgress& progress = nullptr);
+MW_API TrainingReport distill(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher,
+                              const TrainingSettings& settings, TrainingObserver& observer);
 
 }  // namespace mw

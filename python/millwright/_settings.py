@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
 from typing import TypeAlias, TypedDict
@@ -212,6 +213,69 @@ class StudentOptions:
     lora: Lora | None = None
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run does around the steps of its student."""
+
+    #: A text, .jsonl with text, prompt and completion or messages, a folder with train.jsonl and valid.jsonl, or .npz/.safetensors with a tensor per input and labels.
+    data: str | os.PathLike[str] = ""
+    #: The package to write (.mlpackage or .mlmodelc); of adapters also these alone (.safetensors, or a folder in the format peft).
+    output: str | os.PathLike[str] = ""
+    #: Validation data (default: valid.jsonl of the folder).
+    eval_data: str | os.PathLike[str] = ""
+    #: Steps between validations (0: at the end only).
+    eval_every: int = 100
+    #: Stop after this many validations without a new best, and write the best weights.
+    patience: int | None = None
+    #: Examples per batch (default: 8 windows, 32 arrays).
+    batch_size: int | None = None
+    #: Tokens per window (default: the model's, at most 256).
+    seq_len: int | None = None
+    #: Of the order of examples.
+    seed: int = 0
+    #: Updates of the weights.
+    steps: int = 1000
+    #: Batches per step.
+    accumulate: int = 1
+    #: Millwright, a .safetensors file; or peft, a folder as Hugging Face PEFT has it.
+    adapter_format: str = "millwright"
+    #: Weights of the model that this one was converted from (.safetensors, or the index .json of several): how its modules are called, for the format peft.
+    adapter_names: str | os.PathLike[str] = ""
+    #: Folder for checkpoints, metrics.jsonl and report.html (default: beside the output, NAME.run).
+    checkpoint_dir: str | os.PathLike[str] = ""
+    #: Steps between checkpoints (0: at the end).
+    checkpoint_every: int = 100
+    #: Go on from the last checkpoint, if there is one.
+    resume: bool = False
+    #: Go on from this checkpoint.
+    resume_from: str | os.PathLike[str] = ""
+    #: Start anew although the folder holds checkpoints.
+    overwrite: bool = False
+    #: Change the function in training alone, also where others share its weights.
+    only_function: bool = False
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """What a teacher counts: (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)."""
+
+    #: Of both models' predictions, as they are compared.
+    temperature: float = 2.0
+    #: Share of the teacher in the loss; the rest is cross entropy with the data.
+    alpha: float = 0.5
+    #: The teacher's logits, if not chosen as the student's.
+    teacher_target: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """All that a run is told."""
+
+    run: RunSettings
+    student: StudentOptions = StudentOptions()
+    distill: DistillOptions = DistillOptions()
+
+
 class Settings(TypedDict, total=False):
     """What a StudentModel takes by name."""
 
@@ -228,6 +292,43 @@ class Settings(TypedDict, total=False):
     naive: bool
     memory: int
     lora: Lora | None
+
+
+class TrainSettings(TypedDict, total=False):
+    """What train() takes by name."""
+
+    eval_data: str | os.PathLike[str]
+    eval_every: int
+    patience: int | None
+    batch_size: int | None
+    seq_len: int | None
+    seed: int
+    steps: int
+    accumulate: int
+    adapter_format: str
+    adapter_names: str | os.PathLike[str]
+    checkpoint_dir: str | os.PathLike[str]
+    checkpoint_every: int
+    resume: bool
+    resume_from: str | os.PathLike[str]
+    overwrite: bool
+    only_function: bool
+    schedule: Schedule | None
+    trainable: Sequence[str]
+    groups: Sequence[ParameterGroup]
+    loss: str
+    target: str
+    label_smoothing: float
+    class_axis: int | None
+    pos_weight: Sequence[float] | float
+    clip_norm: float
+    wrt_inputs: Sequence[str]
+    naive: bool
+    memory: int
+    lora: Lora | None
+    temperature: float
+    alpha: float
+    teacher_target: str
 
 
 __all__ = [

@@ -1,6 +1,7 @@
 // Members of settings from attributes of the same names, each read as its type asks for.
 #include "settings.h"
 
+#include <nanobind/stl/filesystem.h>
 #include <nanobind/stl/string.h>
 
 #include <limits>
@@ -63,6 +64,12 @@ std::string text_of(const std::string& path, nb::handle from) {
   wrong_type(fmt::format("{}: expected a string, got {}", path, type_of(from)));
 }
 
+std::filesystem::path path_of(const std::string& path, nb::handle from) {
+  std::filesystem::path read;
+  if (nb::try_cast(from, read)) return read;
+  wrong_type(fmt::format("{}: expected a path, got {}", path, type_of(from)));
+}
+
 // A lone string is a sequence of its letters, which nobody means; a lone number is a list of one.
 template <class T>
 void read_list(const std::string& path, nb::handle from, std::vector<T>& to) {
@@ -102,7 +109,7 @@ void read_choice(const std::string& path, nb::handle from, Optimizer& to) {
   };
   try_all(&to);
   if (found) return;
-  wrong_type(fmt::format("{}: expected {}, got {}", path, train::listed(names), type_of(from)));
+  wrong_type(fmt::format("{}: expected {}, got {}", path, training::listed(names), type_of(from)));
 }
 
 template <class T>
@@ -115,14 +122,16 @@ void read(const std::string& path, nb::handle from, T& to) {
     read_whole(path, from, to);
   } else if constexpr (std::is_same_v<T, std::string>) {
     to = text_of(path, from);
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    to = path_of(path, from);
   } else if constexpr (std::is_enum_v<T>) {
-    const std::string objection = train::read(text_of(path, from), allowed::kAnything, to);
+    const std::string objection = training::read(text_of(path, from), allowed::kAnything, to);
     if (!objection.empty()) fail(ErrorCode::kInvalidArgument, "{}: {}", told(path), objection);
-  } else if constexpr (train::kIsOptional<T>) {
+  } else if constexpr (training::kIsOptional<T>) {
     if (!from.is_none()) read(path, from, to.emplace());
-  } else if constexpr (train::kIsList<T>) {
+  } else if constexpr (training::kIsList<T>) {
     read_list(path, from, to);
-  } else if constexpr (train::HasSettings<T>) {
+  } else if constexpr (training::HasSettings<T>) {
     if (from.is_none()) return;
     if (!is_a(from, T::kName)) {
       wrong_type(fmt::format("{}: expected a {}, got {}", path, T::kName, type_of(from)));
@@ -138,6 +147,14 @@ void read(const std::string& path, nb::handle from, T& to) {
 StudentOptions student_options_of(nb::handle options) {
   StudentOptions read;
   read_members("", options, read);
+  return read;
+}
+
+TrainingSettings training_settings_of(nb::handle settings) {
+  TrainingSettings read;
+  read_members("", settings.attr("run"), read.run);
+  read.student = student_options_of(settings.attr("student"));
+  read_members("", settings.attr("distill"), read.distill);
   return read;
 }
 

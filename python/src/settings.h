@@ -3,12 +3,13 @@
 
 #include <nanobind/nanobind.h>
 
-#include "millwright/settings.hpp"
+#include "millwright/run_settings.hpp"
 
 namespace mw::python {
 
-// `options` has an attribute for each member, as the class StudentOptions has. Throws mw::Error for
+// They have an attribute for each member, as the classes of these names have. Throws mw::Error for
 // values that no setting can have, TypeError for wrong kinds of things.
 StudentOptions student_options_of(nanobind::handle options);
+TrainingSettings training_settings_of(nanobind::handle settings);
 
 }  // namespace mw::python

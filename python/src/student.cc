@@ -9,12 +9,12 @@
 
 #include <mutex>
 
-#include "api/class_labels.h"
 #include "api/impl.h"
 #include "arrays.h"
 #include "base/threads.h"
 #include "millwright/training.hpp"
 #include "settings.h"
+#include "train/student.h"
 
 namespace nb = nanobind;
 
@@ -30,8 +30,7 @@ struct Student {
   bool names_are_numbers;  // of classes
 
   Student(const CoreMLModelWrapper& from, const StudentOptions& options)
-      : model(from, options),
-        names_are_numbers(ClassLabels(from.impl().target(options.target).value).are_numbers()) {}
+      : model(from, options), names_are_numbers(student_of(model).classes().are_numbers()) {}
 
   template <class F>
   auto alone(const F& f) {

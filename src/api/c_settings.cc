@@ -9,10 +9,6 @@
 using mw::c_api::guarded;
 using mw::c_api::require;
 
-struct mw_settings {
-  mw::StudentOptions options;
-};
-
 mw_status mw_settings_create(mw_settings** settings) {
   return guarded([&] {
     require(settings != nullptr, "mw_settings_create: settings must not be NULL");
@@ -29,7 +25,7 @@ mw_status mw_settings_set_number(mw_settings* settings, const char* name, double
   return guarded([&] {
     require(settings != nullptr && name != nullptr,
             "mw_settings_set_number: settings and name must not be NULL");
-    mw::train::set(settings->options, name, {fmt::format("{}", value)});
+    mw::training::set(settings->all, name, {fmt::format("{}", value)});
   });
 }
 
@@ -43,7 +39,7 @@ mw_status mw_settings_set_list(mw_settings* settings, const char* name, const ch
       require(values[i] != nullptr, "mw_settings_set: a value is NULL");
       texts.emplace_back(values[i]);
     }
-    mw::train::set(settings->options, name, texts);
+    mw::training::set(settings->all, name, texts);
   });
 }
 
@@ -52,6 +48,6 @@ mw_status mw_student_create_with(const mw_model* model, const mw_settings* setti
   return guarded([&] {
     require(model != nullptr && settings != nullptr && student != nullptr,
             "mw_student_create_with: model, settings and student must not be NULL");
-    *student = mw::c_api::make_student(*model, settings->options).release();
+    *student = mw::c_api::make_student(*model, settings->all.student).release();
   });
 }

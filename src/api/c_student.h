@@ -16,6 +16,10 @@ struct mw_student {
   std::string objective;
 };
 
+struct mw_settings {
+  mw::TrainingSettings all;
+};
+
 namespace mw::c_api {
 
 std::unique_ptr<mw_student> make_student(const mw_model& model, const StudentOptions& options);

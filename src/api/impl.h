@@ -10,13 +10,13 @@
 #include "lm/model.h"
 #include "millwright/millwright.hpp"
 #include "package/package.h"
-#include "train/objective.h"
-#include "train/program.h"
 
 namespace mw {
 
 class StudentModel;
-struct Batch;
+namespace training {
+class Student;
+}  // namespace training
 
 struct State::Impl {
   exec::States cells;
@@ -33,7 +33,7 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   std::unique_ptr<const ir::Function> lowered;  // in the compute dtype; the session specialises it
   std::unique_ptr<exec::Session> session;
 
-  const Tokenizer& tokenizer() const;
+  const Tokenizer& tokenizer() const override;
   std::string name() const override { return path.string(); }
   std::vector<FeatureDescription> inputs() const override;
   std::vector<FeatureDescription> states() const override;
@@ -65,16 +65,9 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   mutable std::optional<Error> tokenizer_error_;
 };
 
-// Which op of the student first gives a number that is not finite over a batch, whose labels do not
-// count, with the weights as they are: "softmax 'attention_3'", or nothing.
-std::string first_nonfinite(const StudentModel& student, const Batch& batch);
-// StudentModel::state() without a copy of the tensors; they stay as they are.
-TensorMap snapshot_of(const StudentModel& student);
-// The plan of a program of training for such inputs, and labels where they are among them
-// (train::Trainer::plan_text()).
-std::string training_plan_text(const StudentModel& student, train::Kind program,
-                               const TensorMap& inputs);
-// What it minimises over a batch with these inputs, whatever labels are beside them.
-train::Objective objective_in_training(const StudentModel& student, const TensorMap& inputs);
+// The model behind the interface that other rooms see; lives as long as anybody holds it.
+std::shared_ptr<const lm::Model> shared_model(const CoreMLModelWrapper& model);
+// What stands behind a StudentModel.
+training::Student& student_of(const StudentModel& student);
 
 }  // namespace mw

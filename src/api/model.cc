@@ -3,8 +3,8 @@
 #include <limits>
 
 #include "adapters/file.h"
+#include "adapters/pipeline.h"
 #include "api/coerce.h"
-#include "api/ending.h"
 #include "api/impl.h"
 #include "api/pipeline.h"
 #include "base/error.h"
@@ -13,6 +13,7 @@
 #include "lm/language_model.h"
 #include "ops/catalog.h"
 #include "passes/specialise.h"
+#include "train/ending.h"
 
 namespace mw {
 namespace {
@@ -159,7 +160,9 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                if (!options.adapter.empty()) {
                  const auto set =
                      adapters::read_adapters(options.adapter, *impl->function, ops::catalog());
-                 impl->adapted = adapted_by(*impl->function, set.adapters, watch.get()).function;
+                 impl->adapted =
+                     adapters::adapted_by(*impl->function, set.adapters, {ops::catalog(), watch.get()})
+                         .function;
                  impl->function = impl->adapted.get();
                }
                impl->lowered = opened(*impl->function, numerics_of(options.compute), watch.get());
@@ -290,7 +293,7 @@ lm::Ending CoreMLModelWrapper::Impl::ending(const std::string& output,
   if (known != endings_.end()) return known->second;
   const auto at = passes::specialise(*function, ops::catalog(), {.shapes = shapes()});
   for (ir::Value* value : at->body.outputs) {
-    if (value->name == output) return endings_[output] = ending_of(output, value);
+    if (value->name == output) return endings_[output] = training::ending_of(output, value);
   }
   return endings_[output] = {};
 }
@@ -354,6 +357,10 @@ std::map<std::string, std::string> CoreMLModelWrapper::metadata() const {
   if (!m.author.empty()) result["author"] = m.author;
   if (!m.license.empty()) result["license"] = m.license;
   return result;
+}
+std::shared_ptr<const lm::Model> shared_model(const CoreMLModelWrapper& model) {
+  const auto held = std::make_shared<const CoreMLModelWrapper>(model);
+  return {held, &held->impl()};
 }
 std::filesystem::path CoreMLModelWrapper::path() const { return impl_->path; }
 uint64_t CoreMLModelWrapper::weight_bytes_held() const {

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <set>
 
+#include "adapters/pipeline.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "ir/text/text.h"
@@ -26,25 +27,10 @@ using passes::Pass;
 
 constexpr const char* kAll = "all";
 
-struct Adaption {
-  const std::vector<adapters::Adapter>& adapters;
-  std::vector<adapters::InsertedAdapter> made = {};
-};
-
-void insert_adapters(Function& function, Adaption& a) {
-  a.made = adapters::insert_adapters(function, ops::catalog(), a.adapters);
-}
-
 FunctionPtr set_precision(const Function& source, const Numerics& numerics) {
   return passes::set_precision(source, ops::catalog(), numerics);
 }
 
-constexpr passes::PassName kAdapters = {
-    "adapters", "puts the product of an adapter's factors beside each weight that it is for"};
-
-constexpr Pass<Adaption> kAdapt[] = {
-    {kAdapters, insert_adapters},
-};
 constexpr Pass<const Numerics> kOpen[] = {
     {passes::kPrecision, set_precision},
 };
@@ -87,13 +73,11 @@ void print(std::string_view pass, const Function& function) {
 }  // namespace
 
 std::vector<passes::Listing> all_pipelines() {
-  std::vector<passes::Listing> all = {
-      {"adapt", "a model is opened with an adapter, or trained by one",
-       passes::names_of<Adaption>(kAdapt)},
-      {"open", "a model is opened", passes::names_of<const Numerics>(kOpen)},
-      {"predict", "it is run with inputs of new shapes", passes::names_of<const Shapes>(kPredict)},
-  };
-  for (auto& of_room : {train::pipelines(), plan::pipelines()}) {
+  std::vector<passes::Listing> all = adapters::pipelines();
+  all.push_back({"open", "a model is opened", passes::names_of<const Numerics>(kOpen)});
+  all.push_back({"predict", "it is run with inputs of new shapes",
+                 passes::names_of<const Shapes>(kPredict)});
+  for (auto& of_room : {training::pipelines(), plan::pipelines()}) {
     all.insert(all.end(), of_room.begin(), of_room.end());
   }
   return all;
@@ -109,13 +93,6 @@ std::shared_ptr<passes::Watch> watch_of(const LoadOptions& options) {
     if (wanted.contains(pass) || wanted.contains(kAll)) print(pass, after);
   };
   return watch;
-}
-
-Adapted adapted_by(const Function& function, const std::vector<adapters::Adapter>& adapters,
-                   passes::Watch* watch) {
-  Adaption context = {adapters};
-  auto made = passes::run<Adaption>(kAdapt, function, context, {ops::catalog(), watch});
-  return {std::move(made), std::move(context.made)};
 }
 
 Numerics numerics_of(Compute compute) {

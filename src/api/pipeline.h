@@ -4,9 +4,9 @@
 #include <memory>
 #include <vector>
 
-#include "adapters/insert.h"
 #include "ir/adjustable.h"
 #include "millwright/millwright.hpp"
+#include "passes/pipeline.h"
 #include "passes/precision.h"
 
 namespace mw {
@@ -17,13 +17,6 @@ std::vector<passes::Listing> all_pipelines();
 // As the options ask. Throws invalid_argument where they name a pass that there is not.
 std::shared_ptr<passes::Watch> watch_of(const LoadOptions& options);
 
-// A function of a file with adapters beside its weights.
-struct Adapted {
-  std::unique_ptr<ir::Function> function;
-  std::vector<adapters::InsertedAdapter> made;
-};
-Adapted adapted_by(const ir::Function& function, const std::vector<adapters::Adapter>& adapters,
-                   passes::Watch* watch);
 passes::Numerics numerics_of(Compute compute);
 // A function as it is computed.
 std::unique_ptr<ir::Function> opened(const ir::Function& function, const passes::Numerics& numerics,

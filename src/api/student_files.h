@@ -5,26 +5,24 @@
 #include <string>
 #include <vector>
 
-#include "api/student_adapters.h"
 #include "exporter/sharing.h"
 #include "package/package.h"
-#include "train/trainer.h"
+#include "train/student.h"
 
 namespace mw {
 
 // Where a student came from and how far its changes reach.
-struct StudentSource {
+struct StudentPackage {
   const package::Model& model;
   const ir::Function& function;
   exporter::Reach reach;
 };
 
 // Of StudentModel::save() and notes().
-std::vector<std::string> save_student(const StudentSource& source, const train::Trainer& trainer,
-                                      const StudentAdapters& adapters,
+std::vector<std::string> save_student(const StudentPackage& source,
+                                      const training::Student& student,
                                       const std::filesystem::path& path);
-std::vector<std::string> notes_of_student(const StudentSource& source,
-                                          const train::Trainer& trainer,
-                                          const StudentAdapters& adapters);
+std::vector<std::string> notes_of_student(const StudentPackage& source,
+                                          const training::Student& student);
 
 }  // namespace mw

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "base/printable.h"
+#include "base/spelled.h"
 
 namespace mw {
 namespace {
@@ -82,6 +83,10 @@ std::optional<Error> known_error() {
 }
 
 std::string setting(std::string_view name) { return fmt::format("{}{}{}", kBegin, name, kEnd); }
+
+std::string spelled(std::string_view text, const Error::Spelling& spelling) {
+  return rewritten(text, spelling);
+}
 
 Error::Error(ErrorCode code, const std::string& message, const std::string& where)
     : std::runtime_error(rewritten(joined(where, message), as_it_is)),

@@ -44,45 +44,19 @@ void stop_if_interrupted() {
 void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
   command.add_option("model", model, "a .mlmodelc or .mlpackage folder, or an .mlmodel file")
       ->required();
-  command.add_option("--function", function,
-                     "function of a multi-function package (default: the package's own)");
-  command.add_option("--compute", compute, "what floats are computed in")
-      ->check(CLI::IsMember({"fp32", "fp64", "fp16"}))
-      ->capture_default_str();
-  command.add_option("--device", device, "what computes")->capture_default_str();
-  command.add_option("--threads", threads, "number of threads (default: all cores)")
-      ->check(CLI::Range(0, 1024));
-  command.add_flag("--naive", naive, "run op by op with the reference implementations");
-  add_print_after(command, print_after);
-  if (with_tokenizer) {
-    command.add_option("--tokenizer", tokenizer,
-                       "tokenizer.json or its folder (default: in or beside the model)");
-  }
+  settings.add_load_to(command, [&](const std::string& name) {
+    if (name == "tokenizer") return with_tokenizer;
+    return name != "adapter" && name != "profile";
+  });
 }
 
 void ModelOptions::add_adapter_to(CLI::App& command) {
-  command.add_option("--adapter", adapter, "what `train --lora-rank` or Hugging Face PEFT wrote");
-}
-
-void add_print_after(CLI::App& command, std::vector<std::string>& passes) {
-  command
-      .add_option("--print-after", passes,
-                  "print the program to stderr after the pass of this name, or after `all`")
-      ->take_all();
+  settings.add_load_to(command, [](const std::string& name) { return name == "adapter"; });
 }
 
 LoadOptions ModelOptions::load_options() const {
-  static const std::map<std::string, Compute> kComputes = {
-      {"fp32", Compute::kFp32}, {"fp64", Compute::kFp64}, {"fp16", Compute::kFp16}};
   LoadOptions options;
-  options.function = function;
-  options.device = device;
-  options.threads = threads;
-  options.tokenizer = tokenizer;
-  options.adapter = adapter;
-  options.naive = naive;
-  options.print_after = print_after;
-  options.compute = kComputes.at(compute);
+  settings.apply(options);
   return options;
 }
 
@@ -93,14 +67,6 @@ CoreMLModelWrapper ModelOptions::load() const {
 void print_json(const nlohmann::json& value) {
   const auto text = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
   answer_bytes(printable_json(text) + "\n");
-}
-
-std::string with_commas(int64_t value) {
-  std::string digits = std::to_string(value);
-  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3) {
-    digits.insert(static_cast<size_t>(at), ",");
-  }
-  return digits;
 }
 
 double now_seconds() {

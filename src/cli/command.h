@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "base/quantity_text.h"
+#include "cli/setting_options.h"
 #include "millwright/millwright.hpp"
 
 namespace mw::cli {
@@ -29,14 +31,7 @@ void add_gradcheck(CLI::App& app);
 // Options of every command that runs a model.
 struct ModelOptions {
   std::string model;
-  std::string function;
-  std::string tokenizer;
-  std::string adapter;
-  std::string compute = "fp32";
-  std::string device = "cpu";
-  int threads = 0;
-  bool naive = false;
-  std::vector<std::string> print_after;
+  SettingOptions settings;
 
   void add_to(CLI::App& command, bool with_tokenizer);
   void add_adapter_to(CLI::App& command);
@@ -44,11 +39,7 @@ struct ModelOptions {
   [[nodiscard]] CoreMLModelWrapper load() const;
 };
 
-// Declares --print-after, bound to `passes`.
-void add_print_after(CLI::App& command, std::vector<std::string>& passes);
-
 void print_json(const nlohmann::json& value);
-std::string with_commas(int64_t value);  // "869,504"
 
 // A line on stderr that is redrawn in place; silent unless stderr is a terminal and a second has
 // passed.

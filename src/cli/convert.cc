@@ -11,10 +11,10 @@
 #include "base/printable.h"
 #include "base/quantity_text.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "cli/print.h"
 #include "exporter/export.h"
 #include "ops/catalog.h"
+#include "package/apart.h"
 #include "package/container.h"
 #include "package/identifiers.h"
 #include "package/package.h"
@@ -156,7 +156,7 @@ void convert(const Options& o) {
       in_context([&] { return o.out; }, [&] { return package::container_for(o.out); });
   std::filesystem::path out = o.out;
   if (out.filename().empty()) out = out.parent_path();  // "x.mlpackage/"
-  expect_apart("OUT", o.out, {{"IN", o.in, true}, {"--adapter", o.adapter}});
+  package::expect_apart("OUT", o.out, {{"IN", o.in, true}, {"--adapter", o.adapter}});
   package::Model model = package::read(o.in);
   in_context([&] { return o.in; },
              [&] {

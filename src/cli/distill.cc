@@ -3,19 +3,18 @@
 #include <memory>
 
 #include "cli/command.h"
-#include "cli/setting_options.h"
 #include "cli/training_options.h"
 
 namespace mw::cli {
 
 void add_distill(CLI::App& app) {
   auto options = std::make_shared<TrainingOptions>();
+  options->distills = true;
   CLI::App* command =
       app.add_subcommand("distill", "Train a student model on data and a teacher's predictions");
   command->add_option("--teacher", options->teacher, "the model to learn from");
   command->add_option("--student", options->model, "the model to train");
   options->add_to(*command);
-  add_distill_options(*command, options->distill);
   command->callback([options, command] { run_training_command(*options, *command); });
 }
 

@@ -26,10 +26,10 @@ struct Options {
 };
 
 std::vector<int32_t> read_ids(const Options& o, const Tokenizer& tokenizer) {
-  train::TextReader reader;
+  training::TextReader reader;
   reader.tokenizer = &tokenizer;
   reader.progress = [](int64_t, int64_t) { stop_if_interrupted(); };
-  return train::read_text(o.data, reader).ids;
+  return training::read_text(o.data, reader).ids;
 }
 
 lm::Score score(const lm::LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,

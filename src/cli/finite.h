@@ -23,7 +23,7 @@ inline void expect_finite(const StepResult& result) {
 
 // Throws where no label counted.
 inline void expect_labels(const StepResult& result) {
-  if (result.tokens == 0) train::fail_uncounted();
+  if (result.tokens == 0) training::fail_uncounted();
 }
 
 }  // namespace mw::cli

@@ -12,11 +12,11 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/finite.h"
-#include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
 #include "cli/setting_options.h"
 #include "millwright/training.hpp"
+#include "package/apart.h"
 
 namespace mw::cli {
 namespace {
@@ -79,13 +79,15 @@ void print_result(const Options& o, const std::string& objective, const StepResu
 
 void run(const Options& o) {
   expect_tensor_path("--output", o.output);
-  expect_apart("--output", o.output,
-               {{"--inputs", o.inputs}, {"MODEL", o.model.model}, {"--adapter", o.model.adapter}});
+  package::expect_apart("--output", o.output,
+                        {{"--inputs", o.inputs},
+                         {"MODEL", o.model.model},
+                         {"--adapter", o.model.load_options().adapter}});
   const CoreMLModelWrapper model = o.model.load();
   const TensorMap batch = read_batch(o, model);
   StudentOptions options;
   o.settings.apply(options);
-  options.naive = o.model.naive;
+  options.naive = o.model.load_options().naive;
   for (const FeatureDescription& input : model.inputs()) {
     if (o.wrt_inputs && is_float(input.dtype)) options.wrt_inputs.push_back(input.name);
   }
@@ -108,7 +110,7 @@ void run(const Options& o) {
   }
   TensorMap all = gradients;
   all["loss"] = Tensor::scalar(static_cast<float>(result.loss));
-  if (o.model.compute == "fp64") all["loss"] = Tensor::scalar(result.loss);
+  if (o.model.load_options().compute == Compute::kFp64) all["loss"] = Tensor::scalar(result.loss);
   save_tensors(o.output, std::move(all));
   print_result(o, student.objective(Batch(batch)), result, gradients);
 }

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "api/class_labels.h"
 #include "api/impl.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -19,6 +18,7 @@
 #include "cli/setting_options.h"
 #include "lm/language_model.h"
 #include "millwright/training.hpp"
+#include "train/student.h"
 
 namespace mw::cli {
 namespace {
@@ -111,11 +111,10 @@ TensorMap make_batch(const CoreMLModelWrapper& model, const StudentModel& studen
   if (!o.inputs.empty()) return read_tensors(o.inputs);
   TensorMap batch = random_inputs(model, options.target, random);
   if (options.loss == Loss::kOutput) return batch;
-  const train::Objective objective = objective_in_training(student, batch);
+  const training::Objective objective = student_of(student).objective_of_inputs(batch);
   if (options.loss == Loss::kCrossEntropy) {
-    const ClassLabels classes(model.impl().target(options.target).value);
-    batch["labels"] =
-        classes.labels_of(random_tensor(DType::kI32, objective.labels, objective.classes, random));
+    batch["labels"] = student_of(student).classes().labels_of(
+        random_tensor(DType::kI32, objective.labels, objective.classes, random));
     return batch;
   }
   Tensor labels = random_tensor(DType::kF32, objective.labels, 0, random);

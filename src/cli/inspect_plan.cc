@@ -13,12 +13,13 @@
 #include "lm/language_model.h"
 #include "millwright/training.hpp"
 #include "passes/pipeline.h"
+#include "train/student.h"
 
 namespace mw::cli {
 namespace {
 
-const std::map<std::string, train::Kind>& programs() {
-  using train::Kind;
+const std::map<std::string, training::Kind>& programs() {
+  using training::Kind;
   static const std::map<std::string, Kind> kPrograms = {{"accumulate", Kind::kAccumulate},
                                                         {"apply", Kind::kApply},
                                                         {"evaluate", Kind::kEvaluate},
@@ -62,8 +63,8 @@ void PlanOptions::add_to(CLI::App& command) {
   command.add_option("--batch-size", batch_size_, "rows of a language model to plan for")
       ->check(CLI::PositiveNumber)
       ->needs(plan);
-  add_print_after(command, print_after_);
-  command.get_option("--print-after")->needs(plan);
+  load_.add_load_to(command, [](const std::string& name) { return name == "print_after"; });
+  load_.option("print_after").needs(plan);
   CLI::Option* program = command.add_option(
       "--program", program_, "the plan of this program of training: " + program_names());
   program->needs(plan);
@@ -109,13 +110,13 @@ std::string PlanOptions::plan_of(const CoreMLModelWrapper& model) const {
   StudentOptions options;
   settings_.apply(options);
   const StudentModel student(model, options);
-  return training_plan_text(student, program->second, inputs);
+  return student_of(student).plan_text(program->second, inputs);
 }
 
 void PlanOptions::print(const std::string& path, const std::string& function, As as) const {
   LoadOptions load;
   load.function = function;
-  load.print_after = print_after_;
+  load_.apply(load);
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(path, load);
   std::string program;  // after the last pass
   if (as == As::kProgram) {

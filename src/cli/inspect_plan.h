@@ -4,7 +4,6 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "cli/setting_options.h"
 #include "millwright/millwright.hpp"
@@ -25,9 +24,8 @@ class PlanOptions {
 
   bool wanted_ = false;
   std::string program_, inputs_;
-  std::vector<std::string> print_after_;
   int64_t seq_len_ = 0, batch_size_ = 0;
-  SettingOptions settings_;
+  SettingOptions settings_, load_;
 };
 
 }  // namespace mw::cli

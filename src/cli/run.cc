@@ -13,9 +13,9 @@
 #include "base/tensor_file.h"
 #include "cli/command.h"
 #include "cli/describe.h"
-#include "cli/outputs.h"
 #include "cli/print.h"
 #include "cli/results.h"
+#include "package/apart.h"
 #include "passes/pipeline.h"
 
 namespace mw::cli {
@@ -95,13 +95,14 @@ std::vector<TensorMap> read_all(const Options& o, const CoreMLModelWrapper& mode
 void check_output(const Options& o) {
   if (o.output.empty()) return;
   expect_tensor_path("--output", o.output);
-  std::vector<Needed> read = {{"MODEL", o.model.model}, {"--adapter", o.model.adapter}};
+  std::vector<package::Needed> read = {{"MODEL", o.model.model},
+                                       {"--adapter", o.model.load_options().adapter}};
   for (const std::string& file : o.inputs) read.push_back({"--inputs", file});
   for (const std::string& named : o.named) {
     const size_t equals = named.find('=');
     if (equals != std::string::npos) read.push_back({"--input", named.substr(equals + 1)});
   }
-  expect_apart("--output", o.output, read);
+  package::expect_apart("--output", o.output, read);
 }
 
 void check_taps(const std::vector<std::string>& taps, const TensorMap& result) {

@@ -11,7 +11,7 @@
 namespace mw::cli {
 namespace {
 
-using train::SettingFacts;
+using training::SettingFacts;
 
 // "--lr,--learning-rate": a setting with a short name keeps its own.
 std::string option_names(const std::string& setting) {
@@ -80,9 +80,15 @@ void SettingOptions::add(CLI::App& command, const SettingFacts& facts) {
   if (is_told) given.option->default_str(fmt::format("{}", fmt::join(facts.usual, " ")));
 }
 
-void SettingOptions::add_to(CLI::App& command,
-                            const std::function<bool(const std::string&)>& wanted) {
-  const std::vector<SettingFacts> all = train::facts_of_training();
+void SettingOptions::add_load_to(CLI::App& command, const Wanted& wanted) {
+  for (const SettingFacts& facts : training::members_of(LoadOptions())) {
+    if (wanted(facts.name)) add(command, facts);
+  }
+  if (given_.contains("threads")) option("threads").default_str("");
+}
+
+void SettingOptions::add_to(CLI::App& command, const Wanted& wanted) {
+  const std::vector<SettingFacts> all = training::facts_of_training();
   const size_t optimizers = count_optimizers(all);
   for (SettingFacts facts : all) {
     if (!wanted(facts.name)) continue;
@@ -108,30 +114,10 @@ CLI::Option& SettingOptions::option(const std::string& name) const {
   return *given_.at(name).option;
 }
 
-std::string SettingOptions::setting_of(const CLI::Option& option) const {
-  for (const auto& [name, given] : given_) {
-    if (given.option == &option) return name;
-  }
-  return "";
-}
-
-void SettingOptions::apply(StudentOptions& options) const {
-  if (given("optimizer")) train::set(options, "optimizer", {given_.at("optimizer").one});
-  for (const auto& [name, value] : given_) {
-    if (name == "optimizer" || !given(name)) continue;
-    const std::string one = value.is_flag ? train::text_of(value.flag) : value.one;
-    train::set(options, name, value.many.empty() ? std::vector{one} : value.many);
-  }
-}
-
-void add_distill_options(CLI::App& command, DistillOptions& options) {
-  DistillOptions::each(options, [&](const std::string& name, auto& member, const Allowed& allowed,
-                                    const char* help) {
-    const SettingFacts facts = train::facts_of(name, member, allowed, help);
-    command.add_option(name == "target" ? "--teacher-target" : option_of(name), member, help)
-        ->check(validator_of(facts))
-        ->capture_default_str();
-  });
+std::vector<std::string> SettingOptions::values_of(const std::string& name) const {
+  const Given& given = given_.at(name);
+  if (given.is_flag) return {training::text_of(given.flag)};
+  return given.many.empty() ? std::vector{given.one} : given.many;
 }
 
 }  // namespace mw::cli

@@ -13,17 +13,25 @@ namespace mw::cli {
 
 class SettingOptions {
  public:
-  // Declares an option for each setting that is `wanted`, by its name.
-  void add_to(CLI::App& command, const std::function<bool(const std::string& name)>& wanted);
+  using Wanted = std::function<bool(const std::string& name)>;
+
+  // Declares an option for each setting of training that is `wanted`, by its name.
+  void add_to(CLI::App& command, const Wanted& wanted);
+  // The same of how a model is opened.
+  void add_load_to(CLI::App& command, const Wanted& wanted);
   // Those of the loss, and which parameters are differentiated by.
   void add_loss_to(CLI::App& command);
 
   [[nodiscard]] bool given(const std::string& name) const;
   [[nodiscard]] CLI::Option& option(const std::string& name) const;
-  // The setting of an option; empty: it stands for none.
-  [[nodiscard]] std::string setting_of(const CLI::Option& option) const;
-  // Sets what is given, the optimiser first. Throws as train::set() does.
-  void apply(StudentOptions& options) const;
+  // Sets what is given, the optimiser first. Throws as training::set() does.
+  template <class Options>
+  void apply(Options& options) const {
+    if (given("optimizer")) training::set(options, "optimizer", values_of("optimizer"));
+    for (const auto& [name, value] : given_) {
+      if (name != "optimizer" && given(name)) training::set(options, name, values_of(name));
+    }
+  }
 
  private:
   struct Given {
@@ -32,12 +40,10 @@ class SettingOptions {
     std::string one;
     std::vector<std::string> many;
   };
-  void add(CLI::App& command, const train::SettingFacts& facts);
+  void add(CLI::App& command, const training::SettingFacts& facts);
+  [[nodiscard]] std::vector<std::string> values_of(const std::string& name) const;
 
   std::map<std::string, Given> given_;
 };
-
-// Declares the options of a teacher, bound to `options`.
-void add_distill_options(CLI::App& command, DistillOptions& options);
 
 }  // namespace mw::cli

@@ -15,14 +15,15 @@ namespace mw::cli {
 namespace {
 
 using nlohmann::json;
-using train::SettingFacts;
+using training::SettingFacts;
 
 std::string allowed_of(const SettingFacts& facts) {
-  if (!facts.choices.empty()) return train::listed(facts.choices);
+  if (!facts.choices.empty()) return training::listed(facts.choices);
   const bool whole = facts.type == "whole number";
   const std::string one = whole || facts.type == "number"
-                              ? train::allowed_text(facts.allowed, whole)
+                              ? training::allowed_text(facts.allowed, whole)
                           : facts.type == "flag" ? "true or false"
+                          : facts.type == "path" ? "a path"
                                                  : "a text";
   return facts.is_list ? "a list, each " + one : one;
 }
@@ -46,7 +47,8 @@ json json_of(const SettingFacts& facts) {
 template <class S>
 json struct_of(bool is_optimizer) {
   json row = {{"name", S::kName}, {"help", S::kHelp}, {"optimizer", is_optimizer}};
-  for (const SettingFacts& facts : train::members_of(S())) row["members"].push_back(json_of(facts));
+  for (const SettingFacts& facts : training::members_of(S()))
+    row["members"].push_back(json_of(facts));
   return row;
 }
 
@@ -61,6 +63,8 @@ json structs() {
   all.push_back(struct_of<Lora>(false));
   all.push_back(struct_of<StudentOptions>(false));
   all.push_back(struct_of<DistillOptions>(false));
+  all.push_back(struct_of<RunSettings>(false));
+  all.push_back(struct_of<LoadOptions>(false));
   return all;
 }
 
@@ -68,7 +72,7 @@ json structs() {
 
 void print_settings() {
   Table table("");
-  for (const SettingFacts& facts : train::facts_of_training()) {
+  for (const SettingFacts& facts : training::facts_of_training()) {
     table.row({option_of(facts.name), allowed_of(facts), facts.help});
   }
   answer("{}", table.str());
@@ -76,7 +80,7 @@ void print_settings() {
 
 void print_settings_json() {
   json rows = json::array();
-  for (const SettingFacts& facts : train::facts_of_training()) rows.push_back(json_of(facts));
+  for (const SettingFacts& facts : training::facts_of_training()) rows.push_back(json_of(facts));
   print_json({{"settings", rows}, {"structs", structs()}});
 }
 

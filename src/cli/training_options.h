@@ -6,30 +6,20 @@
 #include <vector>
 
 #include "cli/setting_options.h"
-#include "millwright/training.hpp"
 
 namespace mw::cli {
 
 struct TrainingOptions {
-  std::string model, config, data, eval_data, output, checkpoint_dir, resume_from;
-  std::string function, tokenizer, compute = "fp32";
-  std::string adapter_format = "millwright", adapter_names;
-  SettingOptions settings;
-  int64_t steps = 1000, batch_size = 0, seq_len = 0, accumulate = 1;
-  int64_t checkpoint_every = 100, eval_every = 100, patience = 0;
+  std::string model, teacher, config;
+  SettingOptions settings, load;
   std::vector<std::string> groups;
-  uint64_t seed = 0;
-  std::string device = "cpu";
-  int threads = 0;
-  std::vector<std::string> print_after;
-  bool resume = false, overwrite = false, json = false, only_function = false;
-  // Of distillation.
-  std::string teacher;
-  DistillOptions distill;
+  bool distills = false, json = false;
 
-  // All but the model, which is positional in one command and not in the other.
+  // All but the models, which are positional in one command and not in the other.
   void add_to(CLI::App& command);
-  [[nodiscard]] bool adapts() const { return settings.given("lora_rank"); }
+  // Throws where options lack another beside them.
+  [[nodiscard]] TrainingSettings training_settings() const;
+  [[nodiscard]] LoadOptions load_options() const;
 };
 
 // Reads the configuration file, checks the options, trains and prints the outcome.

@@ -41,59 +41,58 @@ std::string resume_command() {
   return command + "--resume";
 }
 
-void print_json_outcome(const TrainingOutcome& outcome, const TrainingSummary& summary,
-                        const WrittenFiles& files) {
-  nlohmann::json json = {{"step", outcome.step},
-                         {"tokens", outcome.tokens},
-                         {"seconds", outcome.seconds},
-                         {"interrupted", outcome.interrupted},
-                         {"step_bytes", outcome.step_bytes},
-                         {"trained_numbers", summary.trained.numbers + summary.adapters.numbers},
-                         {"all_numbers", summary.all.numbers},
-                         {"warnings", outcome.warnings}};
+void print_json_outcome(const TrainingReport& report) {
+  nlohmann::json json = {{"step", report.step},
+                         {"tokens", report.tokens},
+                         {"seconds", report.seconds},
+                         {"interrupted", report.interrupted},
+                         {"step_bytes", report.step_bytes},
+                         {"trained_numbers", report.trained_numbers},
+                         {"all_numbers", report.all_numbers},
+                         {"warnings", report.warnings}};
   const auto put = [&](const char* key, const std::optional<double>& value) {
     if (value) json[key] = *value;
   };
-  if (!outcome.objective.empty()) json["minimises"] = outcome.objective;
-  put("loss", outcome.loss);
-  put("valid_loss", outcome.valid_loss);
-  put("best_valid_loss", outcome.best_loss);
-  put("test_loss", outcome.test_loss);
-  if (outcome.best_loss) json["best_step"] = outcome.best_step;
-  if (!outcome.checkpoint.empty()) json["checkpoint"] = outcome.checkpoint.string();
-  if (!outcome.report.empty()) json["report"] = outcome.report.string();
-  if (outcome.interrupted) {
+  if (!report.objective.empty()) json["minimises"] = report.objective;
+  put("loss", report.loss);
+  put("valid_loss", report.valid_loss);
+  put("best_valid_loss", report.best_loss);
+  put("test_loss", report.test_loss);
+  if (report.best_loss) json["best_step"] = report.best_step;
+  if (!report.checkpoint.empty()) json["checkpoint"] = report.checkpoint.string();
+  if (!report.html.empty()) json["report"] = report.html.string();
+  if (report.interrupted) {
     json["resume_command"] = resume_command();
   } else {
-    json["output"] = files.output.string();
-    json["written_step"] = outcome.written_step;
-    json["stopped_early"] = outcome.stopped_early;
-    if (!files.adapter.empty()) json["adapter"] = files.adapter.string();
+    json["output"] = report.output.string();
+    json["written_step"] = report.written_step;
+    json["stopped_early"] = report.stopped_early;
+    if (!report.adapter.empty()) json["adapter"] = report.adapter.string();
   }
   print_json(json);
 }
 
-void print_outcome(const TrainingOutcome& outcome, const WrittenFiles& files) {
+void print_outcome(const TrainingReport& report) {
   const auto row = [](const char* name, const std::string& value) {
     answer("{:<12} {}\n", name, printable(value));
   };
-  row("steps", with_commas(outcome.step));
-  if (outcome.loss) row("loss", fmt::format("{:.5f}", *outcome.loss));
-  if (outcome.valid_loss) row("validation", fmt::format("{:.5f}", *outcome.valid_loss));
-  if (outcome.best_loss) {
-    row("best", fmt::format("{:.5f} at step {}", *outcome.best_loss, outcome.best_step));
+  row("steps", with_commas(report.step));
+  if (report.loss) row("loss", fmt::format("{:.5f}", *report.loss));
+  if (report.valid_loss) row("validation", fmt::format("{:.5f}", *report.valid_loss));
+  if (report.best_loss) {
+    row("best", fmt::format("{:.5f} at step {}", *report.best_loss, report.best_step));
   }
-  if (outcome.test_loss) row("test", fmt::format("{:.5f}", *outcome.test_loss));
-  if (outcome.seconds > 0) {
-    row("time", fmt::format("{:.1f} s, {:.0f} labels/s", outcome.seconds,
-                            static_cast<double>(outcome.tokens) / outcome.seconds));
+  if (report.test_loss) row("test", fmt::format("{:.5f}", *report.test_loss));
+  if (report.seconds > 0) {
+    row("time",
+        fmt::format("{:.1f} s, {:.0f} labels/s", report.seconds, report.tokens_per_second()));
   }
-  if (outcome.step_bytes > 0) row("step memory", memory_text(outcome.step_bytes));
-  if (!outcome.checkpoint.empty()) row("checkpoint", outcome.checkpoint.string());
-  if (!outcome.report.empty()) row("report", outcome.report.string());
-  row("wrote", files.output.string());
-  if (!files.adapter.empty() && files.adapter != files.output) {
-    row("adapter", files.adapter.string());
+  if (report.step_bytes > 0) row("step memory", memory_text(report.step_bytes));
+  if (!report.checkpoint.empty()) row("checkpoint", report.checkpoint.string());
+  if (!report.html.empty()) row("report", report.html.string());
+  row("wrote", report.output.string());
+  if (!report.adapter.empty() && report.adapter != report.output) {
+    row("adapter", report.adapter.string());
   }
 }
 

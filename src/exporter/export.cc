@@ -125,7 +125,7 @@ class Followers {
     }
   }
 
-  void change(const train::Parameter& parameter, Stored& stored) {
+  void change(const training::Parameter& parameter, Stored& stored) {
     std::set<const Value*> done;
     for (const ops::SharedWeights& shared : shared_) {
       for (const ir::ParameterId& place : parameter.places) {
@@ -159,7 +159,7 @@ Exported with_weights(const package::Model& model, const ir::Function& function,
   std::optional<Followers> followers;
   if (reach == Reach::kAllFunctions) followers.emplace(function, *result.model.program);
   for (const TrainedWeight& weight : weights) {
-    const train::Parameter& parameter = *weight.parameter;
+    const training::Parameter& parameter = *weight.parameter;
     const Tensor original = ir::constant_of(constants.at(parameter.places.front().value))->value();
     Stored stored(weight.value.to(parameter.stored).clone());
     if (std::string warning = warning_for(parameter.name, weight.value, stored.value(), original);

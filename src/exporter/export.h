@@ -12,7 +12,7 @@
 namespace mw::exporter {
 
 struct TrainedWeight {
-  const train::Parameter* parameter = nullptr;
+  const training::Parameter* parameter = nullptr;
   Tensor value;  // fp32 or fp64, rounded to the stored dtype, halves to even
 };
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "millwright/millwright.hpp"
+#include "millwright/feature.hpp"
 
 namespace mw::lm {
 

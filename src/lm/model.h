@@ -9,7 +9,8 @@
 #include "exec/session.h"
 #include "lm/logits.h"
 #include "lm/target.h"
-#include "millwright/millwright.hpp"
+#include "millwright/feature.hpp"
+#include "millwright/tokenizer.hpp"
 
 namespace mw::lm {
 
@@ -21,6 +22,8 @@ class Model {
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> inputs() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> states() const = 0;
+  // Throws where there is none.
+  [[nodiscard]] virtual const Tokenizer& tokenizer() const = 0;
   // Ids that its tokenizer has; 0 where there is none.
   [[nodiscard]] virtual int64_t vocabulary() const = 0;
   // The output that is meant by `wanted`; see find_target().

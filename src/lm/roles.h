@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lm/call_shapes.h"
-#include "millwright/millwright.hpp"
+#include "millwright/feature.hpp"
 
 namespace mw::lm {
 

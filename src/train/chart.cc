@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 constexpr double kWide = 720, kNarrow = 400, kHeight = 250, kLeft = 62, kRight = 24, kTop = 14,
@@ -175,4 +175,4 @@ std::string chart(const std::string& title, const std::vector<Series>& series, b
       escaped(title), axes(scale), lines);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

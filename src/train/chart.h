@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace mw::train {
+namespace mw::training {
 
 struct Series {
   std::string name;
@@ -20,4 +20,4 @@ std::string chart(const std::string& title, const std::vector<Series>& series, b
 
 std::string escaped(const std::string& text);  // for HTML
 
-}  // namespace mw::train
+}  // namespace mw::training

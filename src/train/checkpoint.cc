@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/tensor_file.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 namespace fs = std::filesystem;
@@ -172,4 +172,4 @@ void tidy_checkpoints(const fs::path& folder, size_t keep) {
   for (size_t i = 0; i + keep < files.size(); ++i) fs::remove(files[i].path, ignored);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -13,7 +13,7 @@
 
 #include "millwright/tensor.hpp"
 
-namespace mw::train {
+namespace mw::training {
 
 // Where a run stands, beside the tensors.
 struct RunPosition {
@@ -52,4 +52,4 @@ std::vector<CheckpointFile> checkpoints_in(const std::filesystem::path& folder);
 // Removes all but the last `keep` and what interrupted writes left behind.
 void tidy_checkpoints(const std::filesystem::path& folder, size_t keep);
 
-}  // namespace mw::train
+}  // namespace mw::training

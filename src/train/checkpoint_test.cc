@@ -12,7 +12,7 @@
 #include "train/metrics.h"
 #include "train/report.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 namespace fs = std::filesystem;
@@ -175,4 +175,4 @@ TEST(Report, draws_a_point_where_there_is_no_line) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

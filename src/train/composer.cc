@@ -13,7 +13,7 @@
 #include "ops/rewrites/stable_logs.h"
 #include "train/pipeline.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Value;
@@ -289,4 +289,4 @@ void Composer::add_update(ir::Function& function) {
   }
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

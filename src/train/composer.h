@@ -8,7 +8,7 @@
 
 #include "train/program.h"
 
-namespace mw::train {
+namespace mw::training {
 
 // One program. Parts are added in the order of the methods, to one function; those before have left
 // their values there.
@@ -57,4 +57,4 @@ class Composer {
   std::vector<ir::Value*> values_, gradients_;  // by parameter; gradients by inputs last
 };
 
-}  // namespace mw::train
+}  // namespace mw::training

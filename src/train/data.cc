@@ -11,7 +11,7 @@
 #include "base/finite.h"
 #include "base/random.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 // Tokens [start, start + length): all but the last are read, all but the first predicted.
@@ -246,4 +246,4 @@ std::vector<int64_t> Shuffle::take(int64_t cursor, int64_t count) {
   return taken;
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

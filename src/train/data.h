@@ -11,7 +11,7 @@
 #include "millwright/tensor.hpp"
 #include "ops/loss/loss.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::kIgnoredLabel;
 // Throws invalid_argument: there is no mean over no labels.
@@ -76,4 +76,4 @@ class Shuffle {
   std::vector<int64_t> order_;  // of that epoch
 };
 
-}  // namespace mw::train
+}  // namespace mw::training

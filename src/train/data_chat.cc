@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -165,4 +165,4 @@ Example conversation(const Json& line, const TextReader& reader) {
   return example;
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -8,7 +8,7 @@
 
 #include "train/data_text.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct Example {
   std::vector<int32_t> ids;
@@ -28,4 +28,4 @@ Example encode(const std::string& text, const Ranges& answers, bool add_special,
 // be told.
 Example conversation(const nlohmann::ordered_json& line, const TextReader& reader);
 
-}  // namespace mw::train
+}  // namespace mw::training

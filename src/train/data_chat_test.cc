@@ -12,7 +12,7 @@
 #include "base/testing.h"
 #include "millwright/error.hpp"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 namespace fs = std::filesystem;
@@ -190,4 +190,4 @@ TEST_F(Conversations, that_are_none_are_named_with_their_line) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -15,7 +15,7 @@
 #include "millwright/error.hpp"
 #include "train/data_text.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 namespace fs = std::filesystem;
@@ -235,4 +235,4 @@ TEST_F(Reading, names_the_line_that_is_broken) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

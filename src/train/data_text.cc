@@ -8,7 +8,7 @@
 #include "base/mapped_file.h"
 #include "train/data_chat.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -186,4 +186,4 @@ TokenStream read_tokens(const std::filesystem::path& path, const TextReader& rea
   return path.extension() == ".jsonl" ? read_jsonl(path, reader) : read_text(path, reader);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -8,7 +8,7 @@
 #include "text/chat_template.h"
 #include "train/data.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct TextReader {
   const Tokenizer* tokenizer = nullptr;
@@ -29,4 +29,4 @@ TokenStream read_jsonl(const std::filesystem::path& path, const TextReader& read
 // By the extension: .jsonl, else a text.
 TokenStream read_tokens(const std::filesystem::path& path, const TextReader& reader);
 
-}  // namespace mw::train
+}  // namespace mw::training

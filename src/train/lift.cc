@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "ops/expr.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Value;
@@ -128,4 +128,4 @@ Lifted lift(const ir::Function& function, const ir::Catalog& catalog,
   return Lifter(function, catalog, dtype).run(chosen);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

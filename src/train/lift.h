@@ -12,7 +12,7 @@
 #include "ir/op_def.h"
 #include "train/parameter.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct Lifted {
   std::unique_ptr<ir::Function> function;
@@ -26,4 +26,4 @@ struct Lifted {
 Lifted lift(const ir::Function& function, const ir::Catalog& catalog,
             const std::vector<Parameter>& chosen, DType dtype);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/quantity_text.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Operation;
@@ -92,4 +92,4 @@ std::unique_ptr<ir::Function> within_memory(const ir::Function& function, const 
        setting("accumulate"));
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

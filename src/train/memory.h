@@ -7,7 +7,7 @@
 
 #include "exec/session.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct MemoryLimit {
   uint64_t bytes = 0;   // for all of a step
@@ -20,4 +20,4 @@ std::unique_ptr<ir::Function> within_memory(const ir::Function& function, const 
                                             const plan::Platform& platform,
                                             const exec::Planner& planner);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 #include "base/atomic_write.h"
 #include "base/mapped_file.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using Json = nlohmann::json;
@@ -88,4 +88,4 @@ void MetricsFile::append(const StepRecord& record) {
   file_->write(line_of(record));
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -7,17 +7,11 @@
 #include <vector>
 
 #include "base/output_file.h"
+#include "millwright/training_report.hpp"
 
-namespace mw::train {
+namespace mw::training {
 
-struct StepRecord {
-  int64_t step = 0;  // 0: before the first, with a validation loss only
-  std::optional<double> loss, grad_norm, learning_rate;
-  std::optional<double> valid_loss;  // where it was taken
-  int64_t tokens = 0;                // labels that counted in this step
-  double seconds = 0;                // of this step
-  int64_t memory = 0;                // bytes resident
-};
+using mw::StepRecord;
 
 // Lines that cannot be read, as a killed run may leave one at the end, are left out.
 std::vector<StepRecord> read_metrics(const std::filesystem::path& path);
@@ -35,4 +29,4 @@ class MetricsFile {
   std::vector<StepRecord> records_;
 };
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 #include "ops/loss/moves.h"
 #include "ops/reduce/classify.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Builder;
@@ -380,4 +380,4 @@ ops::LossValue loss_of(Builder& b, const LossSettings& settings, const Target& t
   }
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

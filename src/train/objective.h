@@ -9,7 +9,7 @@
 #include "ops/loss/ends.h"
 #include "ops/loss/loss.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct LossSettings {
   Loss loss = Loss::kCrossEntropy;
@@ -61,4 +61,4 @@ ir::Value* teacher_logits_of(ir::Builder& b, const Target& teacher, const Shape&
 ops::LossValue loss_of(ir::Builder& b, const LossSettings& settings, const Target& target,
                        ir::Value* labels, DType dtype);
 
-}  // namespace mw::train
+}  // namespace mw::training

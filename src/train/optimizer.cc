@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace mw::train {
+namespace mw::training {
 
 std::vector<UpdateRule::Number> RuleByRank::numbers() const {
   std::vector<Number> all = of_matrices_->numbers();
@@ -15,4 +15,4 @@ std::unique_ptr<UpdateRule> make_rule(const Optimizer& settings) {
   return std::visit([](const auto& chosen) { return rule_of(chosen); }, settings);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -11,7 +11,7 @@
 #include "millwright/settings.hpp"
 #include "ops/expr.h"
 
-namespace mw::train {
+namespace mw::training {
 
 class UpdateRule {
  public:
@@ -89,4 +89,4 @@ std::unique_ptr<UpdateRule> rule_of(const Settings& settings);
 
 std::unique_ptr<UpdateRule> make_rule(const Optimizer& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

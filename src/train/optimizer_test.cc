@@ -10,7 +10,7 @@
 #include "devices/devices.h"
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using adapters::Built, adapters::random;
@@ -108,4 +108,4 @@ TEST(every_optimizer, goes_on_from_its_states) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -6,7 +6,7 @@
 
 #include "ir/parameter.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct Parameter {
   std::string name;  // of the first of its consts; with a suffix where a const was split
@@ -21,4 +21,4 @@ struct Parameter {
   DType stored = DType::kF32;
 };
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -11,7 +11,7 @@
 #include "passes/specialise.h"
 #include "train/composer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Function;
@@ -242,4 +242,4 @@ FunctionPtr fitted(const Recipe& recipe, const Function& program, const MemoryLi
   return passes::run<Fitting>(kFitted, program, context, recipe.supervision());
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 #include "train/memory.h"
 #include "train/program.h"
 
-namespace mw::train {
+namespace mw::training {
 
 std::vector<passes::Listing> pipelines();
 
@@ -48,4 +48,4 @@ std::unique_ptr<ir::Function> fitted(const Recipe& recipe, const ir::Function& p
                                      const MemoryLimit& limit, const plan::Platform& platform,
                                      const exec::Planner& planner);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -14,7 +14,7 @@
 #include "ir/verify.h"
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using adapters::Built, adapters::random;
@@ -216,4 +216,4 @@ TEST(step_program, has_room_for_a_teacher_with_the_names_of_the_student) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -6,7 +6,7 @@
 #include "ops/reduce/classify.h"
 #include "train/pipeline.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using ir::Function;
@@ -114,4 +114,4 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
   return function;
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -15,7 +15,7 @@
 #include "train/objective.h"
 #include "train/optimizer.h"
 
-namespace mw::train {
+namespace mw::training {
 
 // What a program of training adds to a model goes by names that the model leaves free: a model may
 // have an input `learning_rate` or a value `count` of its own.
@@ -88,4 +88,4 @@ Objective objective_for(const Recipe& recipe, const Shapes& shapes);
 // Arguments and states of a program. Labels come in the shape that an Objective says.
 std::unique_ptr<ir::Function> signature_of(const Recipe& recipe, Kind kind);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 
 #include "train/chart.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 constexpr const char* kStyle = R"(
@@ -143,4 +143,4 @@ std::string html_of(const Report& report) {
          "</div>\n" + settings_of(report.settings) + "</body>\n</html>\n";
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

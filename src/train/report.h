@@ -7,7 +7,7 @@
 
 #include "train/metrics.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct Report {
   std::string title;                                       // "student.mlpackage on shakespeare.txt"
@@ -24,4 +24,4 @@ struct Report {
 
 std::string html_of(const Report& report);
 
-}  // namespace mw::train
+}  // namespace mw::training

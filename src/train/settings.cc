@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using Texts = std::vector<std::string>;
@@ -44,57 +44,6 @@ std::string read_whole(const std::string& text, const Allowed& allowed, T& to) {
   return "";
 }
 
-[[noreturn]] void refuse(const std::string& name, const std::string& objection) {
-  fail(ErrorCode::kInvalidArgument, "{}: {}", setting(name), objection);
-}
-
-// Those whose values are numbers; words are what they are.
-template <class T>
-void check_value(const std::string& name, const T& value, const Allowed& allowed) {
-  std::string objection;
-  if constexpr (std::is_same_v<T, uint64_t>) {
-    T unused = 0;
-    objection = read(text_of(value), allowed, unused);
-  } else if constexpr (std::is_same_v<T, int64_t>) {
-    objection = objection_to(value, allowed);
-  } else if constexpr (std::is_floating_point_v<T>) {
-    objection = objection_to(double{value}, allowed);
-  } else if constexpr (kIsOptional<T>) {
-    if (value) return check_value(name, *value, allowed);
-  } else if constexpr (kIsList<T>) {
-    for (const auto& one : value) check_value(name, one, allowed);
-  } else if constexpr (HasSettings<T>) {
-    T::each(value, [](const char* inner, const auto& member, const Allowed& its, const char*) {
-      check_value(inner, member, its);
-    });
-  }
-  if (!objection.empty()) refuse(name, objection);
-}
-
-template <class Options>
-void check_all(const Options& options) {
-  for_each_setting(options, [](const std::string& name, const auto& member, const Allowed& allowed,
-                               const char*) { check_value(name, member, allowed); });
-}
-
-template <class T>
-void assign(const std::string& name, T& member, const Allowed& allowed, const Texts& values) {
-  if constexpr (kIsList<T>) {
-    T all;
-    for (const std::string& text : values) {
-      const std::string objection = read(text, allowed, all.emplace_back());
-      if (!objection.empty()) refuse(name, objection);
-    }
-    member = std::move(all);
-  } else {
-    if (values.size() != 1) {
-      refuse(name, fmt::format("expected one value, got {}", values.size()));
-    }
-    const std::string objection = read(values[0], allowed, member);
-    if (!objection.empty()) refuse(name, objection);
-  }
-}
-
 template <class F>
 void for_each_optimizer(const F& f) {
   const auto all = [&]<class... T>(const std::variant<T...>*) { (f(T{}), ...); };
@@ -112,6 +61,13 @@ Texts optimizers_with(const std::string& name) {
 }
 
 }  // namespace
+
+void refuse(const std::string& name, const std::string& objection) {
+  fail(ErrorCode::kInvalidArgument, "{}: {}", setting(name), objection);
+}
+void refuse_name(const std::string& name) {
+  fail(ErrorCode::kInvalidArgument, "'{}': expected the name of a setting of training", name);
+}
 
 std::string allowed_text(const Allowed& a, bool whole) {
   const char* number = whole ? "a whole number" : "a number";
@@ -159,6 +115,9 @@ std::string read(const std::string& text, const Allowed& allowed, float& to) {
   if (objection.empty()) to = value;
   return objection;
 }
+std::string read(const std::string& text, const Allowed& allowed, int& to) {
+  return read_whole(text, allowed, to);
+}
 std::string read(const std::string& text, const Allowed& allowed, int64_t& to) {
   return read_whole(text, allowed, to);
 }
@@ -176,6 +135,11 @@ std::string read(const std::string& text, const Allowed& /*allowed*/, bool& to) 
 }
 
 std::string read(const std::string& text, const Allowed& /*allowed*/, std::string& to) {
+  to = text;
+  return "";
+}
+
+std::string read(const std::string& text, const Allowed& /*allowed*/, std::filesystem::path& to) {
   to = text;
   return "";
 }
@@ -218,10 +182,12 @@ std::string read(const std::string& text, const Allowed& /*allowed*/, Optimizer&
 }
 
 std::string text_of(float value) { return fmt::format("{}", value); }
+std::string text_of(int value) { return std::to_string(value); }
 std::string text_of(int64_t value) { return std::to_string(value); }
 std::string text_of(uint64_t value) { return std::to_string(value); }
 std::string text_of(bool value) { return value ? "true" : "false"; }
 std::string text_of(const std::string& value) { return value; }
+std::string text_of(const std::filesystem::path& value) { return value.string(); }
 std::string text_of(const ParameterGroup& value) {
   std::string text;
   ParameterGroup::each(value,
@@ -239,8 +205,8 @@ std::string text_of(const Optimizer& value) {
 
 std::vector<SettingFacts> facts_of_training() {
   std::vector<SettingFacts> all;
-  StudentOptions usual;
-  usual.lora.emplace();
+  TrainingSettings usual;
+  usual.student.lora.emplace();
   const auto describe = [&](const std::string& name, const auto& member, const Allowed& allowed,
                             const char* help) {
     all.push_back(facts_of(name, member, allowed, help));
@@ -269,20 +235,10 @@ std::vector<SettingFacts> facts_of_training() {
   return all;
 }
 
-void check(const StudentOptions& options) { check_all(options); }
-void check(const DistillOptions& options) { check_all(options); }
-
 void set(StudentOptions& options, const std::string& name, const Texts& values) {
-  bool found = false;
   StudentOptions changed = options;
   if (!changed.lora && name.starts_with("lora_")) changed.lora.emplace();
-  for_each_setting(changed,
-                   [&](const std::string& its, auto& member, const Allowed& allowed, const char*) {
-                     if (its != name) return;
-                     found = true;
-                     assign(name, member, allowed, values);
-                   });
-  if (found) {
+  if (set_if_known(changed, name, values)) {
     options = std::move(changed);
     return;
   }
@@ -290,14 +246,13 @@ void set(StudentOptions& options, const std::string& name, const Texts& values) 
     fail(ErrorCode::kInvalidArgument, "{}: expected {} {} beside it, got {}", setting(name),
          setting("optimizer"), listed(with), text_of(options.optimizer));
   }
-  fail(ErrorCode::kInvalidArgument, "'{}': expected the name of a setting of training", name);
+  refuse_name(name);
 }
 
-std::vector<std::pair<std::string, Texts>> values_of(const StudentOptions& options) {
-  std::vector<std::pair<std::string, Texts>> all;
-  for_each_setting(options, [&](const std::string& name, const auto& member, const Allowed&,
-                                const char*) { all.emplace_back(name, texts_of(member)); });
-  return all;
+void set(TrainingSettings& settings, const std::string& name, const Texts& values) {
+  if (set_if_known(settings.run, name, values)) return;
+  if (set_if_known(settings.distill, name, values)) return;
+  set(settings.student, name, values);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "millwright/settings.hpp"
+#include "millwright/run_settings.hpp"
 
-namespace mw::train {
+namespace mw::training {
 
 template <class T>
 concept HasSettings = requires {
@@ -45,19 +45,23 @@ std::string allowed_text(const Allowed& allowed, bool whole);  // "a number in [
 std::string objection_to(double value, const Allowed& allowed);
 std::string objection_to(int64_t value, const Allowed& allowed);
 std::string read(const std::string& text, const Allowed& allowed, float& to);
+std::string read(const std::string& text, const Allowed& allowed, int& to);
 std::string read(const std::string& text, const Allowed& allowed, int64_t& to);
 std::string read(const std::string& text, const Allowed& allowed, uint64_t& to);
 std::string read(const std::string& text, const Allowed& allowed, bool& to);
 std::string read(const std::string& text, const Allowed& allowed, std::string& to);
+std::string read(const std::string& text, const Allowed& allowed, std::filesystem::path& to);
 // "*norm*:learning_rate_factor=0.1,weight_decay=0"
 std::string read(const std::string& text, const Allowed& allowed, ParameterGroup& to);
 // By name, with the settings that it usually has.
 std::string read(const std::string& text, const Allowed& allowed, Optimizer& to);
 std::string text_of(float value);
+std::string text_of(int value);
 std::string text_of(int64_t value);
 std::string text_of(uint64_t value);
 std::string text_of(bool value);
 std::string text_of(const std::string& value);
+std::string text_of(const std::filesystem::path& value);
 std::string text_of(const ParameterGroup& value);
 std::string text_of(const Optimizer& value);
 std::string lower_case(std::string_view name);
@@ -66,7 +70,8 @@ std::string listed(const std::vector<std::string>& names);  // "a, b or c"
 // One setting, for those who make something of all: options, documents, classes of a language.
 struct SettingFacts {
   std::string name, help;
-  std::string type;  // "number", "whole number", "flag", "text", "choice"; else names of structs
+  // "number", "whole number", "flag", "text", "path", "choice"; else names of structs
+  std::string type;
   bool is_list = false, is_optional = false;
   std::vector<std::string> choices;
   Allowed allowed;
@@ -75,22 +80,27 @@ struct SettingFacts {
   std::vector<std::pair<std::string, std::string>> optimizers;
   std::function<std::string(const std::string&)> objection;  // to one value as text
 };
-// Of all settings of training, side by side.
+// Of all settings of training, side by side: those of the run first.
 std::vector<SettingFacts> facts_of_training();
 // Of one struct, as its members stand in it.
 template <HasSettings S>
 std::vector<SettingFacts> members_of(const S& usual);
 
 // Throws invalid_argument with the setting for a value that is not allowed.
-void check(const StudentOptions& options);
-void check(const DistillOptions& options);
+template <HasSettings Options>
+void check(const Options& options);
 // Sets one by its name in facts_of_training(), a list as a whole. Throws invalid_argument with the
 // setting for a value that is not allowed, for a name that is none, and for a setting of another
 // optimiser: so "optimizer" comes first. A setting lora_... switches the adapters on.
 void set(StudentOptions& options, const std::string& name, const std::vector<std::string>& values);
+void set(TrainingSettings& settings, const std::string& name,
+         const std::vector<std::string>& values);
+// Of a struct whose settings are all its own.
+template <HasSettings Options>
+void set(Options& options, const std::string& name, const std::vector<std::string>& values);
 // All that count, in order, as texts.
-std::vector<std::pair<std::string, std::vector<std::string>>> values_of(
-    const StudentOptions& options);
+template <HasSettings Options>
+std::vector<std::pair<std::string, std::vector<std::string>>> values_of(const Options& options);
 
 // Templates from here on.
 
@@ -148,6 +158,8 @@ struct TypeFacts {
       return "choice";
     } else if constexpr (HasSettings<T>) {
       return T::kName;
+    } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+      return "path";
     } else {
       return "text";
     }
@@ -242,4 +254,85 @@ void for_each_setting(Options& options, const F& f) {
   std::remove_const_t<Options>::each(options, SideBySide<F>(f, "", ""));
 }
 
-}  // namespace mw::train
+// A value of a setting that is not allowed.
+[[noreturn]] void refuse(const std::string& name, const std::string& objection);
+[[noreturn]] void refuse_name(const std::string& name);
+
+// Those whose values are numbers; words are what they are.
+template <class T>
+void check_value(const std::string& name, const T& value, const Allowed& allowed) {
+  std::string objection;
+  if constexpr (std::is_same_v<T, uint64_t>) {
+    T unused = 0;
+    objection = read(text_of(value), allowed, unused);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return;
+  } else if constexpr (std::is_integral_v<T>) {
+    objection = objection_to(int64_t{value}, allowed);
+  } else if constexpr (std::is_floating_point_v<T>) {
+    objection = objection_to(double{value}, allowed);
+  } else if constexpr (kIsOptional<T>) {
+    if (value) return check_value(name, *value, allowed);
+  } else if constexpr (kIsList<T>) {
+    for (const auto& one : value) check_value(name, one, allowed);
+  } else if constexpr (HasSettings<T>) {
+    T::each(value, [](const char* inner, const auto& member, const Allowed& its, const char*) {
+      check_value(inner, member, its);
+    });
+  }
+  if (!objection.empty()) refuse(name, objection);
+}
+
+template <HasSettings Options>
+void check(const Options& options) {
+  for_each_setting(options, [](const std::string& name, const auto& member, const Allowed& allowed,
+                               const char*) { check_value(name, member, allowed); });
+}
+
+template <class T>
+void assign(const std::string& name, T& member, const Allowed& allowed,
+            const std::vector<std::string>& values) {
+  if constexpr (kIsList<T>) {
+    T all;
+    for (const std::string& text : values) {
+      const std::string objection = read(text, allowed, all.emplace_back());
+      if (!objection.empty()) refuse(name, objection);
+    }
+    member = std::move(all);
+  } else {
+    if (values.size() != 1) {
+      refuse(name, "expected one value, got " + std::to_string(values.size()));
+    }
+    const std::string objection = read(values[0], allowed, member);
+    if (!objection.empty()) refuse(name, objection);
+  }
+}
+
+// Whether there is one of that name.
+template <HasSettings Options>
+bool set_if_known(Options& options, const std::string& name,
+                  const std::vector<std::string>& values) {
+  bool found = false;
+  for_each_setting(options,
+                   [&](const std::string& its, auto& member, const Allowed& allowed, const char*) {
+                     if (its != name) return;
+                     found = true;
+                     assign(name, member, allowed, values);
+                   });
+  return found;
+}
+
+template <HasSettings Options>
+void set(Options& options, const std::string& name, const std::vector<std::string>& values) {
+  if (!set_if_known(options, name, values)) refuse_name(name);
+}
+
+template <HasSettings Options>
+std::vector<std::pair<std::string, std::vector<std::string>>> values_of(const Options& options) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> all;
+  for_each_setting(options, [&](const std::string& name, const auto& member, const Allowed&,
+                                const char*) { all.emplace_back(name, texts_of(member)); });
+  return all;
+}
+
+}  // namespace mw::training

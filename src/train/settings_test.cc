@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 template <class F>
@@ -150,4 +150,4 @@ TEST(settings, are_known_with_what_is_usual) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 #include "train/data.h"
 #include "train/pipeline.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 Shapes shapes_of(const TensorMap& batch) {
@@ -372,4 +372,4 @@ uint64_t Trainer::weight_bytes_held() const {
   return bytes;
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

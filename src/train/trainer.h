@@ -12,7 +12,7 @@
 #include "millwright/step_result.hpp"
 #include "train/program.h"
 
-namespace mw::train {
+namespace mw::training {
 
 struct TrainerOptions {
   StudentOptions settings;
@@ -115,4 +115,4 @@ class Trainer {
   bool ends_are_known_ = false;  // as expect_logits() has it
 };
 
-}  // namespace mw::train
+}  // namespace mw::training

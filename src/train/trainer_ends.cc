@@ -6,7 +6,7 @@
 #include "train/pipeline.h"
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 // Fewer may look like probabilities by chance.
@@ -108,4 +108,4 @@ void Trainer::expect_teacher_logits(const TensorMap& inputs, int64_t classes) {
   }
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

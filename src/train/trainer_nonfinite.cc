@@ -5,7 +5,7 @@
 #include "base/finite.h"
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 enum class Flaw : uint8_t { kNone, kNegativeInfinity, kOther };
@@ -66,4 +66,4 @@ exec::StateCells Trainer::cells_of_a_batch() const {
   return cells;
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

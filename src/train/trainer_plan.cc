@@ -1,7 +1,7 @@
 // Trainer: plans of its programs as text.
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 
 std::string Trainer::plan_text(Kind kind, Shapes inputs) {
   // Of which class axis the programs are has to be known before the first is made.
@@ -19,4 +19,4 @@ std::string Trainer::plan_text(Kind kind, Shapes inputs) {
   return e.session->plan_text(shapes);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -7,7 +7,7 @@
 #include "base/finite.h"
 #include "train/trainer.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 int64_t step_in(const Tensor& value) {
@@ -125,4 +125,4 @@ void Trainer::load_state(const TensorMap& state) {
   }
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -16,7 +16,7 @@
 #include "ops/support.h"
 #include "plan/backend_testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 using adapters::Built, adapters::random;
@@ -397,4 +397,4 @@ TEST(Step, that_reads_a_lost_page_of_a_file_has_not_happened) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 
 #include "train/optimizers/rule.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::Expr;
 
@@ -74,4 +74,4 @@ class RuleOf<Adafactor> : public SettingsRule<Adafactor> {
 };
 template std::unique_ptr<UpdateRule> rule_of(const Adafactor& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

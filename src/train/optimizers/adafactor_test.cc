@@ -4,7 +4,7 @@
 
 #include "train/optimizers/testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 double root_mean_square(const Numbers& x) {
@@ -78,4 +78,4 @@ TEST(adafactor, does_what_its_formula_says) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

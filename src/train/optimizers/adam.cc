@@ -6,7 +6,7 @@
 
 #include "train/optimizers/rule.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::Expr;
 
@@ -61,4 +61,4 @@ class RuleOf<AdamW> : public AdamRule<AdamW, true> {
 template std::unique_ptr<UpdateRule> rule_of(const Adam& settings);
 template std::unique_ptr<UpdateRule> rule_of(const AdamW& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -3,7 +3,7 @@
 
 #include "train/optimizers/testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 // What decay does is the difference of the two.
@@ -35,4 +35,4 @@ TEST(adam, does_what_its_formula_says) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

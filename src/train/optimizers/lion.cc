@@ -2,7 +2,7 @@
 //   p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p),  m = b2 m + (1 - b2) g.
 #include "train/optimizers/rule.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::Expr;
 
@@ -25,4 +25,4 @@ class RuleOf<Lion> : public SettingsRule<Lion> {
 };
 template std::unique_ptr<UpdateRule> rule_of(const Lion& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -1,7 +1,7 @@
 // Lion against its formula, written out.
 #include "train/optimizers/testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 TEST(lion, does_what_its_formula_says) {
@@ -23,4 +23,4 @@ TEST(lion, does_what_its_formula_says) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

@@ -9,7 +9,7 @@
 
 #include "train/optimizers/rule.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::Expr;
 
@@ -62,4 +62,4 @@ class RuleOf<Muon> : public RuleByRank {
 };
 template std::unique_ptr<UpdateRule> rule_of(const Muon& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -4,7 +4,7 @@
 
 #include "train/optimizers/testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 Matrix orthogonal(Matrix x) {
@@ -74,4 +74,4 @@ TEST(muon, leaves_vectors_to_adam_w) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

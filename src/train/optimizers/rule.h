@@ -5,11 +5,11 @@
 
 #include "train/optimizer.h"
 
-namespace mw::train {
+namespace mw::training {
 
 template <class Settings>
 std::unique_ptr<UpdateRule> rule_of(const Settings& settings) {
   return std::make_unique<RuleOf<Settings>>(settings);
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

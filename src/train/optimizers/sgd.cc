@@ -2,7 +2,7 @@
 // have it: v = momentum v + g;  p -= lr v, with Nesterov p -= lr (g + momentum v).
 #include "train/optimizers/rule.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using ops::Expr;
 
@@ -26,4 +26,4 @@ class RuleOf<Sgd> : public SettingsRule<Sgd> {
 };
 template std::unique_ptr<UpdateRule> rule_of(const Sgd& settings);
 
-}  // namespace mw::train
+}  // namespace mw::training

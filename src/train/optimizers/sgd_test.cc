@@ -1,7 +1,7 @@
 // Gradient descent against its formula, written out: without momentum, with it, looking ahead.
 #include "train/optimizers/testing.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 Formula formula_of(const Sgd& s) {
@@ -25,4 +25,4 @@ TEST(sgd, does_what_its_formula_says) {
 }
 
 }  // namespace
-}  // namespace mw::train
+}  // namespace mw::training

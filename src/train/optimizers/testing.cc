@@ -8,7 +8,7 @@
 #include "exec/naive.h"
 #include "ops/catalog.h"
 
-namespace mw::train {
+namespace mw::training {
 namespace {
 
 constexpr int kSteps = 6;
@@ -112,4 +112,4 @@ void expect_formula(const Optimizer& settings, const Shape& shape, const Formula
   }
 }
 
-}  // namespace mw::train
+}  // namespace mw::training

@@ -10,7 +10,7 @@
 
 #include "train/optimizer.h"
 
-namespace mw::train {
+namespace mw::training {
 
 using Numbers = std::vector<double>;
 
@@ -39,4 +39,4 @@ using Formula =
 // the values agree after each to 1e-12 of their size.
 void expect_formula(const Optimizer& settings, const Shape& shape, const Formula& formula);
 
-}  // namespace mw::train
+}  // namespace mw::training

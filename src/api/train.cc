@@ -1,0 +1,164 @@
+// train() and distill(): what a run needs of packages, and the run itself.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "api/impl.h"
+#include "api/run_outputs.h"
+#include "base/error.h"
+#include "millwright/training.hpp"
+#include "train/run.h"
+#include "train/settings.h"
+#include "train/summary.h"
+
+namespace mw {
+namespace {
+
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+class PackageFiles final : public training::RunFiles {
+ public:
+  PackageFiles(const CoreMLModelWrapper& model, const StudentModel& student,
+               const TrainingSettings& settings)
+      : model_(model), student_(student), run_(settings.run), adapter_(adapter_path(settings)) {}
+
+  [[nodiscard]] std::string title() const override {
+    return fmt::format("{} → {}", model_.path().filename().string(),
+                       run_.output.filename().string());
+  }
+  std::vector<std::string> write() override {
+    if (!adapter_.empty()) student_.save_adapter(adapter_, run_.adapter_names);
+    if (adapter_alone()) return {};
+    return student_.save(run_.output, {.only_function = run_.only_function});
+  }
+  [[nodiscard]] std::shared_ptr<const lm::Model> before() const override {
+    return shared_model(model_);
+  }
+  [[nodiscard]] std::shared_ptr<const lm::Model> written() const override {
+    LoadOptions options;
+    options.function = model_.function();
+    options.device = model_.impl().options.device;
+    options.tokenizer = model_.tokenizer().path();
+    if (adapter_alone()) options.adapter = adapter_;
+    return shared_model(
+        CoreMLModelWrapper::load(adapter_alone() ? model_.path() : run_.output, options));
+  }
+
+  [[nodiscard]] const std::filesystem::path& adapter() const { return adapter_; }
+  [[nodiscard]] bool adapter_alone() const { return adapter_ == run_.output; }
+
+ private:
+  const CoreMLModelWrapper& model_;
+  const StudentModel& student_;
+  const RunSettings& run_;
+  std::filesystem::path adapter_;
+};
+
+template <class Options>
+void add_rows(const Options& options, Rows& rows) {
+  for (const auto& [name, values] : training::values_of(options)) {
+    const std::string text = fmt::format("{}", fmt::join(values, " "));
+    if (!text.empty() && text != "false") rows.emplace_back(name, text);
+  }
+}
+
+// What a report lists: all that counts, as it came to be.
+Rows rows_of(const CoreMLModelWrapper& model, const CoreMLModelWrapper* teacher,
+             TrainingSettings settings, const training::TrainingData& data) {
+  if (data.train != nullptr) settings.run.batch_size = data.batch_size;
+  if (data.seq_len > 0) settings.run.seq_len = data.seq_len;
+  Rows rows = {{"model", model.path().string()}};
+  if (teacher != nullptr) rows.emplace_back("teacher", teacher->path().string());
+  add_rows(settings.run, rows);
+  add_rows(settings.student, rows);
+  if (teacher != nullptr) add_rows(settings.distill, rows);
+  add_rows(model.impl().options, rows);
+  return rows;
+}
+
+std::map<std::string, std::string> fixed_of(const StudentOptions& options) {
+  if (!options.lora) return {};
+  return {{"lora_rank", std::to_string(options.lora->rank)},
+          {"lora_alpha", fmt::format("{}", options.lora->alpha)}};
+}
+
+TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWrapper* teacher,
+                            const TrainingSettings& given, TrainingObserver& observer) {
+  const TrainingSettings settings = resolved(given);
+  training::check(settings);
+  std::vector<package::Needed> read;
+  if (teacher != nullptr) read.push_back({setting("teacher"), teacher->path()});
+  check_outputs(settings, model.path(), read);
+  training::TrainingData data;
+  if (!settings.run.data.empty()) {
+    data = training::load_training_data(model.impl(), settings.run, settings.student,
+                                        [&](const std::string& file, int64_t done, int64_t all) {
+                                          observer.reading(file, done, all);
+                                        });
+  }
+  StudentModel student(model, settings.student);
+  if (teacher != nullptr) student.set_teacher(*teacher, settings.distill);
+  PackageFiles files(model, student, settings);
+  training::RunPlan plan = {settings.run, fixed_of(settings.student),
+                            rows_of(model, teacher, settings, data)};
+  if (teacher != nullptr) plan.loss_name = "training with teacher";
+  training::Run run(student_of(student), std::move(data), std::move(plan), files, observer);
+  const training::TrainingSummary summary = training::summary_of(student.parameters());
+  std::vector<std::string> notes = training::lines_of(summary);
+  if (!files.adapter_alone()) {
+    const auto more = student.notes({.only_function = settings.run.only_function});
+    notes.insert(notes.end(), more.begin(), more.end());
+  }
+  for (std::string& note : notes) {
+    note = training::told_to(observer, note);
+    observer.note(note);
+  }
+  TrainingReport report = run.finish();
+  report.notes.insert(report.notes.begin(), notes.begin(), notes.end());
+  report.trained_numbers = summary.trained.numbers + summary.adapters.numbers;
+  report.all_numbers = summary.all.numbers;
+  if (report.interrupted) return report;
+  report.output = settings.run.output;
+  report.adapter = files.adapter();
+  return report;
+}
+
+class Teller final : public TrainingObserver {
+ public:
+  explicit Teller(const TellProgress& tell) : tell_(tell) {}
+  void stepped(const TrainingProgress& progress) override {
+    if (tell_ && !tell_(progress)) stops_ = true;
+  }
+  bool should_stop() override { return stops_; }
+
+ private:
+  const TellProgress& tell_;
+  bool stops_ = false;
+};
+
+}  // namespace
+
+TrainingReport train(const CoreMLModelWrapper& model, const TrainingSettings& settings,
+                     TrainingObserver& observer) {
+  return run_training(model, nullptr, settings, observer);
+}
+TrainingReport train(const CoreMLModelWrapper& model, const TrainingSettings& settings,
+                     const TellProgress& progress) {
+  Teller teller(progress);
+  return run_training(model, nullptr, settings, teller);
+}
+TrainingReport train(const std::filesystem::path& model, const TrainingSettings& settings,
+                     const TellProgress& progress) {
+  return train(CoreMLModelWrapper::load(model), settings, progress);
+}
+
+TrainingReport distill(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher,
+                       const TrainingSettings& settings, TrainingObserver& observer) {
+  return run_training(student, &teacher, settings, observer);
+}
+TrainingReport distill(const CoreMLModelWrapper& student, const CoreMLModelWrapper& teacher,
+                       const TrainingSettings& settings, const TellProgress& progress) {
+  Teller teller(progress);
+  return run_training(student, &teacher, settings, teller);
+}
+
+}  // namespace mw
