@@ -8,6 +8,8 @@
     student = mw.StudentModel("student.mlpackage", mw.AdamW(learning_rate=1e-3))
     result = student.training_step(ids, labels)                 # forward, backward and update
     student.save("student-trained.mlpackage")
+
+    report = mw.train("student.mlpackage", "corpus.txt", "trained.mlpackage", steps=200)
 """
 
 import os as _os
@@ -19,10 +21,21 @@ if _spins:
     _os.environ["GOMP_SPINCOUNT"] = "4000"
 
 from millwright import _settings
-from millwright._core import Error, Feature, MLState, Parameter, StepResult, Tokenizer
+from millwright._core import (
+    Error,
+    Feature,
+    MLState,
+    Parameter,
+    StepRecord,
+    StepResult,
+    Tokenizer,
+    TrainingProgress,
+    TrainingReport,
+)
 from millwright._model import MLModel
 from millwright._settings import *
 from millwright._student import Gradients, StudentModel
+from millwright._train import train
 
 if _spins:
     del _os.environ["GOMP_SPINCOUNT"]
@@ -34,9 +47,13 @@ __all__ = [
     "MLModel",
     "MLState",
     "Parameter",
+    "StepRecord",
     "StepResult",
     "StudentModel",
     "Tokenizer",
+    "TrainingProgress",
+    "TrainingReport",
+    "train",
 ]
 __all__ += _settings.__all__
 __version__ = "0.1.0"

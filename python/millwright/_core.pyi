@@ -1,10 +1,12 @@
 # What the extension offers to _model.py, _student.py and callers.
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from millwright._settings import StudentOptions
+from millwright._settings import StudentOptions, TrainingSettings
 
 class Error(ValueError):
     code: str
@@ -100,4 +102,55 @@ class LoadOptions:
     def __init__(self) -> None: ...
     def set_compute(self, name: str, /) -> None: ...
 
+class StepRecord:
+    step: int
+    loss: float | None
+    valid_loss: float | None
+    grad_norm: float | None
+    learning_rate: float | None
+    tokens: int
+    seconds: float
+    memory: int
+
+class TrainingProgress:
+    step: int
+    loss: float
+    record: StepRecord
+    steps: int
+    valid_loss: float | None
+    per_second: float
+    seconds_left: float
+
+class TrainingReport:
+    interrupted: bool
+    stopped_early: bool
+    objective: str
+    step: int
+    written_step: int
+    steps: list[StepRecord]
+    losses: list[float]
+    loss: float | None
+    valid_loss: float | None
+    best_loss: float | None
+    best_step: int
+    test_loss: float | None
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    step_bytes: int
+    trained_numbers: int
+    all_numbers: int
+    output: Path | None
+    adapter: Path | None
+    checkpoint: Path | None
+    html: Path | None
+    warnings: list[str]
+    notes: list[str]
+
+def train(
+    model: Model,
+    teacher: Model | None,
+    settings: TrainingSettings,
+    progress: Callable[[TrainingProgress], object] | None,
+) -> TrainingReport: ...
 def load(path: str, options: LoadOptions) -> Model: ...

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "millwright/millwright.hpp"
 #include "student.h"
+#include "train.h"
 
 namespace nb = nanobind;
 
@@ -191,6 +192,7 @@ NB_MODULE(_core, m) {
   bind_state(m);
   bind_model(m);
   bind_student(m);
+  bind_train(m);
   bind_load_options(m);
   m.def("load", &load, nb::arg("path"), nb::arg("options"));
 }
