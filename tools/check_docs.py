@@ -4,6 +4,8 @@
 A path is what stands between backticks and begins with a folder of this tree, or with a room of src/ where
 a file's name follows (`plan/backend.h`). `<name>` in it stands for any name, `{a,b}` for one of several, and
 a * for anything: one file at least has to match. Code blocks are read for `src/…`, `tests/…`, `tools/…` alone.
+And the other way round: each command of src/cli/main.cc has its file and a row in README.md, each loss of
+settings.hpp is named in docs/training.md.
 """
 
 import argparse
@@ -22,6 +24,9 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 PATH = re.compile(r"[\w.<>*{},-]+(/[\w.<>*{},-]*)+")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 SUFFIX = re.compile(r"\.(cc|h|hpp|py|pyi|sh|md|txt|cmake|json|plan|mil|so|toml|rs|proto)$")
+COMMANDS = re.compile(r"^void add_commands\(.*?^}", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"\badd_(\w+)\(app\);")
+LOSSES = re.compile(r"struct Choices<Loss> \{.*?\{([^}]*)\}", re.DOTALL)
 
 
 def alternatives(path):
@@ -74,6 +79,23 @@ def check_page(root, page, rooms):
             yield match.start(), f"links to {match.group(1)}, which has no such section"
 
 
+def part_of(path, pattern):
+    found = pattern.search(path.read_text()) if path.is_file() else None
+    return found.group(0) if found else ""
+
+
+def not_listed(root):
+    """A sentence for each command and each loss that no page lists."""
+    for name in COMMAND.findall(part_of(root / "src/cli/main.cc", COMMANDS)):
+        if f"| `millwright {name}" not in (root / "README.md").read_text():
+            yield f"README.md: the table of commands has no row of `millwright {name}`"
+        if not (root / f"src/cli/{name}.cc").is_file():
+            yield f"src/cli/main.cc: add_{name}() is not in src/cli/{name}.cc"
+    for name in re.findall(r'"(\w+)"', part_of(root / "include/millwright/settings.hpp", LOSSES)):
+        if f"`{name}`" not in (root / "docs/training.md").read_text():
+            yield f"docs/training.md: says nothing of the loss `{name}`"
+
+
 def check(root):
     """A sentence for each thing that a page names and that is not there."""
     rooms = {path.name for path in (root / "src").iterdir() if path.is_dir()}
@@ -84,7 +106,7 @@ def check(root):
         for at, problem in check_page(root, page, rooms):
             line = text.count("\n", 0, at) + 1
             problems.append(f"{page.relative_to(root)}:{line}: {problem}")
-    return problems, pages
+    return [*problems, *not_listed(root)], pages
 
 
 def self_test():
@@ -105,7 +127,29 @@ def self_test():
             if len(problems) != expected:
                 print(f"self-test: {text!r}: expected {expected} problems, got {problems}")
                 return 1
-    return 0
+    return self_test_of_lists()
+
+
+def self_test_of_lists():
+    files = {
+        "README.md": "| `millwright run MODEL` | x |\n",
+        "docs/training.md": "`mse`\n",
+        "src/cli/main.cc": "void add_commands(App& app) {\n  add_run(app);\n  add_walk(app);\n}\nadd_all(app);\n",
+        "src/cli/run.cc": "",
+        "include/millwright/settings.hpp": 'struct Choices<Loss> {\n  kNames = {"mse", "hinge"};\n};\n',
+    }
+    expected = ["README.md: the table", "src/cli/main.cc: add_walk()", "docs/training.md: says nothing of"]
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        problems, _ = check(root)
+    starts = [problem[: len(start)] for problem, start in zip(problems, expected)]
+    if starts == expected and len(problems) == len(expected):
+        return 0
+    print(f"self-test: expected {expected}, got {problems}")
+    return 1
 
 
 def main():
