@@ -72,9 +72,7 @@ struct LoadOptions {
   std::filesystem::path adapter;
   bool naive = false;    // run op by op with the reference implementations
   bool profile = false;  // keep the time of every step; `millwright run --profile` prints them
-  // Passes after which the program goes to stderr as text, whenever they run for this model or a
-  // student of it; "all": after each. docs/passes.md lists them; so does the sentence that answers
-  // an unknown name.
+  // Passes (docs/passes.md) after which the program goes to stderr as text; "all": after each.
   std::vector<std::string> print_after;
 
   static constexpr const char* kName = "LoadOptions";

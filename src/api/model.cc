@@ -160,9 +160,9 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                if (!options.adapter.empty()) {
                  const auto set =
                      adapters::read_adapters(options.adapter, *impl->function, ops::catalog());
-                 impl->adapted =
-                     adapters::adapted_by(*impl->function, set.adapters, {ops::catalog(), watch.get()})
-                         .function;
+                 impl->adapted = adapters::adapted_by(*impl->function, set.adapters,
+                                                      {ops::catalog(), watch.get()})
+                                     .function;
                  impl->function = impl->adapted.get();
                }
                impl->lowered = opened(*impl->function, numerics_of(options.compute), watch.get());

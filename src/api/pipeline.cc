@@ -75,8 +75,8 @@ void print(std::string_view pass, const Function& function) {
 std::vector<passes::Listing> all_pipelines() {
   std::vector<passes::Listing> all = adapters::pipelines();
   all.push_back({"open", "a model is opened", passes::names_of<const Numerics>(kOpen)});
-  all.push_back({"predict", "it is run with inputs of new shapes",
-                 passes::names_of<const Shapes>(kPredict)});
+  all.push_back(
+      {"predict", "it is run with inputs of new shapes", passes::names_of<const Shapes>(kPredict)});
   for (auto& of_room : {training::pipelines(), plan::pipelines()}) {
     all.insert(all.end(), of_room.begin(), of_room.end());
   }

@@ -98,8 +98,8 @@ TrainingReport train_as_told(const TrainingOptions& o, const TrainingSettings& s
   const LoadOptions load = o.load_options();
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
   if (!o.distills) return mw::train(model, settings, observer);
-  const CoreMLModelWrapper teacher =
-      CoreMLModelWrapper::load(o.teacher, {.device = load.device, .threads = load.threads});
+  const CoreMLModelWrapper teacher = CoreMLModelWrapper::load(
+      o.teacher, {.device = load.device, .threads = load.threads, .print_after = load.print_after});
   return mw::distill(model, teacher, settings, observer);
 }
 

@@ -14,7 +14,7 @@ namespace {
 // Settings that other options of a run decide, or that are for programs.
 const std::set<std::string> kElsewhere = {"total_steps", "groups", "naive", "lora_seed",
                                           "wrt_inputs"};
-const std::set<std::string> kOfLoading = {"function", "compute", "device",
+const std::set<std::string> kOfLoading = {"function", "compute",   "device",
                                           "threads",  "tokenizer", "print_after"};
 
 bool is_of_teacher(const std::string& name) {
