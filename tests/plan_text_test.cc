@@ -19,6 +19,7 @@
 #include "plan_models.h"
 #include "small_language_models.h"
 #include "suite.h"
+#include "train/student.h"
 
 namespace mw {
 namespace {
