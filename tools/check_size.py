@@ -110,6 +110,12 @@ def python_functions(text):
             yield node.name, node.lineno, node.end_lineno - node.lineno + 1, count
 
 
+def functions_of(path, text):
+    if path.suffix in CPP:
+        return cpp_functions(text)
+    return python_functions(text) if path.suffix == ".py" else ()
+
+
 def files(root):
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
@@ -145,12 +151,7 @@ def oversized(root):
         lines = text.count("\n") + (not text.endswith("\n") and text != "")
         if lines > FILE_LINES:
             found.append((name, f"{name}: {lines} lines; expected at most {FILE_LINES}"))
-        functions = (
-            cpp_functions
-            if path.suffix in CPP
-            else python_functions if path.suffix == ".py" else None
-        )
-        for function, first, length, parameters in functions(text) if functions else ():
+        for function, first, length, parameters in functions_of(path, text):
             if parameters > PARAMETERS:
                 found.append(
                     (
@@ -184,6 +185,32 @@ def check(root):
         if not used
     )
     return problems, f"{count} files, {len(found)} with a reason to be large"
+
+
+def longest(root, count):
+    """Prints the largest functions, those of tests apart, and the largest files."""
+    in_files, functions = [], []
+    for path in files(root):
+        name, text = str(path.relative_to(root)), path.read_text()
+        in_files.append((text.count("\n"), name))
+        if name.startswith(("include/", "src/")) and not re.search(r"_test\.|testing|_case", name):
+            functions += [
+                (length, parameters, f"{name}: {function}")
+                for function, _, length, parameters in functions_of(path, text)
+            ]
+    lengths = sorted(length for length, _, _ in functions)
+    print(
+        f"{len(functions)} functions of include/ and src/ without tests: "
+        f"median {lengths[len(lengths) // 2]} lines, 90 % have at most {lengths[len(lengths) * 9 // 10]}"
+    )
+    for title, rows in (
+        ("lines of a function", [(length, where) for length, _, where in functions]),
+        ("parameters of a function", [(parameters, where) for _, parameters, where in functions]),
+        ("lines of a file", in_files),
+    ):
+        print(f"\n| {title} | |\n|---|---|")
+        for number, where in sorted(rows, reverse=True)[:count]:
+            print(f"| {number} | {where} |")
 
 
 def self_test():
@@ -250,9 +277,14 @@ def main():
     parser.add_argument(
         "--self-test", action="store_true", help="check the checker on made-up files"
     )
-    if parser.parse_args().self_test:
+    parser.add_argument("--longest", type=int, metavar="N", help="print the N largest of each kind")
+    arguments = parser.parse_args()
+    root = pathlib.Path(__file__).resolve().parent.parent
+    if arguments.self_test:
         return self_test()
-    problems, facts = check(pathlib.Path(__file__).resolve().parent.parent)
+    if arguments.longest:
+        return longest(root, arguments.longest)
+    problems, facts = check(root)
     print("\n".join(problems) if problems else facts)
     return 1 if problems else 0
 
