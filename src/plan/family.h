@@ -2,8 +2,7 @@
 // that grows token by token costs little to plan. In three layers:
 //
 //   ir::AdjustableFunction  moves one specialised function from shapes to shapes, in place, and
-//   says
-//                           which values have got other extents or another constant
+//                           tells which values have got other extents or another constant
 //   plan::PlanFamily        cuts the ops into regions that such values touch and regions that they
 //                           do not; for other shapes it lowers the former again and takes the
 //                           steps of the latter over from the first plan
