@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/printable.h"
+#include "ir/widening.h"
 #include "plan/constant_pool.h"
 
 namespace mw::plan {
@@ -12,20 +13,6 @@ namespace {
 
 bool is_stored_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
-// The operand before a widening cast to fp32, or the operand itself.
-const ir::Operand& before_cast(const ir::Operand& operand) {
-  const ir::Operation* op = operand.value != nullptr ? operand.value->producer : nullptr;
-  if (op == nullptr || op->type != ir::kCastOp || operand.value->type.dtype() != DType::kF32) {
-    return operand;
-  }
-  const ir::Input* x = op->find_input("x");
-  if (x == nullptr || x->operands.size() != 1) return operand;
-  const ir::Value* source = x->operands[0].value;
-  const bool widens = source != nullptr && source->type.is_tensor() &&
-                      (source->type.dtype() == DType::kF16 || source->type.dtype() == DType::kBF16);
-  return widens ? x->operands[0] : operand;
 }
 
 }  // namespace
@@ -149,7 +136,8 @@ Place Claim::hold(const Tensor& tensor, std::shared_ptr<const void> owner) {
 std::optional<Weight> Claim::weight(std::string_view input) {
   if (!op_.has(input) || !frozen(input)) return std::nullopt;
   const ir::Operand& given = op_.operand(input);
-  const ir::Operand& operand = before_cast(given);
+  const ir::Operand* narrow = ir::before_widening(given);
+  const ir::Operand& operand = narrow != nullptr ? *narrow : given;
   Weight weight;
   const ir::ConstantPtr constant = ir::constant_of(operand);
   if (constant != nullptr && constant->is_tensor() && is_stored_float(constant->type().dtype())) {

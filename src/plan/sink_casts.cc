@@ -12,6 +12,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "ir/widening.h"
 
 namespace mw::plan {
 namespace {
@@ -20,19 +21,10 @@ using ir::Operation;
 using ir::Type;
 using ir::Value;
 
-bool is_narrow(const Type& type) {
-  return type.is_tensor() && (type.dtype() == DType::kF16 || type.dtype() == DType::kBF16);
-}
-
 // What `value` widens, or null: constants are left alone, they are cast once.
-Value* widened(const Value* value) {
-  const Operation* op = value != nullptr ? value->producer : nullptr;
-  if (op == nullptr || op->type != ir::kCastOp || !value->type.is_tensor()) return nullptr;
-  Value* source = op->input("x");
-  if (source == nullptr || value->type.dtype() != DType::kF32 || !is_narrow(source->type)) {
-    return nullptr;
-  }
-  return ir::constant_of(source) == nullptr ? source : nullptr;
+Value* widened(Value* value) {
+  const ir::Operand* narrow = ir::before_widening({value, nullptr});
+  return narrow != nullptr && ir::constant_of(narrow->value) == nullptr ? narrow->value : nullptr;
 }
 
 class Sinker {

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "cpu/attention.h"
+#include "ir/widening.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -15,10 +16,10 @@ using plan::Place;
 // The operand behind a widening cast that has not been computed, where there is one: keys and
 // values are read in the dtype they are kept in.
 const Operand& stored(Claim& claim, const Operand& operand) {
-  const Operation* op = claim.waiting(operand);
-  if (op == nullptr || op->type != kCastOp) return operand;
-  const OpView view = claim.view(*op);
-  return view.dtype("x") == DType::kF16 ? view.operand("x") : operand;
+  const bool waits = claim.waiting(operand) != nullptr;
+  const Operand* narrow = ir::before_widening(operand);
+  const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
+  return waits && is_half ? *narrow : operand;
 }
 
 // An operand as [batch.., rows, columns]; `swapped`: it is given as [batch.., columns, rows].
