@@ -149,9 +149,9 @@ def class_of(struct):
     return text + BETAS if {"beta1", "beta2"} <= names else text
 
 
-def by_name(title, help, structs):
-    """A dict of keywords: the members of structs, side by side."""
-    text = f'\n\nclass {title}(TypedDict, total=False):\n    """{help}"""\n\n'
+def by_name(title, base, help, structs):
+    """A dict of keywords: those of the base, and the members of structs side by side."""
+    text = f'\n\nclass {title}({base}, total=False):\n    """{help}"""\n\n'
     for struct in structs:
         for member in struct["members"]:
             if member["name"] not in ("optimizer", *GIVEN_FIRST):
@@ -163,14 +163,13 @@ def by_name(title, help, structs):
 def python(facts):
     structs = {struct["name"]: struct for struct in facts["structs"]}
     optimizers = [struct["name"] for struct in facts["structs"] if struct["optimizer"]]
-    of_all = [structs.pop(name) for name in ("RunSettings", "StudentOptions", "DistillOptions")]
-    run, student, distill = of_all
+    run, student, distill = map(structs.pop, ("RunSettings", "StudentOptions", "DistillOptions"))
     del structs["LoadOptions"]  # what MLModel takes
     text = CLASSES + "".join(class_of(struct) for struct in structs.values())
     text += f"\n\nOptimizer: TypeAlias = {' | '.join(optimizers)}\n"
     text += class_of(student) + class_of(run) + class_of(distill) + ALL
-    text += by_name("Settings", "What a StudentModel takes by name.", [student])
-    text += by_name("TrainSettings", "What train() takes by name.", of_all)
+    text += by_name("Settings", "TypedDict", "What a StudentModel takes by name.", [student])
+    text += by_name("TrainSettings", "Settings", "What train() takes by name.", [run, distill])
     exported = "".join(f'    "{name}",\n' for name in sorted(structs))
     return text + f"\n\n__all__ = [\n{exported}]\n"
 

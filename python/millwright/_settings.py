@@ -294,7 +294,7 @@ class Settings(TypedDict, total=False):
     lora: Lora | None
 
 
-class TrainSettings(TypedDict, total=False):
+class TrainSettings(Settings, total=False):
     """What train() takes by name."""
 
     eval_data: str | os.PathLike[str]
@@ -313,19 +313,6 @@ class TrainSettings(TypedDict, total=False):
     resume_from: str | os.PathLike[str]
     overwrite: bool
     only_function: bool
-    schedule: Schedule | None
-    trainable: Sequence[str]
-    groups: Sequence[ParameterGroup]
-    loss: str
-    target: str
-    label_smoothing: float
-    class_axis: int | None
-    pos_weight: Sequence[float] | float
-    clip_norm: float
-    wrt_inputs: Sequence[str]
-    naive: bool
-    memory: int
-    lora: Lora | None
     temperature: float
     alpha: float
     teacher_target: str

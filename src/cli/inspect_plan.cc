@@ -7,7 +7,6 @@
 #include "api/impl.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
-#include "cli/command.h"
 #include "cli/print.h"
 #include "ir/text/text.h"
 #include "lm/language_model.h"

@@ -51,7 +51,6 @@ class BlockFacts {
   [[nodiscard]] const Backend& backend() const { return *request_.platform.backend; }
   // Workers that a kernel may use at once.
   [[nodiscard]] int slots() const;
-  [[nodiscard]] bool is_outermost() const { return wants_taps_; }
 
  private:
   const Request& request_;
