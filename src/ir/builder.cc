@@ -12,29 +12,12 @@ Argument::Argument(std::string_view name, const std::vector<Value*>& values) : n
   for (Value* value : values) operands.push_back({value, nullptr});
 }
 
-namespace {
-void collect_names(const Block& block, std::unordered_set<std::string>& names) {
-  for (const auto& argument : block.arguments) names.insert(argument->name);
-  for_each_op(block, [&](const Operation& op) {
-    for (const auto& output : op.outputs) names.insert(output->name);
-    for (const auto& nested : op.blocks) {
-      for (const auto& argument : nested->arguments) names.insert(argument->name);
-    }
-  });
-}
-}  // namespace
-
 Builder::Builder(Block& block, const Catalog& catalog, Opset opset)
-    : block_(&block), catalog_(&catalog), opset_(opset), position_(block.ops.end()) {
-  collect_names(block.function != nullptr ? block.function->body : block, names_);
-}
-
-std::string Builder::fresh(std::string_view stem) {
-  std::string name(stem);
-  int& counter = counters_[name];
-  while (!names_.insert(name).second) name = fmt::format("{}_{}", stem, counter++);
-  return name;
-}
+    : block_(&block),
+      catalog_(&catalog),
+      opset_(opset),
+      position_(block.ops.end()),
+      names_(block.function != nullptr ? block.function->body : block) {}
 
 void Builder::insert_before(Operation* position) {
   position_ = std::find_if(block_->ops.begin(), block_->ops.end(),
@@ -51,7 +34,7 @@ Operation* Builder::append(std::string_view type) {
 
 Value* Builder::constant(ConstantPtr value, std::string_view name) {
   Operation* op = append(kConstOp);
-  const std::string unique = fresh(name.empty() ? "const" : name);
+  const std::string unique = names_.fresh(name.empty() ? "const" : name);
   op->attributes = {{"name", Constant::string(unique)}, {"val", value}};
   return op->add_output(unique, value->type());
 }
@@ -62,7 +45,7 @@ Operation* Builder::open(std::string_view type, const std::vector<Argument>& arg
   for (const Argument& argument : arguments) {
     op->inputs.push_back({argument.name, argument.operands});
   }
-  const std::string unique = fresh(name.empty() ? type.substr(type.rfind('.') + 1) : name);
+  const std::string unique = names_.fresh(name.empty() ? type.substr(type.rfind('.') + 1) : name);
   op->attributes = {{"name", Constant::string(unique)}};
   return op;
 }
@@ -73,8 +56,8 @@ std::vector<Value*> Builder::close(Operation* op) {
   const std::vector<Type> types = infer_results(view);
   std::vector<Value*> results;
   for (size_t i = 0; i < types.size(); ++i) {
-    results.push_back(
-        op->add_output(i == 0 ? unique : fresh(fmt::format("{}_out{}", unique, i)), types[i]));
+    results.push_back(op->add_output(
+        i == 0 ? unique : names_.fresh(fmt::format("{}_out{}", unique, i)), types[i]));
   }
   return results;
 }

@@ -8,9 +8,9 @@
 #include <initializer_list>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
+#include "ir/names.h"
 #include "ir/op_def.h"
 
 namespace mw::ir {
@@ -61,8 +61,8 @@ class Builder {
   [[nodiscard]] Block& block() { return *block_; }
   [[nodiscard]] const Catalog& catalog() const { return *catalog_; }
   [[nodiscard]] Opset opset() const { return opset_; }
-  // `stem`, or `stem_N` when that is taken in this function.
-  std::string fresh(std::string_view stem);
+  // A name that is free in this function: `stem`, or `stem_N`.
+  std::string fresh(std::string_view stem) { return names_.fresh(stem); }
 
  private:
   Operation* append(std::string_view type);
@@ -71,8 +71,7 @@ class Builder {
   const Catalog* catalog_;
   Opset opset_;
   std::list<std::unique_ptr<Operation>>::iterator position_;
-  std::unordered_set<std::string> names_;
-  std::unordered_map<std::string, int> counters_;
+  Names names_;
 };
 
 }  // namespace mw::ir

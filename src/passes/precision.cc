@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "ir/names.h"
 #include "ir/op_view.h"
 
 namespace mw::passes {
@@ -31,9 +32,9 @@ class Retyper {
     result_->attributes = source_.attributes;
     Block& body = result_->body;
     for (const auto& argument : source_.body.arguments) {
-      map_[argument.get()] = body.add_argument(take_name(argument->name), argument->type);
+      map_[argument.get()] = body.add_argument(names_.fresh(argument->name), argument->type);
     }
-    for (const Value* output : source_.body.outputs) names_.insert(output->name);
+    for (const Value* output : source_.body.outputs) names_.take(output->name);
     block(source_.body, body);
     // A value that is returned several times has one name: callers find one result under it.
     std::unordered_set<const Value*> returned;
@@ -65,11 +66,6 @@ class Retyper {
            std::find(outputs.begin(), outputs.end(), value) == outputs.end();
   }
 
-  std::string take_name(const std::string& wanted) {
-    std::string name = wanted;
-    for (int i = 0; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-    return name;
-  }
   Value* mapped(const Value* value) const {
     const auto found = map_.find(value);
     if (found == map_.end()) {
@@ -100,7 +96,7 @@ class Retyper {
     auto op = std::make_unique<Operation>();
     op->type = ir::kCastOp;
     op->parent = &block;
-    const std::string name = take_name(fmt::format("{}_{}", value->name, mw::name_of(dtype)));
+    const std::string name = names_.fresh(fmt::format("{}_{}", value->name, mw::name_of(dtype)));
     op->attributes = {{"name", ir::Constant::string(name)}};
     op->inputs = {{"x", {{value, nullptr}}},
                   {"dtype", {{nullptr, ir::Constant::string(std::string(mw::name_of(dtype)))}}}};
@@ -201,7 +197,7 @@ class Retyper {
     for (size_t i = 0; i < types.size(); ++i) {
       const Type declared = retyped(op.outputs[i]->type);
       const Type type = compatible(types[i], declared) ? refine(types[i], declared) : types[i];
-      made.push_back(copy->add_output(take_name(op.outputs[i]->name), type));
+      made.push_back(copy->add_output(names_.fresh(op.outputs[i]->name), type));
     }
     const bool computes =
         !op.is_const() && !def.has_trait(ir::kConstexpr | ir::kReadsState) && op.blocks.empty();
@@ -242,7 +238,7 @@ class Retyper {
     to.name = from.name;
     to.attributes = from.attributes;
     for (const auto& argument : from.arguments) {
-      map_[argument.get()] = to.add_argument(take_name(argument->name), retyped(argument->type));
+      map_[argument.get()] = to.add_argument(names_.fresh(argument->name), retyped(argument->type));
     }
     block(from, to);
     for (const Value* output : from.outputs) {
@@ -257,7 +253,7 @@ class Retyper {
   std::unique_ptr<ir::Function> result_;
   std::unordered_map<const Value*, Value*> map_;
   std::map<std::pair<Block*, Value*>, Value*> casts_;
-  std::unordered_set<std::string> names_;
+  ir::Names names_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ir/evaluate.h"
+#include "ir/names.h"
 #include "ir/op_view.h"
 #include "passes/dead_code.h"
 
@@ -75,7 +76,7 @@ class Specialiser : private ir::Facts {
     result_->attributes = source_.attributes;
     for (const auto& argument : source_.body.arguments) {
       set_value(*argument,
-                result_->body.add_argument(take_name(argument->name), argument_type(*argument)));
+                result_->body.add_argument(names_.fresh(argument->name), argument_type(*argument)));
     }
     block(source_.body, result_->body);
     for (const Value* output : source_.body.outputs) {
@@ -107,12 +108,6 @@ class Specialiser : private ir::Facts {
            to_string(argument.type.shape()), to_string(found->second));
     }
     return type;
-  }
-
-  std::string take_name(const std::string& wanted) {
-    std::string name = wanted;
-    for (int i = 0; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-    return name;
   }
 
   // --- facts about the source's operands, read through their images ---
@@ -159,7 +154,7 @@ class Specialiser : private ir::Facts {
     auto op = std::make_unique<Operation>();
     op->type = ir::kConstOp;
     op->parent = &result_->body;
-    const std::string name = take_name(known.name);
+    const std::string name = names_.fresh(known.name);
     op->attributes = {{"name", ir::Constant::string(name)}, {"val", known.constant}};
     Value* value = op->add_output(name, known.type);
     result_->body.ops.push_back(std::move(op));
@@ -202,7 +197,7 @@ class Specialiser : private ir::Facts {
     if (record.folded) return fold(op, def);
     Operation* copy = append(op, to);
     for (size_t i = 0; i < types.size(); ++i) {
-      set_value(*op.outputs[i], copy->add_output(take_name(op.outputs[i]->name), types[i]));
+      set_value(*op.outputs[i], copy->add_output(names_.fresh(op.outputs[i]->name), types[i]));
     }
   }
 
@@ -393,7 +388,8 @@ class Specialiser : private ir::Facts {
       const ir::OpView view(*draft, def, source_.opset);
       const std::vector<Type> types = infer_results(view);
       for (size_t i = 0; i < op.outputs.size(); ++i) {
-        set_value(*op.outputs[i], draft->add_output(take_name(op.outputs[i]->name), types.at(i)));
+        set_value(*op.outputs[i],
+                  draft->add_output(names_.fresh(op.outputs[i]->name), types.at(i)));
       }
       to.ops.push_back(std::move(draft));
       return;
@@ -417,7 +413,7 @@ class Specialiser : private ir::Facts {
     }
     for (size_t i = 0; i < from.arguments.size(); ++i) {
       set_value(*from.arguments[i],
-                to.add_argument(take_name(from.arguments[i]->name), arguments[i]));
+                to.add_argument(names_.fresh(from.arguments[i]->name), arguments[i]));
     }
     block(from, to);
     for (const Value* output : from.outputs) to.outputs.push_back(value_of(output));
@@ -462,7 +458,7 @@ class Specialiser : private ir::Facts {
   bool records_wanted_;
   std::unique_ptr<ir::Function> result_;  // until run() hands it out
   std::unordered_map<const Value*, Image> images_;
-  std::unordered_set<std::string> names_;
+  ir::Names names_;
   int64_t folded_ = 0;  // elements
   std::vector<Record> records_;
   mutable std::vector<const Image*> consulted_;

@@ -9,9 +9,9 @@
 #include "plan/sink_casts.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 #include "base/error.h"
+#include "ir/names.h"
 #include "ir/widening.h"
 
 namespace mw::plan {
@@ -29,11 +29,11 @@ Value* widened(Value* value) {
 
 class Sinker {
  public:
-  Sinker(ir::Function& function, const OpPlans& plans) : body_(function.body), plans_(plans) {}
+  Sinker(ir::Function& function, const OpPlans& plans)
+      : body_(function.body), plans_(plans), names_(function.body) {}
 
   std::vector<Value*> run() {
     uses_ = ir::uses_in(body_);
-    collect_names(body_);
     for (auto at = body_.ops.begin(); at != body_.ops.end(); ++at) {
       if (!(*at)->blocks.empty()) continue;
       const OpPlan& plan = plans_.of((*at)->type);
@@ -46,21 +46,6 @@ class Sinker {
 
  private:
   using Position = std::list<std::unique_ptr<Operation>>::iterator;
-
-  void collect_names(const ir::Block& block) {
-    for (const auto& argument : block.arguments) names_.insert(argument->name);
-    for (const auto& op : block.ops) {
-      for (const auto& output : op->outputs) names_.insert(output->name);
-      for (const auto& nested : op->blocks) collect_names(*nested);
-    }
-  }
-
-  // One value may be cast for several ops.
-  std::string fresh(const std::string& wanted) {
-    std::string name = wanted;
-    for (int i = 0; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-    return name;
-  }
 
   // A cast of `x` placed before `position`.
   Value* add_cast(Position position, Value* x, DType dtype, const std::string& name) {
@@ -112,7 +97,7 @@ class Sinker {
     set_operand(op, input, x, source);
     out->type = Type::tensor(source->type.dtype(), out->type.shape());
     const std::string name = out->name;
-    out->name = fresh(name + "_narrow");
+    out->name = names_.fresh(name + "_narrow");
     Value* wide = add_cast(std::next(at), out, x->type.dtype(), name);
     replace_uses(out, wide, wide->producer);
   }
@@ -144,7 +129,7 @@ class Sinker {
     Value* out = op.outputs[0].get();
     const DType dtype = source->type.dtype();
     if (!only_narrowed(out, dtype)) return;
-    Value* rounded = add_cast(at, update, dtype, fresh(update->name + "_narrow"));
+    Value* rounded = add_cast(at, update, dtype, names_.fresh(update->name + "_narrow"));
     set_operand(op, form.input, x, source);
     set_operand(op, form.update, update, rounded);
     out->type = source->type;
@@ -166,13 +151,13 @@ class Sinker {
       return;
     }
     set_operand(op, form.data, data,
-                add_cast(at, data, wanted.dtype(), fresh(data->name + "_stored")));
+                add_cast(at, data, wanted.dtype(), names_.fresh(data->name + "_stored")));
   }
 
   ir::Block& body_;
   const OpPlans& plans_;
   std::unordered_map<const Value*, std::vector<ir::Use>> uses_;
-  std::unordered_set<std::string> names_;
+  ir::Names names_;
   std::vector<Value*> added_;
 };
 
