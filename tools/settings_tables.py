@@ -21,7 +21,8 @@ what stands once, in `include/millwright/settings.hpp` and `run_settings.hpp`. A
 LOADING = """
 ## Of opening a model
 
-What every command takes that runs a model, `CoreMLModelWrapper::load()` in C++, `mw_model_load()` in C and `MLModel` in Python (as `function_name`).
+What every command takes that runs a model, `CoreMLModelWrapper::load()` in C++, `mw_model_load_with()` in C (by
+`mw_settings_set()`) and `MLModel` in Python (where `function` is `function_name`, and `profile` is not told of).
 
 | setting | option | what is allowed | usual | |
 |---|---|---|---|---|
@@ -34,7 +35,7 @@ NO_OPTION = {
     "naive": "–",
     "groups": "`--group GLOB:lr=NUMBER,decay=NUMBER`",
 }
-CLASSES = '''"""Settings of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+CLASSES = '''"""Settings of opening and of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
 
 from __future__ import annotations
 
@@ -134,7 +135,8 @@ def literal(member):
 
 
 def sentence(text):
-    return text[0].upper() + text[1:] + "."
+    is_file_name = "." in text.split()[0]
+    return text + "." if is_file_name else text[0].upper() + text[1:] + "."
 
 
 def class_of(struct):
@@ -149,13 +151,13 @@ def class_of(struct):
     return text + BETAS if {"beta1", "beta2"} <= names else text
 
 
-def by_name(title, base, help, structs):
+def by_name(title, base, help, structs, without=()):
     """A dict of keywords: those of the base, and the members of structs side by side."""
     text = f'\n\nclass {title}({base}, total=False):\n    """{help}"""\n\n'
     for struct in structs:
         for member in struct["members"]:
-            if member["name"] not in ("optimizer", *GIVEN_FIRST):
-                optional = " | None" if member["name"] == "schedule" else ""
+            if member["name"] not in ("optimizer", *GIVEN_FIRST, *without):
+                optional = " | None" if member["name"] in ("schedule", "tokenizer", "adapter") else ""
                 text += f"    {member['name']}: {python_type(member)}{optional}\n"
     return text
 
@@ -163,12 +165,15 @@ def by_name(title, base, help, structs):
 def python(facts):
     structs = {struct["name"]: struct for struct in facts["structs"]}
     optimizers = [struct["name"] for struct in facts["structs"] if struct["optimizer"]]
+    load = structs.pop("LoadOptions")
     run, student, distill = map(structs.pop, ("RunSettings", "StudentOptions", "DistillOptions"))
-    del structs["LoadOptions"]  # what MLModel takes
     text = CLASSES + "".join(class_of(struct) for struct in structs.values())
     text += f"\n\nOptimizer: TypeAlias = {' | '.join(optimizers)}\n"
-    text += class_of(student) + class_of(run) + class_of(distill) + ALL
-    text += by_name("Settings", "TypedDict", "What a StudentModel takes by name.", [student])
+    text += class_of(load) + class_of(student) + class_of(run) + class_of(distill) + ALL
+    # The function is function_name there, as coremltools has it; times are printed by the command alone.
+    text += by_name("LoadSettings", "TypedDict", "What MLModel takes by name.", [load], ("function", "profile"))
+    known = {member["name"] for member in load["members"]}
+    text += by_name("Settings", "LoadSettings", "What a StudentModel takes by name.", [student], known)
     text += by_name("TrainSettings", "Settings", "What train() takes by name.", [run, distill])
     exported = "".join(f'    "{name}",\n' for name in sorted(structs))
     return text + f"\n\n__all__ = [\n{exported}]\n"

@@ -75,9 +75,10 @@ typedef struct mw_load_options {
   mw_compute compute;
   const char* adapter; /* what mw_student_save_adapter wrote; NULL: none */
   const char* device;  /* what computes; NULL: "cpu" */
-} mw_load_options;
+} mw_load_options; /* of what docs/settings.md lists, the usual; mw_model_load_with() takes all */
 
 typedef struct mw_model mw_model;
+typedef struct mw_settings mw_settings; /* see mw_settings_create */
 typedef struct mw_state mw_state;
 typedef struct mw_outputs mw_outputs;
 
@@ -89,6 +90,8 @@ MW_C_API const char* mw_version(void);
 
 MW_C_API mw_status mw_model_load(const char* path, const mw_load_options* options,
                                  mw_model** model);
+MW_C_API mw_status mw_model_load_with(const char* path, const mw_settings* settings,
+                                      mw_model** model);
 MW_C_API void mw_model_free(mw_model* model);
 
 MW_C_API size_t mw_model_input_count(const mw_model* model);
@@ -223,8 +226,9 @@ MW_C_API mw_status mw_student_create(const mw_model* model, const mw_student_opt
                                      mw_student** student);
 MW_C_API void mw_student_free(mw_student* student);
 
-/* Settings by name, as docs/settings.md lists them: all that mw_student_options has fields for,
- * those of every optimiser, and those of a run, which mw_train() alone asks for. A value is a text
+/* Settings by name, as docs/settings.md lists them: those of opening a model, which
+ * mw_model_load_with() asks for, all that mw_student_options has fields for, those of every
+ * optimiser, and those of a run, which mw_train() alone asks for. A value is a text
  * ("cosine", "0.9", "true") or a number; a list is set as a whole. The optimiser comes before the
  * settings that it brings.
  *
@@ -235,7 +239,6 @@ MW_C_API void mw_student_free(mw_student* student);
  *   mw_student_create_with(model, settings, &student);
  *   mw_settings_free(settings);
  */
-typedef struct mw_settings mw_settings;
 MW_C_API mw_status mw_settings_create(mw_settings** settings);
 MW_C_API void mw_settings_free(mw_settings* settings);
 MW_C_API mw_status mw_settings_set(mw_settings* settings, const char* name, const char* value);

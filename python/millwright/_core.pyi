@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from millwright._settings import StudentOptions, TrainingSettings
+from millwright._settings import LoadOptions, StudentOptions, TrainingSettings
 
 class Error(ValueError):
     code: str
@@ -92,15 +92,6 @@ class Student:
     def load_adapter(self, path: str, /) -> None: ...
     def notes(self) -> list[str]: ...
     def save(self, path: str, only_function: bool, /) -> list[str]: ...
-
-class LoadOptions:
-    function: str
-    device: str
-    threads: int
-    tokenizer: str | os.PathLike[str]
-    adapter: str | os.PathLike[str]
-    def __init__(self) -> None: ...
-    def set_compute(self, name: str, /) -> None: ...
 
 class StepRecord:
     step: int

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex, TypeVar, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millwright import _core
+from millwright._settings import LoadOptions, LoadSettings, StudentOptions
 
+_S = TypeVar("_S")
 _AUTHORSHIP = ("shortDescription", "author", "license", "version")
 
 
@@ -43,6 +46,8 @@ class MLModel:
     the file calls fp16, as a device would). `threads` 0 means all cores. `tokenizer` is a
     tokenizer.json or its folder; without it, the one in or beside the model is found when first
     asked for. `adapter` is a file that StudentModel.save_adapter() wrote. `device` is what computes.
+    `naive` runs op by op with the reference implementations. `print_after` are passes of
+    docs/passes.md after which the program goes to stderr as text, or "all".
 
     predict() and forward() may be called from several threads at once; they release the GIL.
     """
@@ -52,22 +57,12 @@ class MLModel:
         path: str | os.PathLike[str],
         compute_units: object = None,
         function_name: str | None = None,
-        *,
-        compute: str = "fp32",
-        threads: int = 0,
-        tokenizer: str | os.PathLike[str] | None = None,
-        adapter: str | os.PathLike[str] | None = None,
-        device: str = "cpu",
+        **settings: Unpack[LoadSettings],
     ) -> None:
         self.compute_units = compute_units
-        options = _core.LoadOptions()
-        options.function = _text("function_name", function_name or "")
-        options.set_compute(_text("compute", compute))
-        options.device = _text("device", device)
-        options.threads = _whole("threads", threads, 0, 2**31 - 1)
-        options.tokenizer = os.fspath(tokenizer or "")
-        options.adapter = os.fspath(adapter or "")
-        self._core = _core.load(os.fspath(path), options)
+        given: dict[str, Any] = _without_none(settings)
+        function = _text("function_name", function_name or "")
+        self._core = _core.load(os.fspath(path), LoadOptions(function=function, **given))
         self.inputs: list[_core.Feature] = self._core.inputs
         self.outputs: list[_core.Feature] = self._core.outputs
         self.states: list[_core.Feature] = self._core.states
@@ -232,6 +227,38 @@ def _whole(what: str, number: SupportsIndex, low: int, high: int) -> int:
     if not low <= whole <= high:
         raise _invalid(f"{what}: expected a whole number from {low} to {high}, got {whole}")
     return whole
+
+
+def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """None is the usual value."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _names_of(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def _taken(kind: type[_S], settings: dict[str, Any], **more: Any) -> _S:
+    """The settings of one kind, taken out of those of all kinds."""
+    names = _names_of(kind)
+    return kind(**more, **{name: settings.pop(name) for name in [*settings] if name in names})
+
+
+def _taken_for_opening(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of opening a model, taken out; what a student has too is left to it."""
+    names = _names_of(LoadOptions) - _names_of(StudentOptions)
+    return _without_none({name: settings.pop(name) for name in [*settings] if name in names})
+
+
+def _opened(
+    model: str | os.PathLike[str] | MLModel, function_name: str | None, options: dict[str, Any]
+) -> MLModel:
+    if not isinstance(model, MLModel):
+        return MLModel(model, function_name=function_name, **options)
+    given = [*options, *([] if function_name is None else ["function_name"])]
+    if given:
+        raise _invalid(f"{', '.join(given)}: expected with a path only; an MLModel has its own")
+    return model
 
 
 def _text(what: str, value: str) -> str:

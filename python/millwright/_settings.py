@@ -1,4 +1,4 @@
-"""Settings of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+"""Settings of opening and of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
 
 from __future__ import annotations
 
@@ -180,6 +180,30 @@ Optimizer: TypeAlias = AdamW | Adam | SGD | Lion | Muon | Adafactor
 
 
 @dataclass(frozen=True)
+class LoadOptions:
+    """How a model is opened."""
+
+    #: Function of a multi-function package (default: the package's own).
+    function: str = ""
+    #: What floats are computed in.
+    compute: str = "fp32"
+    #: What computes.
+    device: str = "cpu"
+    #: Number of threads; 0: all cores.
+    threads: int = 0
+    #: tokenizer.json or its folder (default: in or beside the model).
+    tokenizer: str | os.PathLike[str] = ""
+    #: What a student or Hugging Face PEFT wrote of its adapters.
+    adapter: str | os.PathLike[str] = ""
+    #: Run op by op with the reference implementations.
+    naive: bool = False
+    #: Keep the time of every step.
+    profile: bool = False
+    #: Print the program to stderr after the pass of this name, or after `all`.
+    print_after: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class StudentOptions:
     """What a student learns with."""
 
@@ -276,7 +300,19 @@ class TrainingSettings:
     distill: DistillOptions = DistillOptions()
 
 
-class Settings(TypedDict, total=False):
+class LoadSettings(TypedDict, total=False):
+    """What MLModel takes by name."""
+
+    compute: str
+    device: str
+    threads: int
+    tokenizer: str | os.PathLike[str] | None
+    adapter: str | os.PathLike[str] | None
+    naive: bool
+    print_after: Sequence[str]
+
+
+class Settings(LoadSettings, total=False):
     """What a StudentModel takes by name."""
 
     schedule: Schedule | None
@@ -289,7 +325,6 @@ class Settings(TypedDict, total=False):
     pos_weight: Sequence[float] | float
     clip_norm: float
     wrt_inputs: Sequence[str]
-    naive: bool
     memory: int
     lora: Lora | None
 

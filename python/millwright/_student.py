@@ -16,6 +16,8 @@ from millwright._model import (
     _arrays,
     _expect_unmasked,
     _invalid,
+    _opened,
+    _taken_for_opening,
     _text,
 )
 from millwright._settings import AdamW, Optimizer, Settings, StudentOptions
@@ -35,8 +37,7 @@ class Gradients(dict[str, NDArray[Any]]):
 class StudentModel:
     """A model in training. The file it came from stays as it is.
 
-    `model` is a path, or an MLModel, whose function, compute mode, threads and device are then
-    used.
+    `model` is a path, opened with what else MLModel takes by name, or an MLModel.
     `trainable` are globs over parameter names; "*" is the default set, and any other glob also
     takes in what is out by default (parameters() says what and why). `loss` is "cross_entropy" of
     logits and labels (indices, or the class labels of a classifier; -100 is ignored),
@@ -59,24 +60,13 @@ class StudentModel:
         model: str | os.PathLike[str] | MLModel,
         optimizer: Optimizer | None = None,
         *,
-        compute: str | None = None,
         function_name: str | None = None,
-        threads: int | None = None,
-        device: str | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        given = {"compute": compute, "threads": threads, "device": device}
-        self._options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-        if isinstance(model, MLModel):
-            if self._options or function_name is not None:
-                raise _invalid(
-                    "compute, threads, device and function_name: expected with a path only; an"
-                    " MLModel has its own"
-                )
-            self.model = model
-        else:
-            self.model = MLModel(model, function_name=function_name, **self._options)
-        options = StudentOptions(AdamW() if optimizer is None else optimizer, **settings)
+        rest: dict[str, Any] = dict(settings)
+        self._loading = _taken_for_opening(rest)
+        self.model = _opened(model, function_name, self._loading)
+        options = StudentOptions(AdamW() if optimizer is None else optimizer, **rest)
         self._core = _core.Student(self.model._core, options)
         self._classes = self._core.class_labels()
 
@@ -108,7 +98,8 @@ class StudentModel:
         the teacher's output.
         """
         if not isinstance(teacher, MLModel):
-            teacher = MLModel(teacher, **self._options)
+            shared = ("compute", "device", "threads")
+            teacher = MLModel(teacher, **{k: v for k, v in self._loading.items() if k in shared})
         self._core.set_teacher(teacher._core, float(temperature), float(alpha), _text("target", target))
 
     def training_step(

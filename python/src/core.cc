@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "base/error.h"
 #include "millwright/millwright.hpp"
+#include "settings.h"
 #include "student.h"
 #include "train.h"
 
@@ -54,29 +55,10 @@ void raise(const std::exception_ptr& thrown, void* type) {
   }
 }
 
-Compute compute_named(const std::string& name) {
-  if (name == "fp32") return Compute::kFp32;
-  if (name == "fp64") return Compute::kFp64;
-  if (name == "fp16") return Compute::kFp16;
-  fail(ErrorCode::kInvalidArgument, "compute: expected fp32, fp64 or fp16, got '{}'", name);
-}
-
-void bind_load_options(nb::module_& m) {
-  nb::class_<LoadOptions>(m, "LoadOptions")
-      .def(nb::init<>())
-      .def_rw("function", &LoadOptions::function)
-      .def_rw("device", &LoadOptions::device)
-      .def_rw("threads", &LoadOptions::threads)
-      .def_rw("tokenizer", &LoadOptions::tokenizer)
-      .def_rw("adapter", &LoadOptions::adapter)
-      .def("set_compute", [](LoadOptions& options, const std::string& name) {
-        options.compute = compute_named(name);
-      });
-}
-
-CoreMLModelWrapper load(const std::filesystem::path& path, const LoadOptions& options) {
+CoreMLModelWrapper load(const std::filesystem::path& path, nb::handle options) {
+  const LoadOptions read = load_options_of(options);
   const nb::gil_scoped_release free;
-  return CoreMLModelWrapper::load(path, options);
+  return CoreMLModelWrapper::load(path, read);
 }
 
 nb::dict predict(const CoreMLModelWrapper& model, const Arrays& arrays, State* state,
@@ -193,6 +175,5 @@ NB_MODULE(_core, m) {
   bind_model(m);
   bind_student(m);
   bind_train(m);
-  bind_load_options(m);
   m.def("load", &load, nb::arg("path"), nb::arg("options"));
 }

@@ -144,6 +144,12 @@ void read(const std::string& path, nb::handle from, T& to) {
 
 }  // namespace
 
+LoadOptions load_options_of(nb::handle options) {
+  LoadOptions read;
+  read_members("", options, read);
+  return read;
+}
+
 StudentOptions student_options_of(nb::handle options) {
   StudentOptions read;
   read_members("", options, read);

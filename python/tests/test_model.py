@@ -165,5 +165,9 @@ def test_loading_errors_have_codes(example):
         mw.MLModel(example / "student.mlpackage", compute="int8")
     with pytest.raises(mw.Error, match="threads: expected a whole number from 0"):
         mw.MLModel(example / "student.mlpackage", threads=-1)
+    with pytest.raises(TypeError, match="tokeniser"):
+        mw.MLModel(example / "student.mlpackage", tokeniser="tokenizer.json")
+    with pytest.raises(TypeError, match="device: expected a string, got int"):
+        mw.MLModel(example / "student.mlpackage", device=1)
     with pytest.raises(TypeError, match="a dict or a list of dicts, got int"):
         mw.MLModel(example / "student.mlpackage").predict(3)

@@ -232,8 +232,8 @@ def test_a_student_starts_from_a_loaded_model(path, batches):
     )
     student.training_step(*batches[0])
     np.testing.assert_array_equal(loaded.predict({"input_ids": batches[0][0]})["logits"], before)
-    with pytest.raises(mw.Error, match="expected with a path only"):
-        mw.StudentModel(loaded, threads=1)
+    with pytest.raises(mw.Error, match="threads, function_name: expected with a path only"):
+        mw.StudentModel(loaded, threads=1, function_name="main")
 
 
 def test_a_teacher_changes_the_loss(path, example, batches):

@@ -95,6 +95,13 @@ mw_outputs* outputs_of(const TensorMap& tensors) {
   return made.release();
 }
 
+std::unique_ptr<mw_model> opened(const char* path, const LoadOptions& options) {
+  auto made = std::make_unique<mw_model>(mw_model{CoreMLModelWrapper::load(path, options), {}, {}});
+  for (const auto& feature : made->model.inputs()) made->inputs.push_back(feature.name);
+  for (const auto& feature : made->model.outputs()) made->outputs.push_back(feature.name);
+  return made;
+}
+
 const char* last_error() { return g_error.c_str(); }
 const char* last_error_setting() { return g_setting.c_str(); }
 
@@ -123,11 +130,7 @@ mw_status mw_model_load(const char* path, const mw_load_options* options, mw_mod
               "mw_model_load: unknown compute mode");
       load.compute = kComputes[number_of(options->compute)];
     }
-    auto made =
-        std::make_unique<mw_model>(mw_model{mw::CoreMLModelWrapper::load(path, load), {}, {}});
-    for (const auto& feature : made->model.inputs()) made->inputs.push_back(feature.name);
-    for (const auto& feature : made->model.outputs()) made->outputs.push_back(feature.name);
-    *model = made.release();
+    *model = mw::c_api::opened(path, load).release();
   });
 }
 void mw_model_free(mw_model* model) { delete model; }

@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,9 @@ struct mw_model {
   mw::CoreMLModelWrapper model;
   std::vector<std::string> inputs, outputs;
 };
+namespace mw::c_api {
+std::unique_ptr<mw_model> opened(const char* path, const LoadOptions& options);
+}  // namespace mw::c_api
 struct mw_state {
   mw::State state;
 };

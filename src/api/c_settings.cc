@@ -9,6 +9,17 @@
 using mw::c_api::guarded;
 using mw::c_api::require;
 
+namespace {
+
+// What opening and training both have, as `naive`, is set for both.
+void set(mw_settings& settings, const std::string& name, const std::vector<std::string>& values) {
+  const bool is_of_opening = mw::training::set_if_known(settings.load, name, values);
+  if (is_of_opening && !mw::training::has_setting(settings.training.student, name)) return;
+  mw::training::set(settings.training, name, values);
+}
+
+}  // namespace
+
 mw_status mw_settings_create(mw_settings** settings) {
   return guarded([&] {
     require(settings != nullptr, "mw_settings_create: settings must not be NULL");
@@ -25,7 +36,7 @@ mw_status mw_settings_set_number(mw_settings* settings, const char* name, double
   return guarded([&] {
     require(settings != nullptr && name != nullptr,
             "mw_settings_set_number: settings and name must not be NULL");
-    mw::training::set(settings->all, name, {fmt::format("{}", value)});
+    set(*settings, name, {fmt::format("{}", value)});
   });
 }
 
@@ -39,7 +50,15 @@ mw_status mw_settings_set_list(mw_settings* settings, const char* name, const ch
       require(values[i] != nullptr, "mw_settings_set: a value is NULL");
       texts.emplace_back(values[i]);
     }
-    mw::training::set(settings->all, name, texts);
+    set(*settings, name, texts);
+  });
+}
+
+mw_status mw_model_load_with(const char* path, const mw_settings* settings, mw_model** model) {
+  return guarded([&] {
+    require(path != nullptr && settings != nullptr && model != nullptr,
+            "mw_model_load_with: path, settings and model must not be NULL");
+    *model = mw::c_api::opened(path, settings->load).release();
   });
 }
 
@@ -48,6 +67,6 @@ mw_status mw_student_create_with(const mw_model* model, const mw_settings* setti
   return guarded([&] {
     require(model != nullptr && settings != nullptr && student != nullptr,
             "mw_student_create_with: model, settings and student must not be NULL");
-    *student = mw::c_api::make_student(*model, settings->all.student).release();
+    *student = mw::c_api::make_student(*model, settings->training.student).release();
   });
 }

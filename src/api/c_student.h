@@ -17,7 +17,8 @@ struct mw_student {
 };
 
 struct mw_settings {
-  mw::TrainingSettings all;
+  mw::LoadOptions load;
+  mw::TrainingSettings training;
 };
 
 namespace mw::c_api {

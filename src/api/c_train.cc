@@ -113,7 +113,7 @@ mw_status mw_train(const mw_model* model, const mw_settings* settings, mw_tell_p
   return guarded([&] {
     require(model != nullptr && settings != nullptr,
             "mw_train: model and settings must not be NULL");
-    give(mw::train(model->model, settings->all, teller(progress, user)), report);
+    give(mw::train(model->model, settings->training, teller(progress, user)), report);
   });
 }
 
@@ -122,7 +122,7 @@ mw_status mw_distill(const mw_model* student, const mw_model* teacher, const mw_
   return guarded([&] {
     require(student != nullptr && teacher != nullptr && settings != nullptr,
             "mw_distill: student, teacher and settings must not be NULL");
-    give(mw::distill(student->model, teacher->model, settings->all, teller(progress, user)),
+    give(mw::distill(student->model, teacher->model, settings->training, teller(progress, user)),
          report);
   });
 }

@@ -14,6 +14,7 @@
 #include "ops/catalog.h"
 #include "passes/specialise.h"
 #include "train/ending.h"
+#include "train/settings.h"
 
 namespace mw {
 namespace {
@@ -133,11 +134,8 @@ void expect_own(const exec::States& states, const ir::Function& function) {
 
 CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                                             const LoadOptions& options) {
-  if (options.threads < 0) {
-    fail(ErrorCode::kInvalidArgument, "{}: expected 0 (all cores) or more, got {}",
-         setting("threads"), options.threads);
-  }
-  // Both throw before anything is read.
+  // All three throw before anything is read.
+  training::check(options);
   (void)devices::platform(options.device);
   const auto watch = watch_of(options);
   const Computation computation(1);

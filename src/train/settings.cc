@@ -66,7 +66,7 @@ void refuse(const std::string& name, const std::string& objection) {
   fail(ErrorCode::kInvalidArgument, "{}: {}", setting(name), objection);
 }
 void refuse_name(const std::string& name) {
-  fail(ErrorCode::kInvalidArgument, "'{}': expected the name of a setting of training", name);
+  fail(ErrorCode::kInvalidArgument, "'{}': expected the name of a setting", name);
 }
 
 std::string allowed_text(const Allowed& a, bool whole) {

@@ -323,6 +323,15 @@ bool set_if_known(Options& options, const std::string& name,
 }
 
 template <HasSettings Options>
+bool has_setting(const Options& options, const std::string& name) {
+  bool found = false;
+  for_each_setting(options, [&](const std::string& its, const auto&, const Allowed&, const char*) {
+    found |= its == name;
+  });
+  return found;
+}
+
+template <HasSettings Options>
 void set(Options& options, const std::string& name, const std::vector<std::string>& values) {
   if (!set_if_known(options, name, values)) refuse_name(name);
 }
