@@ -84,6 +84,28 @@ TEST(StateWrite, one_update_may_go_into_two_narrow_states) {
   EXPECT_TRUE(bit_equal(states.get("m"), halves({0, 1, 2, 0})));
 }
 
+TEST(StateWrite, a_part_of_a_narrow_state_is_updated_in_place) {
+  const TestProgram program("state<tensor<fp16, [65536]>> p, tensor<fp16, [2]> g", R"(
+    tensor<fp16, [65536]> p0 = read_state(input = p);
+    tensor<fp16, [65536]> p1 = slice_update(x = p0, update = g, begin = tensor<int32, [1]>([0]), end = tensor<int32, [1]>([2]));
+    write_state(input = p, data = p1);
+    tensor<fp16, [65536]> p2 = read_state(input = p);
+    tensor<fp16, [65536]> p3 = slice_update(x = p2, update = g, begin = tensor<int32, [1]>([1]), end = tensor<int32, [1]>([3]));
+    write_state(input = p, data = p3);
+    tensor<fp16, [65536]> p4 = read_state(input = p);
+    tensor<fp16, [4]> first = slice_by_size(x = p4, begin = tensor<int32, [1]>([0]), size = tensor<int32, [1]>([4]));
+    tensor<fp16, [4]> twice = mul(x = first, y = fp16(2));)",
+                            "twice");
+  const auto session = program.session({});
+  exec::States states = session->make_states();
+  const Tensor g = Tensor::from<float>({1, 2}, {2}).to(DType::kF16);
+  const exec::RunResult result = session->run({{"g", g}}, &states);
+  const Tensor want = Tensor::from<float>({2, 2, 4, 0}, {4}).to(DType::kF16);
+  EXPECT_TRUE(bit_equal(result.outputs.at("twice").tensor, want));
+  // Room for what the kernels work in, none for a copy of the state.
+  EXPECT_LT(session->arena_bytes(), bytes_of(DType::kF16, kCount));
+}
+
 TEST(StateWrite, two_states_may_be_made_of_each_other) {
   check(R"(
     tensor<fp32, [65536]> p0 = read_state(input = p);

@@ -25,6 +25,18 @@ BlockFacts::BlockFacts(const Request& request, ir::Opset opset, const ir::Block&
     facts.order = ops_.size();
     ops_[op.get()] = facts;
   }
+  forget_dead_uses();
+}
+
+// A pass may leave ops that nothing uses any more.
+void BlockFacts::forget_dead_uses() {
+  for (auto op = block_.ops.rbegin(); op != block_.ops.rend(); ++op) {
+    if (!is_dead(**op)) continue;
+    for (const ir::Operand& operand : ir::operands(**op)) {
+      if (operand.value == nullptr) continue;
+      std::erase_if(uses_[operand.value], [&](const ir::Use& use) { return use.op == op->get(); });
+    }
+  }
 }
 
 BlockFacts::Op BlockFacts::of(const ir::Operation& op) const {
@@ -62,7 +74,8 @@ bool BlockFacts::needed_after(const ir::Value* value, size_t order) const {
 }
 
 bool BlockFacts::is_dead(const ir::Operation& op) const {
-  if (op.outputs.empty() || !op.blocks.empty()) return false;
+  const bool has_effect = of(op).def->has_trait(ir::kWritesState);
+  if (op.outputs.empty() || !op.blocks.empty() || has_effect) return false;
   return std::ranges::none_of(op.outputs, [&](const auto& output) {
     return !uses(output.get()).empty() || is_tapped(*output);
   });

@@ -31,7 +31,8 @@ class BlockFacts {
   // Of the op of this block that it is, or that it is nested in.
   [[nodiscard]] size_t order_of(const ir::Operation* op) const;
 
-  // By ops of this block and those nested in them, and as outputs (without an op).
+  // By ops of this block and those nested in them, and as outputs (without an op); by none that is
+  // dead.
   [[nodiscard]] const std::vector<ir::Use>& uses(const ir::Value* value) const;
   // The use, where there is no other.
   [[nodiscard]] const ir::Use* only_use(const ir::Value* value) const;
@@ -39,6 +40,7 @@ class BlockFacts {
   [[nodiscard]] bool is_tapped(const ir::Value& value) const;
   // Whether an op after the one at `order` uses it, or it leaves the block.
   [[nodiscard]] bool needed_after(const ir::Value* value, size_t order) const;
+  // Nothing uses its results, and it does nothing else.
   [[nodiscard]] bool is_dead(const ir::Operation& op) const;
   // Whether the first use of its only result is so far below that what it is computed from would
   // take memory meanwhile.
@@ -53,6 +55,8 @@ class BlockFacts {
   [[nodiscard]] int slots() const;
 
  private:
+  void forget_dead_uses();
+
   const Request& request_;
   ir::Opset opset_;
   const ir::Block& block_;

@@ -198,8 +198,7 @@ class PlanFamily::Impl {
     }
     for (Region& region : regions_) {
       for (const ir::Operation* op : region.ops) {
-        const bool dead = block_.is_dead(*op) && !writes(*op);
-        if (!dead) region.live.push_back(op);
+        if (!block_.is_dead(*op)) region.live.push_back(op);
         if (constant_ops_.contains(op)) region.constant.insert(op);
         for (const auto& value : op->outputs) {
           if (block_.needed_after(value.get(), region.end - 1)) {
@@ -208,10 +207,6 @@ class PlanFamily::Impl {
         }
       }
     }
-  }
-
-  bool writes(const ir::Operation& op) const {
-    return block_.of(op).def->has_trait(ir::kWritesState);
   }
 
   // --- lowering ---

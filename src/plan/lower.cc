@@ -32,7 +32,7 @@ std::shared_ptr<Plan> Lowering::run() {
   for (const auto& op : block_.block().ops) {
     const ir::OpDef& def = *block_.of(*op).def;
     if (frozen_.note(*op, def)) continue;
-    if (!block_.is_dead(*op) || def.has_trait(ir::kWritesState)) lower(*op);
+    if (!block_.is_dead(*op)) lower(*op);
   }
   finish_outputs();
   states_.write_in_place();
