@@ -85,7 +85,8 @@ bool RowBuilder::uniform(int value) const {
          program_.values.at(static_cast<size_t>(value)).form == RowProgram::Form::kUniform;
 }
 
-int RowBuilder::emit(RowOp op, int a, int b, int c) {
+int RowBuilder::emit(RowOp op, From from) {
+  auto [a, b, c] = from;
   if (b >= 0 && uniform(a) && uniform(b) && uniform(c)) a = emit(RowOp::kCopy, a);
   RowProgram::Form form = RowProgram::Form::kPerRow;
   for (const int operand : {a, b, c}) {
@@ -99,8 +100,8 @@ int RowBuilder::emit(RowOp op, int a, int b, int c) {
     form = RowProgram::Form::kPerRow;
     program_.whole_rows = true;
   }
-  const Lane from = lane(op == RowOp::kSelect ? b : a);
-  const int to = add_value(lane_of(op, from), form);
+  const Lane given = lane(op == RowOp::kSelect ? b : a);
+  const int to = add_value(lane_of(op, given), form);
   program_.code.push_back({op, to, {a, b, c}, 0, 0});
   return to;
 }
@@ -113,7 +114,7 @@ int RowBuilder::emit_with(RowOp op, int a, double alpha, double beta) {
 }
 
 int RowBuilder::emit_checked(RowOp op, int a, int fast, double alpha) {
-  const int to = emit(op, a, fast);
+  const int to = emit(op, {a, fast});
   program_.code.back().alpha = static_cast<float>(alpha);
   return to;
 }

@@ -164,7 +164,13 @@ class RowBuilder {
   [[nodiscard]] virtual int64_t width() const = 0;
   int number(double value);
   int integer(int32_t value);
-  int emit(RowOp op, int a, int b = -1, int c = -1);
+  int emit(RowOp op, int a) { return emit(op, From{a, -1}); }
+  // Of several operands: emit(op, {b.in("x"), b.in("y")}). What stands in braces is written from
+  // left to right; of arguments that call the builder each compiler has an order of its own.
+  struct From {
+    int a, b, c = -1;
+  };
+  int emit(RowOp op, From from);
   int emit_with(RowOp op, int a, double alpha, double beta = 0);
   // kRowNorm, kRowRstd or kRowLogSum of `a`, where `fast` is what fp32 made of it.
   int emit_checked(RowOp op, int a, int fast, double alpha = 0);

@@ -110,8 +110,7 @@ TEST(settings, that_are_not_allowed_are_refused_by_name) {
     EXPECT_EQ(error.setting(), name);
   }
   EXPECT_STREQ(refusal_to_set("beta1", {"0", "0"}).what(), "beta1: expected one value, got 2");
-  EXPECT_STREQ(refusal_to_set("beta3", {"0"}).what(),
-               "'beta3': expected the name of a setting");
+  EXPECT_STREQ(refusal_to_set("beta3", {"0"}).what(), "'beta3': expected the name of a setting");
 }
 
 TEST(settings, given_as_members_are_checked_alike) {

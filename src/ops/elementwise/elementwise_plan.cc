@@ -53,27 +53,29 @@ plan::RowRule unary(RowOp code) {
 }
 
 plan::RowRule binary(RowOp code) {
-  return {on_float_pairs,
-          [code](RowBuilder& b, const OpView&) { b.result(b.emit(code, b.in("x"), b.in("y"))); }};
+  return {on_float_pairs, [code](RowBuilder& b, const OpView&) {
+            b.result(b.emit(code, {b.in("x"), b.in("y")}));
+          }};
 }
 
 // Floats and int32 by different instructions.
 plan::RowRule binary(RowOp code, RowOp code_of_ints) {
   return {on_number_pairs, [code, code_of_ints](RowBuilder& b, const OpView& op) {
-            b.result(b.emit(is_int32(op, "x") ? code_of_ints : code, b.in("x"), b.in("y")));
+            b.result(b.emit(is_int32(op, "x") ? code_of_ints : code, {b.in("x"), b.in("y")}));
           }};
 }
 
 // x > y as y < x.
 plan::RowRule swapped(RowOp code, RowOp code_of_ints) {
   return {on_number_pairs, [code, code_of_ints](RowBuilder& b, const OpView& op) {
-            b.result(b.emit(is_int32(op, "x") ? code_of_ints : code, b.in("y"), b.in("x")));
+            b.result(b.emit(is_int32(op, "x") ? code_of_ints : code, {b.in("y"), b.in("x")}));
           }};
 }
 
 plan::RowRule logic(RowOp code) {
-  return {on_bools,
-          [code](RowBuilder& b, const OpView&) { b.result(b.emit(code, b.in("x"), b.in("y"))); }};
+  return {on_bools, [code](RowBuilder& b, const OpView&) {
+            b.result(b.emit(code, {b.in("x"), b.in("y")}));
+          }};
 }
 
 // f(x + epsilon)
@@ -85,7 +87,7 @@ plan::RowRule with_epsilon(RowOp code) {
           [code](RowBuilder& b, const OpView& op) {
             // An epsilon of 0 is added, too: it makes -0 to 0.
             const auto epsilon = static_cast<float>(op.number("epsilon"));
-            b.result(b.emit(code, b.emit(RowOp::kAdd, b.in("x"), b.number(epsilon))));
+            b.result(b.emit(code, b.emit(RowOp::kAdd, {b.in("x"), b.number(epsilon)})));
           }};
 }
 
@@ -125,9 +127,9 @@ void emit_pow(RowBuilder& b, const OpView& op) {
   const auto exponent = parameter(op, "y");
   if (exponent == 1.0) return b.result(b.emit(RowOp::kCopy, x));
   if (exponent == 2.0) return b.result(b.emit(RowOp::kSquare, x));
-  if (exponent == 3.0) return b.result(b.emit(RowOp::kMul, b.emit(RowOp::kSquare, x), x));
+  if (exponent == 3.0) return b.result(b.emit(RowOp::kMul, {b.emit(RowOp::kSquare, x), x}));
   if (exponent == -1.0) return b.result(b.emit(RowOp::kInverse, x));
-  b.result(b.emit(RowOp::kPow, x, b.in("y")));
+  b.result(b.emit(RowOp::kPow, {x, b.in("y")}));
 }
 
 std::optional<RowDomain> castable(const OpView& op) {
@@ -159,7 +161,7 @@ void emit_cast(RowBuilder& b, const OpView& op) {
       break;
   }
   // A bool is the int32 it becomes.
-  b.result(from_float ? b.emit(RowOp::kToInt, x) : b.emit(RowOp::kAddInt, b.integer(0), x));
+  b.result(from_float ? b.emit(RowOp::kToInt, x) : b.emit(RowOp::kAddInt, {b.integer(0), x}));
 }
 
 std::optional<RowDomain> selectable(const OpView& op) {
@@ -178,8 +180,8 @@ std::optional<RowDomain> last_axis(const OpView& op) {
 
 void emit_softmax(RowBuilder& b, const OpView&) {
   const int x = b.in("x");
-  const int e = b.emit(RowOp::kExp, b.emit(RowOp::kSub, x, b.emit(RowOp::kRowMax, x)));
-  b.result(b.emit(RowOp::kMul, e, b.emit(RowOp::kInverse, b.emit(RowOp::kRowSum, e))));
+  const int e = b.emit(RowOp::kExp, b.emit(RowOp::kSub, {x, b.emit(RowOp::kRowMax, x)}));
+  b.result(b.emit(RowOp::kMul, {e, b.emit(RowOp::kInverse, b.emit(RowOp::kRowSum, e))}));
 }
 
 // An activation without parameters.
@@ -274,8 +276,8 @@ void add_activation_plans(plan::OpPlans& plans) {
     b.result(b.emit_with(RowOp::kClip, b.emit_with(RowOp::kLeakyRelu, x, alpha), -HUGE_VAL, beta));
   });
   plans["scaled_tanh"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
-    const int inner = b.emit(RowOp::kMul, x, b.number(beta));
-    b.result(b.emit(RowOp::kMul, b.emit(RowOp::kTanh, inner), b.number(alpha)));
+    const int inner = b.emit(RowOp::kMul, {x, b.number(beta)});
+    b.result(b.emit(RowOp::kMul, {b.emit(RowOp::kTanh, inner), b.number(alpha)}));
   });
   plans["sigmoid_hard"].row = two_parameters([](RowBuilder& b, int x, double alpha, double beta) {
     b.result(b.emit_with(RowOp::kClip, b.emit_with(RowOp::kAffine, x, alpha, beta), 0, 1));
@@ -312,7 +314,7 @@ void add_elementwise_plans(plan::OpPlans& plans) {
   add_activations(plans);
   plans["cast"].row = {castable, emit_cast};
   plans["select"].row = {selectable, [](RowBuilder& b, const OpView&) {
-                           b.result(b.emit(RowOp::kSelect, b.in("cond"), b.in("a"), b.in("b")));
+                           b.result(b.emit(RowOp::kSelect, {b.in("cond"), b.in("a"), b.in("b")}));
                          }};
   plans["softmax"].row = {last_axis, emit_softmax};
 }

@@ -25,20 +25,20 @@ void emit_layer_norm(RowBuilder& b, const OpView& op) {
   const double epsilon = op.number("epsilon");
   const int count = b.number(static_cast<double>(b.width()));
   const int x = b.in("x");
-  const int n = b.emit(RowOp::kSub, x, b.emit(RowOp::kRowMean, x));
+  const int n = b.emit(RowOp::kSub, {x, b.emit(RowOp::kRowMean, x)});
   const int rest = b.emit(RowOp::kRowMean, n);
-  const int squares = b.emit(RowOp::kDiv, b.emit(RowOp::kRowSumSquares, n), count);
-  const int variance = b.emit(RowOp::kSub, squares, b.emit(RowOp::kSquare, rest));
-  const int fast = b.emit(RowOp::kRsqrt, b.emit(RowOp::kAdd, variance, b.number(epsilon)));
+  const int squares = b.emit(RowOp::kDiv, {b.emit(RowOp::kRowSumSquares, n), count});
+  const int variance = b.emit(RowOp::kSub, {squares, b.emit(RowOp::kSquare, rest)});
+  const int fast = b.emit(RowOp::kRsqrt, b.emit(RowOp::kAdd, {variance, b.number(epsilon)}));
   const int scale = b.emit_checked(RowOp::kRowRstd, n, fast, epsilon);
-  const int offset = b.emit(RowOp::kNeg, b.emit(RowOp::kMul, rest, scale));
-  int y = b.emit(RowOp::kMulAdd, n, scale, offset);
+  const int offset = b.emit(RowOp::kNeg, b.emit(RowOp::kMul, {rest, scale}));
+  int y = b.emit(RowOp::kMulAdd, {n, scale, offset});
   if (op.has("gamma") && op.has("beta")) {
-    y = b.emit(RowOp::kMulAdd, y, b.in("gamma"), b.in("beta"));
+    y = b.emit(RowOp::kMulAdd, {y, b.in("gamma"), b.in("beta")});
   } else if (op.has("gamma")) {
-    y = b.emit(RowOp::kMul, y, b.in("gamma"));
+    y = b.emit(RowOp::kMul, {y, b.in("gamma")});
   } else if (op.has("beta")) {
-    y = b.emit(RowOp::kAdd, y, b.in("beta"));
+    y = b.emit(RowOp::kAdd, {y, b.in("beta")});
   }
   b.result(y);
 }
