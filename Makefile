@@ -18,8 +18,8 @@ demo: deps ## build the command line tool, then inspect, run and evaluate a smal
 test: deps ## everything CI checks: lint, unit tests and suites, the tests under sanitizers, Python
 	@tools/test.sh
 
-check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest under sanitizers, a BLAS
-	@tools/setup.sh --check-long --blas
+check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest under sanitizers, a BLAS, ARM
+	@tools/setup.sh --check-long --blas --aarch64
 	@tools/check_long.sh
 
 check-coremltools: ## coremltools 9.0 loads every package that `convert` and `train` write
@@ -42,4 +42,4 @@ python: build ## install the Python package into .deps/venv
 	@tools/python.sh
 
 clean: ## remove what was built; .deps stays
-	rm -rf build build-asan build-blas build-debug build-fuzz
+	rm -rf build build-aarch64 build-asan build-blas build-debug build-fuzz

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The checks that take long: clang-tidy, each fuzzer for FUZZ_SECONDS, tests with label `slow` but
-# those whose name matches SKIP_SLOW, and under sanitizers those that `make test` runs without.
+# those whose name matches SKIP_SLOW, under sanitizers those that `make test` runs without, and the
+# tests of `make test` with another library of products and for another processor.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -64,7 +65,7 @@ run_blas() {
 }
 
 tools/build.sh release || die "the build failed"
-for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized run_blas; do
+for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized run_blas tools/check_aarch64.sh; do
   printf '\n'
   say "$check"
   "$check" || failed+=("$check")

@@ -3,6 +3,7 @@
 #   tools/setup.sh               compilers, libraries, oneDNN in .deps/onednn, Python in .deps/venv
 #   tools/setup.sh --check-long  also clang and clang-tidy for `make check-long`
 #   tools/setup.sh --blas        also OpenBLAS, for the preset `blas`
+#   tools/setup.sh --aarch64     also cross compilers, qemu-user and .deps/aarch64, for that preset
 #   tools/setup.sh --coremltools also coremltools in .deps/venv-coremltools, for its check
 #   tools/setup.sh --peers       also coremltools, onnx, onnxruntime and PyTorch, to compare with
 set -euo pipefail
@@ -17,16 +18,21 @@ packages=(cmake ninja-build make g++ ccache mold pkg-config ca-certificates
   libyaml-cpp-dev libzip-dev libgtest-dev libbenchmark-dev clang-format-14
   python3 python3-venv python3-dev)
 check_long_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev libomp-16-dev)
-with_peers=no with_coremltools=no
+aarch64_packages=(g++-aarch64-linux-gnu qemu-user rustc-web cargo-web)
+# What stands in .deps/aarch64: libraries for that processor, and headers for any.
+aarch64_libraries=(libc6-dev libstdc++-12-dev libhwy-dev libprotobuf-dev nlohmann-json3-dev libcli11-dev
+  libfmt-dev libyaml-cpp-dev libzip-dev libgtest-dev libopenblas-openmp-dev libstd-rust-web-dev)
+with_peers=no with_coremltools=no with_aarch64=no
 
 for argument in "$@"; do
   case $argument in
     --check-long) packages+=("${check_long_packages[@]}") ;;
     --blas) packages+=(libopenblas-openmp-dev) ;;
+    --aarch64) with_aarch64=yes && packages+=("${aarch64_packages[@]}") ;;
     --coremltools) with_coremltools=yes ;;
     --peers) with_peers=yes ;;
     -h | --help)
-      sed -n '2,7s/^# //p' "$0"
+      sed -n '2,8s/^# //p' "$0"
       exit 0
       ;;
     *) die "setup.sh: unknown option '$argument'; see tools/setup.sh --help" ;;
@@ -148,6 +154,32 @@ install_onednn() {
   mv "$fresh" "$target"
 }
 
+# Debian packages of another architecture, unpacked into a folder: nothing of this machine's own
+# changes, and a lack of them there is not one here.
+install_aarch64() {
+  local stamp deb target=$ROOT/.deps/aarch64 fresh=$ROOT/.deps/aarch64.partial
+  stamp=$(sha256sum <<<"${aarch64_libraries[*]}" | cut -d' ' -f1)
+  if is_done "$target/stamp" "$stamp"; then return; fi
+  say "fetching libraries for aarch64"
+  rm -rf "$fresh"
+  mkdir -p "$fresh/apt/lists/partial" "$fresh/apt/cache/archives/partial" "$fresh/root"
+  : >"$fresh/apt/status"
+  local options=(-q -y -o Acquire::Retries=3 -o APT::Architecture=arm64 -o APT::Architectures=arm64
+    -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Dir::Etc::main=/dev/null
+    -o Dir::Etc::parts=/dev/null -o Dir::Cache="$fresh/apt/cache" -o Dir::State="$fresh/apt"
+    -o Dir::State::status="$fresh/apt/status")
+  quietly "apt-get update for arm64" apt-get "${options[@]}" update
+  quietly "apt-get install for arm64" \
+    apt-get "${options[@]}" install --download-only "${aarch64_libraries[@]}"
+  for deb in "$fresh"/apt/cache/archives/*.deb; do
+    quietly "unpacking $(basename "$deb")" dpkg-deb -x "$deb" "$fresh/root"
+  done
+  printf '%s' "$stamp" >"$fresh/root/stamp"
+  rm -rf "$target"
+  mv "$fresh/root" "$target"
+  rm -rf "$fresh"
+}
+
 install_peers() {
   install_python peers
   install_python torch --no-deps
@@ -171,6 +203,7 @@ require_version protoc "$PROTOC_MIN"
 install_rust
 install_python python
 install_onednn
+if [[ $with_aarch64 == yes ]]; then install_aarch64; fi
 if [[ $with_coremltools == yes ]]; then VENV=$COREMLTOOLS_VENV install_python coremltools; fi
 if [[ $with_peers == yes ]]; then install_peers; fi
 say "dependencies are in place"

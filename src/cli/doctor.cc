@@ -2,7 +2,6 @@
 // --settings, the settings of training.
 #include <fmt/format.h>
 #include <google/protobuf/stubs/common.h>
-#include <hwy/targets.h>
 #include <zip.h>
 #include <CLI/Version.hpp>
 
@@ -19,6 +18,7 @@
 #include "cli/print.h"
 #include "cli/settings_table.h"
 #include "cpu/library.h"
+#include "cpu/primitives.h"
 #include "devices/devices.h"
 #include "ops/catalog.h"
 #include "ops/released.h"
@@ -31,15 +31,6 @@ struct Options {
 };
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
-
-std::string simd_targets() {
-  std::string text;
-  for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-    const int64_t target = left & -left;  // the best target has the lowest bit
-    text += (text.empty() ? "" : " ") + std::string(hwy::TargetName(target));
-  }
-  return text;
-}
 
 std::string memory_of_machine() {
   return fmt::format("{}, {} available", memory_text(static_cast<uint64_t>(total_memory())),
@@ -72,7 +63,7 @@ std::string protobuf_text() {
 
 Rows machine_rows() {
   return {{"processor", os::processor_name()},
-          {"SIMD", simd_targets()},
+          {"SIMD", cpu::instruction_sets()},
           {"cores", std::to_string(os::cores_allowed())},
           {"memory", memory_of_machine()}};
 }

@@ -743,5 +743,15 @@ StoreLoop store_loop(DType dtype) {
   }
 }
 
+std::string instruction_sets() {
+  std::string names;
+  for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    const int64_t target = left & -left;  // the best target has the lowest bit
+    if (!names.empty()) names += ' ';
+    names += hwy::TargetName(target);
+  }
+  return names;
+}
+
 }  // namespace mw::cpu
 #endif  // HWY_ONCE

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "plan/row.h"
 
@@ -31,5 +32,9 @@ using LoadLoop = void (*)(const void* from, float* to, size_t count);
 using StoreLoop = void (*)(const float* from, void* to, size_t count);
 LoadLoop load_loop(DType dtype);
 StoreLoop store_loop(DType dtype);
+
+// The instruction sets that they are compiled for and this processor has, the chosen one first:
+// "AVX2 SSE4 SSE2".
+std::string instruction_sets();
 
 }  // namespace mw::cpu

@@ -80,7 +80,7 @@ std::atomic<long> g_count{0};
 std::string path_of(int fd) {
   char target[4096];
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  const long length = syscall(SYS_readlink, link.c_str(), target, sizeof target);
+  const long length = syscall(SYS_readlinkat, AT_FDCWD, link.c_str(), target, sizeof target);
   return length > 0 ? std::string(target, static_cast<size_t>(length)) : "";
 }
 
@@ -111,8 +111,8 @@ bool fails(const char* call, const std::string& path) {
   if (!s.log.empty()) {
     const std::string line = std::to_string(number) + " " + call + " " + std::to_string(site()) +
                              " " + path.substr(s.root.size() + 1) + "\n";
-    const int fd = static_cast<int>(
-        syscall(SYS_open, s.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, s.log.c_str(),
+                                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
     (void)!syscall(SYS_write, fd, line.data(), line.size());
     syscall(SYS_close, fd);
   }
