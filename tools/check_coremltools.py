@@ -39,6 +39,10 @@ SHORT_RUNS = {  # options of `train`; without --data: of the images beside the p
     "shakespeare-multifunction-ios18.mlpackage": [*TEXT, 64, "--function", "adapter_one"],
     "digits-cnn-fp32.mlpackage": [],
 }
+# What coremltools does not load once types are written as they are, with the reason.
+REFUSED = {
+    "where_scalars.mlpackage": "it takes a select of two numbers for a scalar, whatever chooses",
+}
 OTHER_KIND = re.compile(r"a model of kind '(?!mlProgram)\w+'")
 
 
@@ -125,14 +129,21 @@ def constants(program):
 
 
 def expect_trained(before, after, names, function):
-    """Of two programs the constants `names` of one function differ, and no others."""
+    """Of two programs the constants `names` of one function differ, and no others.
+
+    A constant of another function with the numbers of one of them is the same weight, and changes
+    with it: equal weights lie in a package once.
+    """
     old, new = constants(before), constants(after)
     if set(old) != set(new):
         raise ValueError(f"constants differ: {sorted(set(old) ^ set(new))[:5]}")
     changed = {
         key for key, value in old.items() if not numpy.array_equal(value, new[key], equal_nan=False)
     }
-    expected = {(function, name) for name in names}
+    weights = [old[function, name] for name in names]
+    expected = {
+        key for key, value in old.items() if any(numpy.array_equal(value, w) for w in weights)
+    }
     if changed != expected:
         raise ValueError(f"other constants than the trained ones: {sorted(changed ^ expected)[:5]}")
 
@@ -179,7 +190,7 @@ def main():
         import coremltools
 
         version = coremltools.__version__
-    packages, trained, done, failures, refused = 0, 0, 0, [], 0
+    packages, trained, done, failures, refused, unloadable = 0, 0, 0, [], 0, []
     for source in chosen:
         try:
             with tempfile.TemporaryDirectory() as name, contextlib.redirect_stdout(io.StringIO()):
@@ -192,12 +203,18 @@ def main():
             if OTHER_KIND.search(str(error)):
                 refused += 1
                 continue
+            if source.name in REFUSED:
+                unloadable.append(f"{source}: {error}; {REFUSED[source.name]}")
+                continue
             failures.append(source)
             print(f"{source}: {type(error).__name__}: {error}")
     print(
         f"coremltools {version}: {packages} packages loaded, written from {done} ML Programs, and "
         f"{trained} trained ones; {len(failures)} failures; {refused} models of other kinds left out"
     )
+    if unloadable:
+        print(f"refused by coremltools, as known: {len(unloadable)}")
+        print(*(f"  {sentence}" for sentence in unloadable), sep="\n")
     return 1 if failures or not packages else 0
 
 
