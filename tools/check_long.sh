@@ -59,7 +59,7 @@ run_slow_sanitized() {
 
 # The tests of `make test` with a second library of matrix products.
 run_blas() {
-  tools/build.sh blas mw_tests &&
+  tools/build.sh blas &&
     OMP_WAIT_POLICY=passive ctest --test-dir build-blas --output-on-failure --no-tests=error \
       --timeout 1800 -j "$JOBS" -LE '^slow$'
 }
