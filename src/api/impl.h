@@ -52,6 +52,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
                       const std::vector<std::string>& taps) const;
 
  private:
+  // Arguments of the function, as callers see them.
+  std::vector<FeatureDescription> described(const std::vector<package::Feature>& arguments) const;
   // The session that keeps these values beside the outputs; the last one asked for is kept.
   std::shared_ptr<const exec::Session> tapped(const std::vector<std::string>& taps) const;
 

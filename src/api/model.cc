@@ -318,19 +318,20 @@ int64_t CoreMLModelWrapper::Impl::vocabulary() const {
 
 const Tokenizer& CoreMLModelWrapper::tokenizer() const { return impl_->tokenizer(); }
 
-std::vector<FeatureDescription> CoreMLModelWrapper::Impl::inputs() const {
+std::vector<FeatureDescription> CoreMLModelWrapper::Impl::described(
+    const std::vector<package::Feature>& arguments) const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : description->inputs) {
+  result.reserve(arguments.size());
+  for (const auto& feature : arguments) {
     result.push_back(describe(feature, function->find_argument(feature.name)));
   }
   return result;
 }
+std::vector<FeatureDescription> CoreMLModelWrapper::Impl::inputs() const {
+  return described(description->inputs);
+}
 std::vector<FeatureDescription> CoreMLModelWrapper::Impl::states() const {
-  std::vector<FeatureDescription> result;
-  for (const auto& feature : description->states) {
-    result.push_back(describe(feature, function->find_argument(feature.name)));
-  }
-  return result;
+  return described(description->states);
 }
 std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const { return impl_->inputs(); }
 std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const {

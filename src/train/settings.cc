@@ -145,7 +145,7 @@ std::string read(const std::string& text, const Allowed& /*allowed*/, std::files
 }
 
 std::string read(const std::string& text, const Allowed& /*allowed*/, ParameterGroup& to) {
-  const std::string wanted =
+  std::string wanted =
       fmt::format("expected GLOB:learning_rate_factor=NUMBER,weight_decay=NUMBER, got '{}'", text);
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0) return wanted;
@@ -162,7 +162,8 @@ std::string read(const std::string& text, const Allowed& /*allowed*/, ParameterG
         group, [&](std::string_view its, auto& member, const Allowed& allowed, const char*) {
           if (its == name && its != "glob") objection = read(value, allowed, member);
         });
-    if (!objection.empty()) return objection == wanted ? wanted : name + ": " + objection;
+    if (objection == wanted) return wanted;
+    if (!objection.empty()) return fmt::format("{}: {}", name, objection);
     at = end + 1;
   }
   to = std::move(group);
