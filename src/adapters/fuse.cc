@@ -63,12 +63,13 @@ class Replacement {
 // Puts one changed weight into a function.
 class Replacer {
  public:
-  Replacer(ir::Function& function, const ir::Catalog& catalog, const AdaptableWeight& weight,
-           const ir::ConstantPtr& constant)
+  Replacer(ir::Function& function, const ir::Catalog& catalog, const ir::ConstantPtr& constant)
       : function_(function),
         catalog_(catalog),
         constant_(constant),
-        uses_(ir::uses_in(function.body)) {
+        uses_(ir::uses_in(function.body)) {}
+
+  void run(const AdaptableWeight& weight) {
     for (const AdapterSite& site : weight.sites) sites_.emplace(site.op, site.input);
     for (Value* value : weight.values) replace(*value);
   }
@@ -237,7 +238,7 @@ void follow(const Follower& follower, const ir::Catalog& catalog, Replacement& r
                                     follower.function->name, weight.name(), weight.obstacle));
     return;
   }
-  Replacer(*follower.function, catalog, weight, replacement.of(weight.type().shape()));
+  Replacer(*follower.function, catalog, replacement.of(weight.type().shape())).run(weight);
   made.functions.push_back(follower.function->name);
 }
 
@@ -250,6 +251,7 @@ void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& oth
   const Others rest(function, others, catalog);
   // All are looked up before anything changes.
   std::vector<std::vector<Follower>> followers;
+  followers.reserve(adapters.size());
   for (const Adapter& adapter : adapters) {
     followers.push_back(rest.followers(weight_named(weights, adapter.weight)));
   }
@@ -265,7 +267,7 @@ void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& oth
     made.stored = made.exact.to(weight.type().dtype());
     if (!bit_equal(made.stored, made.original)) {
       Replacement replacement(made.stored, blob_of(*weight.values.front()));
-      Replacer(function, catalog, weight, replacement.of(weight.type().shape()));
+      Replacer(function, catalog, replacement.of(weight.type().shape())).run(weight);
       for (const Follower& follower : followers[i]) follow(follower, catalog, replacement, made);
     }
     fused(made);

@@ -74,7 +74,7 @@ std::string plain_name(const std::string& name) {
 
 std::string module_of_weight(const std::string& name) {
   constexpr std::string_view kWeight = "_weight";
-  const std::string plain = plain_name(name);
+  std::string plain = plain_name(name);
   for (size_t at = plain.rfind(kWeight); at != std::string::npos && at > 0;
        at = plain.rfind(kWeight, at - 1)) {
     const size_t end = at + kWeight.size();

@@ -32,7 +32,7 @@ struct Files {
 
 Files files_at(const fs::path& path) {
   if (!is_folder(path)) return {path.parent_path() / kConfig, path};
-  const Files files = {path / kConfig, path / kTensors};
+  Files files = {path / kConfig, path / kTensors};
   if (!is_there(files.config)) {
     fail(ErrorCode::kIo, "{}: expected {} in an adapter's folder, found none", path.string(),
          kConfig);

@@ -116,7 +116,8 @@ std::shared_ptr<void> guarded_memory(Guard mode, int64_t bytes) {
 }
 
 Tensor guarded(Tensor view) {
-  return guard_mode() == Guard::kNone || view.dtype() == DType::kString ? view : view.clone();
+  if (guard_mode() == Guard::kNone || view.dtype() == DType::kString) return view;
+  return view.clone();
 }
 
 }  // namespace mw

@@ -47,8 +47,9 @@ json json_of(const SettingFacts& facts) {
 template <class S>
 json struct_of(bool is_optimizer) {
   json row = {{"name", S::kName}, {"help", S::kHelp}, {"optimizer", is_optimizer}};
-  for (const SettingFacts& facts : training::members_of(S()))
+  for (const SettingFacts& facts : training::members_of(S())) {
     row["members"].push_back(json_of(facts));
+  }
   return row;
 }
 

@@ -39,7 +39,9 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
       watch_(Watch::make(*plan_, settings.poison)),
       times_(plan_->steps.size()) {
   MW_CHECK(!plan_->described);
-  for (const plan::Step& step : plan_->steps) writes_state_.push_back(writes_state(step));
+  for (const plan::Step& step : plan_->steps) {
+    writes_state_.push_back(writes_state(step) ? 1 : 0);
+  }
 }
 
 void Run::bind_arena(const Arena& arena) {

@@ -160,8 +160,9 @@ std::unique_ptr<Program> clone(const Program& program) {
   auto copy = std::make_unique<Program>();
   copy->version = program.version;
   copy->attributes = program.attributes;
-  for (const auto& function : program.functions)
+  for (const auto& function : program.functions) {
     copy->functions.push_back(clone(*function).function);
+  }
   return copy;
 }
 

@@ -136,7 +136,7 @@ class Verifier : private Facts {
       return infer_results(view);
     } catch (const Error&) {
       if (!has_half_argument(view.operation())) throw;
-      const std::vector<Type> types = as_converter_declares(view);
+      std::vector<Type> types = as_converter_declares(view);
       if (types.empty()) throw;
       return types;
     }

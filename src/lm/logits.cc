@@ -58,7 +58,7 @@ class Readings {
   }
 
   // What the axes beside the classes are of batch and time; several where the two are alike.
-  std::vector<Layout> explain(const std::vector<int64_t>& rest) const {
+  [[nodiscard]] std::vector<Layout> explain(const std::vector<int64_t>& rest) const {
     const int64_t batch = asked_.batch, time = asked_.time;
     Shape extents;
     for (const int64_t axis : rest) extents.push_back(extent(shape_, axis));

@@ -56,8 +56,9 @@ class ConvolutionKernel : public plan::Kernel {
     parallel_blocks(images_ * groups_ * tiles, 1, slots_,
                     [&](int slot, int64_t begin, int64_t end) {
                       float* patches = frame.as<float>(patches_) + slot * depth_ * tile_;
-                      for (int64_t i = begin; i < end; ++i)
+                      for (int64_t i = begin; i < end; ++i) {
                         one(frame, i / tiles, i % tiles * tile_, patches);
+                      }
                     });
   }
 
