@@ -292,6 +292,7 @@ TEST_F(Cli, doctor_tells_machine_build_and_operations) {
   EXPECT_EQ(answer.code, 0);
   for (const char* part : {"processor", "SIMD", "products", "models run natively"})
     EXPECT_TRUE(has(answer.out, part)) << answer.out;
+  EXPECT_TRUE(has(answer.out, "oneDNN") || has(answer.out, "BLAS")) << answer.out;
   EXPECT_GT(json_of({"doctor", "--ops"})["ops"].size(), 100U);
   const Answer table = millwright({"doctor", "--ops", "--table"});
   EXPECT_TRUE(has(table.out, "| `layer_norm` | ios15 |")) << table.out;

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex, TypeVar, Unpack, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from millwright import _core
 from millwright._settings import LoadOptions, LoadSettings, StudentOptions
 
-_S = TypeVar("_S")
 _AUTHORSHIP = ("shortDescription", "author", "license", "version")
 
 
@@ -218,17 +216,6 @@ def _invalid(message: str, setting: str = "") -> _core.Error:
     return error
 
 
-def _whole(what: str, number: SupportsIndex, low: int, high: int) -> int:
-    """The number as an int; what would have to be rounded, or lies outside, is refused."""
-    try:
-        whole = operator.index(number)
-    except TypeError:
-        raise _invalid(f"{what}: expected a whole number, got {number!r}") from None
-    if not low <= whole <= high:
-        raise _invalid(f"{what}: expected a whole number from {low} to {high}, got {whole}")
-    return whole
-
-
 def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
     """None is the usual value."""
     return {name: value for name, value in settings.items() if value is not None}
@@ -238,16 +225,15 @@ def _names_of(kind: type) -> set[str]:
     return {field.name for field in dataclasses.fields(kind)}
 
 
-def _taken(kind: type[_S], settings: dict[str, Any], **more: Any) -> _S:
-    """The settings of one kind, taken out of those of all kinds."""
-    names = _names_of(kind)
-    return kind(**more, **{name: settings.pop(name) for name in [*settings] if name in names})
+def _take(settings: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of these names, taken out."""
+    wanted = set(names)
+    return {name: settings.pop(name) for name in [*settings] if name in wanted}
 
 
-def _taken_for_opening(settings: dict[str, Any]) -> dict[str, Any]:
+def _take_for_opening(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of opening a model, taken out; what a student has too is left to it."""
-    names = _names_of(LoadOptions) - _names_of(StudentOptions)
-    return _without_none({name: settings.pop(name) for name in [*settings] if name in names})
+    return _without_none(_take(settings, _names_of(LoadOptions) - _names_of(StudentOptions)))
 
 
 def _opened(

@@ -17,7 +17,8 @@ from millwright._model import (
     _expect_unmasked,
     _invalid,
     _opened,
-    _taken_for_opening,
+    _take,
+    _take_for_opening,
     _text,
 )
 from millwright._settings import AdamW, Optimizer, Settings, StudentOptions
@@ -64,7 +65,7 @@ class StudentModel:
         **settings: Unpack[Settings],
     ) -> None:
         rest: dict[str, Any] = dict(settings)
-        self._loading = _taken_for_opening(rest)
+        self._loading = _take_for_opening(rest)
         self.model = _opened(model, function_name, self._loading)
         options = StudentOptions(AdamW() if optimizer is None else optimizer, **rest)
         self._core = _core.Student(self.model._core, options)
@@ -98,8 +99,8 @@ class StudentModel:
         the teacher's output.
         """
         if not isinstance(teacher, MLModel):
-            shared = ("compute", "device", "threads")
-            teacher = MLModel(teacher, **{k: v for k, v in self._loading.items() if k in shared})
+            shared = _take(dict(self._loading), ("compute", "device", "threads"))
+            teacher = MLModel(teacher, **shared)
         self._core.set_teacher(teacher._core, float(temperature), float(alpha), _text("target", target))
 
     def training_step(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from millwright import _core
-from millwright._model import MLModel, _opened, _taken, _taken_for_opening
+from millwright._model import MLModel, _names_of, _opened, _take, _take_for_opening
 from millwright._settings import (
     AdamW,
     DistillOptions,
@@ -44,13 +44,12 @@ def train(
     if progress is not None and not callable(progress):
         raise TypeError(f"progress: expected a function, got {type(progress).__name__}")
     rest: dict[str, Any] = dict(settings)
-    loading = _taken_for_opening(rest)
+    loading = _take_for_opening(rest)
     model = _opened(model, function_name, loading)
     if teacher is not None and not isinstance(teacher, MLModel):
-        shared = ("device", "threads")
-        teacher = MLModel(teacher, **{k: v for k, v in loading.items() if k in shared})
-    run = _taken(RunSettings, rest, data=data, output=output)
-    distill = _taken(DistillOptions, rest)
+        teacher = MLModel(teacher, **_take(loading, ("device", "threads")))
+    run = RunSettings(data=data, output=output, **_take(rest, _names_of(RunSettings)))
+    distill = DistillOptions(**_take(rest, _names_of(DistillOptions)))
     student = StudentOptions(AdamW() if optimizer is None else optimizer, **rest)
     return _core.train(
         model._core,
