@@ -4,12 +4,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "api/impl.h"
+#include "language_model_cli_testing.h"
 #include "millwright/training.hpp"
-#include "small_language_models.h"
 #include "train/run.h"
-#include "training_cli_testing.h"
 
 namespace mw {
 namespace {
@@ -19,69 +19,13 @@ using suite::is_last_only;
 using suite::SmallModel;
 using testing::Answer;
 using testing::has;
+using testing::LanguageModelCli;
+using testing::Perturbed;
 using testing::Words;
 using testing::fs::path;
 
-constexpr int64_t kVocabulary = 300;  // of tests/data/tokenizer/byte_level.json
 constexpr Form kForms[] = {Form::kPlain, Form::kNoBatch, Form::kHead,     Form::kTrailing,
                            Form::kLast,  Form::kLastRow, Form::kLastFlat, Form::kLastHead};
-
-class LanguageModelCli : public testing::TrainingCli {
- protected:
-  std::string model_of(SmallModel m, const std::string& name = "model") const {
-    m.vocabulary = kVocabulary;
-    const std::string file = scratch(name + ".mlpackage");
-    suite::write_small_model(file, m);
-    const path tokenizer = path(std::getenv("MW_TEST_DATA")) / "tokenizer/byte_level.json";
-    std::filesystem::copy_file(tokenizer, path(file) / "tokenizer.json",
-                               std::filesystem::copy_options::overwrite_existing);
-    return file;
-  }
-  Answer generate(const std::string& file, const Words& more = {}) const {
-    Words words = {"generate", file, "--prompt", "The quick", "--max-tokens", "8", "--ignore-end"};
-    words.insert(words.end(), more.begin(), more.end());
-    return millwright(words);
-  }
-  Answer eval(const std::string& file, const Words& more = {}) const {
-    Words words = {"eval", file, "--data", scratch("valid.txt"), "--json"};
-    words.insert(words.end(), more.begin(), more.end());
-    return millwright(words);
-  }
-  Answer train_on(const std::string& file, const std::string& name, Words more = {}) const {
-    if (std::find(more.begin(), more.end(), "--batch-size") == more.end()) {
-      more.insert(more.end(), {"--batch-size", "2"});
-    }
-    Words words = {"train",      file,
-                   "--data",     scratch("train.txt"),
-                   "--output",   scratch(name + ".mlpackage"),
-                   "--steps",    "3",
-                   "--threads",  "1",
-                   "--overwrite"};
-    words.insert(words.end(), more.begin(), more.end());
-    return millwright(words);
-  }
-  // One line, exit code 1.
-  static void expect_sentence(const Answer& answer, const std::string& part) {
-    EXPECT_EQ(answer.code, 1) << answer.out;
-    EXPECT_EQ(std::count(answer.out.begin(), answer.out.end(), '\n'), 1) << answer.out;
-    EXPECT_TRUE(has(answer.out, part)) << part << " is not in: " << answer.out;
-  }
-  // What was generated, without the times.
-  static std::string text_of(const Answer& answer) {
-    EXPECT_EQ(answer.code, 0) << answer.out;
-    return answer.out.substr(0, answer.out.rfind("\nprompt "));
-  }
-  static double loss_of(const Answer& answer) {
-    EXPECT_EQ(answer.code, 0) << answer.out;
-    return nlohmann::json::parse(answer.out)["mean_loss"];
-  }
-};
-
-// Memory that the C library gives out is filled with this byte's complement.
-struct Perturbed {
-  explicit Perturbed(const char* byte) { setenv("MALLOC_PERTURB_", byte, 1); }
-  ~Perturbed() { unsetenv("MALLOC_PERTURB_"); }
-};
 
 TEST_F(LanguageModelCli, generate_gives_the_same_text_in_every_form) {
   std::string want;
@@ -107,19 +51,43 @@ TEST_F(LanguageModelCli, eval_gives_the_same_loss_in_every_form_or_refuses) {
         const std::string file =
             model_of({.form = form, .time = time, .longest = 16, .softmax = softmax});
         const Answer answer = eval(file);
-        if (is_last_only(form)) {
+        if (is_last_only(form) && time > 0) {
           expect_sentence(answer,
-                          "output 'logits' holds logits for the last token only, and eval needs "
-                          "those of every token");
+                          "output 'logits' holds logits for the last token only, and the model "
+                          "takes exactly 16 tokens: expected a text of as many, got 1");
           continue;
         }
-        const double loss = loss_of(answer);
+        EXPECT_EQ(has(answer.out, "which is slow"), is_last_only(form));
+        const std::string json = answer.out.substr(answer.out.find('{'));
+        const double loss = loss_of({.code = answer.code, .out = json});
         if (want == 0) want = loss;
         EXPECT_NEAR(loss, want, 1e-5) << static_cast<int>(form);
       }
     }
   }
   EXPECT_GT(want, 1);
+}
+
+// A text of 17 tokens is a window of 16, and one of 90 five and a rest of nine; the rest of eight
+// behind 20 windows is too small to count.
+TEST_F(LanguageModelCli, eval_leaves_no_more_than_a_sixteenth_out) {
+  for (const int64_t tokens : {2, 17, 90, 329}) {
+    const int64_t counted = tokens == 329 ? 320 : tokens - 1;
+    const std::string data = scratch("some.txt");
+    std::ofstream(data) << std::string(static_cast<size_t>(tokens), 'a');
+    const auto scored = [&](const SmallModel& m, const Words& more) {
+      Words words = {"eval", model_of(m), "--data", data, "--json"};
+      words.insert(words.end(), more.begin(), more.end());
+      return nlohmann::json::parse(millwright(words).out);
+    };
+    const auto json = scored({.longest = 16}, {});
+    EXPECT_EQ(json["tokens"], counted);
+    EXPECT_EQ(json["windows"], (counted + 15) / 16);
+    // Padded, and through a cache.
+    for (const SmallModel& m : {SmallModel{.time = 16}, SmallModel{.time = 4, .cache = 16}}) {
+      EXPECT_NEAR(scored(m, {})["mean_loss"].get<double>(), json["mean_loss"].get<double>(), 1e-5);
+    }
+  }
 }
 
 TEST_F(LanguageModelCli, a_model_that_ends_in_a_sigmoid_is_refused_by_what_samples_and_scores) {
@@ -131,14 +99,15 @@ TEST_F(LanguageModelCli, a_model_that_ends_in_a_sigmoid_is_refused_by_what_sampl
   expect_sentence(eval(file), sentence);
 }
 
-TEST_F(LanguageModelCli, train_refuses_a_model_that_gives_the_last_logits_only) {
+TEST_F(LanguageModelCli, a_model_of_the_last_position_learns_what_follows_its_windows) {
   for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat, Form::kLastHead}) {
     for (const int64_t time : {0, 16}) {
-      expect_sentence(train_on(model_of({.form = form, .time = time, .longest = 16}), "out"),
-                      "output 'logits' holds logits for the last token only, and training needs "
-                      "those of every token");
-      EXPECT_FALSE(std::filesystem::exists(scratch("out.mlpackage")));
-      EXPECT_FALSE(std::filesystem::exists(run_folder("out")));
+      const Answer answer = train_on(model_of({.form = form, .time = time, .longest = 16}), "out");
+      EXPECT_EQ(answer.code, 0) << answer.out;
+      EXPECT_TRUE(has(answer.out,
+                      "output 'logits' holds logits for the last token only: a window of 16 tokens "
+                      "teaches what follows its last one, and nothing else"))
+          << answer.out;
     }
   }
 }
@@ -150,28 +119,26 @@ TEST_F(LanguageModelCli, ids_of_rank_one_train) {
   EXPECT_LT(loss_of(eval(scratch("out.mlpackage"))), loss_of(eval(file)));
 }
 
-TEST_F(LanguageModelCli, stateful_models_are_not_scored_or_trained_without_their_past) {
-  for (const int64_t call : {1, 4}) {
-    const std::string file = model_of({.time = call, .cache = 40});
-    const std::string part =
-        fmt::format("the model takes {} token{} a call and keeps those before in its states", call,
-                    call == 1 ? "" : "s");
-    expect_sentence(eval(file), part);
-    expect_sentence(train_on(file, "out"), part);
-    EXPECT_FALSE(std::filesystem::exists(scratch("out.mlpackage")));
-    expect_sentence(
-        millwright({"distill", "--teacher", model("student.mlpackage"), "--student", file, "--data",
-                    scratch("train.txt"), "--output", scratch("out.mlpackage"), "--steps", "2"}),
-        part);
-  }
+// The same net with a cache and without.
+TEST_F(LanguageModelCli, stateful_models_say_and_learn_what_others_do) {
   const std::string plain = model_of({.longest = 40}), text = text_of(generate(plain));
-  for (const int64_t call : {1, 2, 4, 0}) {
+  const Words window = {"--seq-len", "16"};
+  const double before = loss_of(eval(plain, window));
+  ASSERT_EQ(train_on(plain, "plain_out", window).code, 0);
+  const double after = loss_of(eval(scratch("plain_out.mlpackage"), window));
+  EXPECT_LT(after, before - 1e-3);
+  for (const int64_t call : {1, 2, 3, 4, 0}) {
+    SCOPED_TRACE(call);
+    const std::string file = model_of({.time = call, .longest = 40, .cache = 40}, "cached");
     for (const char* byte : {"0", "85"}) {
       const Perturbed perturbed(byte);
-      EXPECT_EQ(text_of(generate(model_of({.time = call, .longest = 40, .cache = 40}, "cached"))),
-                text)
-          << call;
+      EXPECT_EQ(text_of(generate(file)), text);
     }
+    EXPECT_NEAR(loss_of(eval(file, window)), before, 1e-5);
+    const Answer trained = train_on(file, "out", window);
+    ASSERT_EQ(trained.code, 0) << trained.out;
+    // The cache is fp16.
+    EXPECT_NEAR(loss_of(eval(scratch("out.mlpackage"), window)), after, 2e-3);
   }
 }
 
@@ -228,115 +195,6 @@ TEST_F(LanguageModelCli, what_is_no_file_is_no_text_to_score) {
   }
 }
 
-// The larger suites, where they are installed.
-class SharedCases : public LanguageModelCli {
- protected:
-  void SetUp() override {
-    LanguageModelCli::SetUp();
-    const char* root = std::getenv("MW_SHARED");
-    if (root == nullptr || !std::filesystem::exists(path(root) / "cases")) {
-      GTEST_SKIP() << "MW_SHARED has no cases";
-    }
-    root_ = root;
-    tokenizer_ = root_ / "cases/last-token-logits-out-of-bounds/tokenizer.json";
-  }
-  [[nodiscard]] std::string file(const std::string& name) const { return root_ / name; }
-  [[nodiscard]] nlohmann::json json(const std::string& name) const {
-    return nlohmann::json::parse(testing::read_file(root_ / name));
-  }
-  Answer generated(const std::string& name, int tokens = 8) const {
-    return millwright({"generate", file(name), "--prompt", "The quick", "--max-tokens",
-                       std::to_string(tokens), "--tokenizer", tokenizer_});
-  }
-  Answer scored(const std::string& name) const {
-    return eval(file(name), {"--tokenizer", tokenizer_});
-  }
-  Answer trained(const std::string& name) const {
-    return train_on(file(name), "out", {"--tokenizer", tokenizer_, "--batch-size", "1"});
-  }
-  void expect_no_training(const std::string& name, const std::string& part) const {
-    expect_sentence(trained(name), part);
-    EXPECT_FALSE(std::filesystem::exists(scratch("out.mlpackage")));
-  }
-  path root_;
-  std::string tokenizer_;
-};
-
-TEST_F(SharedCases, logits_of_the_last_token) {
-  const std::string folder = "cases/last-token-logits-out-of-bounds/";
-  const std::string text = json(folder + "expected.json")["text"];
-  for (const char* byte : {"0", "85"}) {
-    const Perturbed perturbed(byte);
-    for (const char* name : {"full.mlpackage", "model.mlpackage"}) {
-      EXPECT_EQ(text_of(generated(folder + name)), "The quick" + text);
-    }
-    expect_sentence(scored(folder + "model.mlpackage"), "for the last token only");
-  }
-  EXPECT_GT(loss_of(scored(folder + "full.mlpackage")), 0);
-  expect_no_training(folder + "model.mlpackage", "for the last token only");
-}
-
-TEST_F(SharedCases, classes_on_another_axis_or_in_parts) {
-  const std::string folder = "cases/logits-not-last-axis/";
-  for (const char* byte : {"0", "85"}) {
-    const Perturbed perturbed(byte);
-    EXPECT_TRUE(text_of(generated(folder + "lm_nchw.mlpackage")).starts_with("The quick"));
-    EXPECT_NEAR(loss_of(scored(folder + "lm_nchw.mlpackage")), 5.8, 0.5);
-  }
-  const std::string part = "one of logits1, logits2, logits3, logits4";
-  expect_sentence(generated(folder + "lm_split.mlpackage"), part);
-  expect_sentence(scored(folder + "lm_split.mlpackage"), part);
-  expect_no_training(folder + "lm_split.mlpackage", part);
-}
-
-TEST_F(SharedCases, one_or_four_tokens_a_call) {
-  const std::string folder = "cases/decode-only-stateful-eval-train/";
-  const std::string text = json(folder + "expected.json")["greedy_after_The_quick"];
-  for (const std::string name : {"lm_dec1.mlpackage", "lm_pre4.mlpackage"}) {
-    EXPECT_EQ(text_of(generated(folder + name)), "The quick" + text) << name;
-    expect_sentence(scored(folder + name), "keeps those before in its states");
-    expect_no_training(folder + name, "keeps those before in its states");
-  }
-}
-
-TEST_F(SharedCases, a_cache_of_fixed_width) {
-  for (const std::string name : {"lm_cachefixed.mlpackage", "lm_anemll.mlpackage"}) {
-    const std::string model = "cases/fixed-width-cache/" + name;
-    const std::string part =
-        "input 'causal_mask': expected a mask as wide as the text so far, got "
-        "a fixed width of 24";
-    expect_sentence(generated(model), part);
-    expect_sentence(scored(model), part);
-    expect_no_training(model, part);
-  }
-}
-
-TEST_F(SharedCases, layouts_of_language_models) {
-  tokenizer_ = root_ / "lm/fixed/tokenizer.json";
-  const auto reference = json("lm/fixed/reference.json");
-  const std::string text = reference["greedy_text"];
-  const auto generate = [&](const std::string& name) {
-    return millwright({"generate", file("lm/fixed/" + name), "--prompt",
-                       reference["prompt"].get<std::string>(), "--max-tokens", "40", "--tokenizer",
-                       tokenizer_});
-  };
-  for (const char* name :
-       {"enumerated.mlpackage", "exporters-logits.mlpackage", "last-logits-flexible.mlpackage",
-        "rank1-tokens.mlpackage", "rank5-logits.mlpackage"}) {
-    EXPECT_EQ(text_of(generate(name)), text) << name;
-  }
-  expect_sentence(generate("last-logits.mlpackage"),
-                  "holds logits for the last token only, and the model takes exactly 128 tokens");
-  for (const std::string name : {"last-logits.mlpackage", "last-logits-flexible.mlpackage"}) {
-    expect_sentence(scored("lm/fixed/" + name), "for the last token only");
-    expect_no_training("lm/fixed/" + name, "for the last token only");
-  }
-  for (const std::string name : {"enumerated.mlpackage", "rank1-tokens.mlpackage"}) {
-    const Answer answer = trained("lm/fixed/" + name);
-    EXPECT_EQ(answer.code, 0) << answer.out;
-  }
-}
-
 class Notes : public TrainingObserver {
  public:
   void note(const std::string& sentence) override { notes.push_back(sentence); }
@@ -362,7 +220,7 @@ TEST_F(LanguageModelCli, a_text_that_cannot_be_sampled_is_a_note) {
   settings.seq_len = 16;
   settings.steps = 60;
   training::TrainingData data = training::load_training_data(model.impl(), settings);
-  data.prompt = {kVocabulary + 1000};
+  data.prompt = {testing::kVocabulary + 1000};
   const StudentModel student(model);
   NoFiles files(model);
   Notes observer;

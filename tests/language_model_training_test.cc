@@ -4,6 +4,7 @@
 #include "facade_testing.h"
 #include "language_model_testing.h"
 #include "lm/language_model.h"
+#include "lm/score.h"
 #include "millwright/training.hpp"
 
 namespace mw {
@@ -17,57 +18,121 @@ using suite::SmallModel;
 using suite::some_ids;
 using testing::error_of;
 
-TEST_F(LanguageModels, with_a_cache_are_not_scored_or_trained_without_their_past) {
-  for (const int64_t call : {1, 4}) {
-    const SmallModel m{.time = call, .cache = 13};
-    const auto model = model_of(m);
-    const lm::LanguageModel lm(model.impl());
-    for (const char* purpose : {"eval", "training"}) {
-      const std::string error =
-          error_of([&] { (void)lm.window(0, 512, purpose); }, ErrorCode::kUnsupported);
-      EXPECT_NE(error.find(fmt::format("the model takes {} token{} a call and keeps those before "
-                                       "in its states, and {} needs whole windows in one call",
-                                       call, call == 1 ? "" : "s", purpose)),
-                std::string::npos)
-          << error;
-    }
-    if (call == 4) {
-      EXPECT_EQ(lm.window(4, 512, "eval"), 4) << "a window of one call was asked for";
-    }
-  }
-  const SmallModel whole{.longest = 13, .cache = 13};
-  const auto model = model_of(whole);
-  EXPECT_EQ(lm::LanguageModel(model.impl()).window(0, 512, "eval"), 13);
-}
-
-TEST_F(LanguageModels, of_the_last_position_are_not_scored) {
-  for (const Form form : kForms) {
-    const SmallModel m{.form = form, .softmax = form == Form::kDictionary};
-    const auto model = model_of(m);
-    const lm::LanguageModel lm(model.impl());
-    EXPECT_EQ(lm.layout({1, 9}).last_only, is_last_only(form));
-    EXPECT_EQ(lm.classes({1, 9}), 31);
-    if (!is_last_only(form)) {
-      lm.expect_all_positions({1, 9}, "eval");
-      continue;
-    }
-    const std::string error = error_of(
-        [&] {
-          lm.expect_all_positions({1, 9}, "eval");
-        },
-        ErrorCode::kUnsupported);
-    EXPECT_EQ(error,
-              "output 'logits' holds logits for the last token only, and eval needs those of every "
-              "token");
-  }
-}
-
 // A step on ids and the ids that follow them.
 StepResult step_of(const CoreMLModelWrapper& model, const SmallModel& m, const Shape& shape) {
   const std::vector<int32_t> ids = some_ids(m, count_of(shape) + 1);
   StudentModel student(model, {.optimizer = Sgd{.learning_rate = 0}});
   return student.training_step(Batch(Tensor::from<int32_t>({ids.begin(), ids.end() - 1}, shape),
                                      Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, shape)));
+}
+
+// Whose windows go through calls of one, two, three or four tokens.
+TEST_F(LanguageModels, with_a_cache_have_the_gradients_of_those_without) {
+  const std::vector<int32_t> ids = some_ids({}, 10);
+  const Batch batch(Tensor::from<int32_t>({ids.begin(), ids.end() - 1}, {1, 9}),
+                    Tensor::from<int32_t>({ids.begin() + 1, ids.end()}, {1, 9}));
+  const auto gradients_of = [&](const SmallModel& m) {
+    StudentModel student(model_of(m), {.trainable = {"embeddings", "head_weight"}});
+    StepResult result;
+    TensorMap gradients = student.backward(batch, &result);
+    EXPECT_EQ(result.tokens, 9);
+    gradients["loss"] = Tensor::scalar(static_cast<float>(result.loss));
+    return gradients;
+  };
+  const TensorMap want = gradients_of({});
+  ASSERT_EQ(want.size(), 3U);
+  for (const Form form : {Form::kPlain, Form::kHead, Form::kNoBatch}) {
+    for (const int64_t call : {1, 2, 3, 4}) {
+      SCOPED_TRACE(fmt::format("form {}, {} a call", static_cast<int>(form), call));
+      const TensorMap got = gradients_of({.form = form, .time = call, .cache = 13});
+      for (const auto& [name, gradient] : want) {
+        double square = 0, error = 0;
+        for (int64_t i = 0; i < gradient.count(); ++i) {
+          const double number = gradient.number_at(i), off = got.at(name).number_at(i) - number;
+          square += number * number;
+          error += off * off;
+        }
+        EXPECT_LE(error, 1e-8 * square) << name;
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, with_a_cache_are_trained_as_far_as_it_goes) {
+  const SmallModel m{.time = 1, .cache = 13};
+  EXPECT_EQ(lm::LanguageModel(model_of(m).impl()).window(0, 512), 13);
+  const std::string error = error_of(
+      [&] {
+        (void)step_of(model_of(m), m, {1, 14});
+      },
+      ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(testing::has(error, "seq_len 14: the model's cache holds 13 tokens")) << error;
+  const std::string rows = error_of(
+      [&] {
+        (void)step_of(model_of(m), m, {2, 4});
+      },
+      ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(testing::has(rows, "is trained on row by row: expected a batch of 1, got 2")) << rows;
+  // Logits of the last of four tokens only, and no call of fewer.
+  const SmallModel last{.form = Form::kLast, .time = 4, .cache = 13};
+  const std::string pads = error_of(
+      [&] {
+        (void)step_of(model_of(last), last, {1, 8});
+      },
+      ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(testing::has(pads, "holds logits for the last token only")) << pads;
+}
+
+void expect_rows(const lm::Logits& got, const SmallModel& m,
+                 const std::vector<std::vector<int32_t>>& texts) {
+  ASSERT_FALSE(got.last_only());
+  ASSERT_EQ(got.batch(), static_cast<int64_t>(texts.size()));
+  for (int64_t row = 0; row < got.batch(); ++row) {
+    const auto want = suite::expected_logits(m, texts[static_cast<size_t>(row)]);
+    ASSERT_EQ(got.positions(), static_cast<int64_t>(want.size()));
+    for (int64_t p = 0; p < got.positions(); ++p) {
+      const std::vector<float> have = got.row(row, p);
+      const std::vector<double>& right = want[static_cast<size_t>(p)];
+      // As softmax sees them: a dictionary holds probabilities.
+      for (size_t v = 1; v < right.size(); ++v) {
+        ASSERT_NEAR(have[v] - have[0], right[v] - right[0], 2e-3) << "position " << p;
+      }
+    }
+  }
+}
+
+// Also where a call gives the last one only, or takes a part of the text.
+TEST_F(LanguageModels, are_scored_at_every_position) {
+  for (const Form form : kForms) {
+    for (const int64_t cache : {0, 13}) {
+      for (const int64_t call : {0, 1, 4}) {
+        if (cache == 0 && call > 0) continue;
+        const SmallModel m{
+            .form = form, .time = call, .softmax = form == Form::kDictionary, .cache = cache};
+        SCOPED_TRACE(
+            fmt::format("form {}, cache {}, call {}", static_cast<int>(form), cache, call));
+        const auto model = model_of(m);
+        const lm::LanguageModel lm(model.impl());
+        EXPECT_EQ(lm.classes(lm.largest_call(9)), 31);
+        EXPECT_EQ(lm.is_one_by_one(9), is_last_only(form) && call != 1);
+        const std::vector<int32_t> ids = some_ids(m, 9);
+        // A call of four that ends before the fourth token would end in a pad.
+        if (is_last_only(form) && call == 4) {
+          error_of([&] { (void)lm.every(Tensor::from(ids, {1, 9})); }, ErrorCode::kInvalidArgument);
+          continue;
+        }
+        expect_rows(lm.every(Tensor::from(ids, {1, 9})), m, {ids});
+      }
+    }
+  }
+}
+
+TEST_F(LanguageModels, with_a_cache_take_rows_in_turn) {
+  const SmallModel m{.time = 4, .cache = 13};
+  const auto model = model_of(m);
+  const std::vector<int32_t> ids = some_ids(m, 14);
+  expect_rows(lm::LanguageModel(model.impl()).every(Tensor::from(ids, {2, 7})), m,
+              {{ids.begin(), ids.begin() + 7}, {ids.begin() + 7, ids.end()}});
 }
 
 TEST_F(LanguageModels, train_on_labels_for_every_position) {
@@ -80,17 +145,16 @@ TEST_F(LanguageModels, train_on_labels_for_every_position) {
     EXPECT_NEAR(got.loss, want.loss, 1e-6);
     EXPECT_NEAR(got.grad_norm, want.grad_norm, 1e-5 * want.grad_norm);
   }
-  for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat}) {
-    const SmallModel last{.form = form};
-    const std::string error = error_of(
-        [&] {
-          (void)step_of(model_of(last), last, {1, 7});
-        },
-        ErrorCode::kUnsupported);
-    EXPECT_NE(error.find("output 'logits' holds logits for the last token only, and training needs "
-                         "those of every token"),
-              std::string::npos)
-        << error;
+  // Of the last position only: what follows the window.
+  const SmallModel m;
+  const std::vector<int32_t> ids = some_ids(m, 8);
+  const std::vector<double> logits = suite::expected_logits(m, {ids.begin(), ids.end() - 1}).back();
+  const double loss =
+      lm::cross_entropy({logits.begin(), logits.end()}, static_cast<int32_t>(ids[7]));
+  for (const Form form : {Form::kLast, Form::kLastRow, Form::kLastFlat, Form::kLastHead}) {
+    const StepResult got = step_of(model_of({.form = form}), {.form = form}, {1, 7});
+    EXPECT_EQ(got.tokens, 1);
+    EXPECT_NEAR(got.loss, loss, 1e-4);
   }
 }
 

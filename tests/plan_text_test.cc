@@ -151,7 +151,7 @@ TEST_F(Plans, of_a_model_with_states) {
   suite::write_small_model(path, {.cache = 16});
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(path);
   const lm::LanguageModel lm(model.impl());
-  check({"cache", path, lm.inputs_for(ids(3), 0)});
+  check({"cache", path, lm.inputs_for(ids(3))});
 }
 
 TEST_F(Plans, of_the_examples) {

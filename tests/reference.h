@@ -44,7 +44,8 @@ class Reference {
   [[nodiscard]] std::optional<Sum> first_text_step(const FloatOutput& target,
                                                    const std::vector<int32_t>& ids,
                                                    int64_t batch) const;
-  [[nodiscard]] Sum score(const FloatOutput& target, const std::vector<int32_t>& ids) const;
+  [[nodiscard]] std::optional<Sum> score(const FloatOutput& target,
+                                         const std::vector<int32_t>& ids) const;
   // "", or why `more` is not the greedy continuation of `prompt` by at most `limit` tokens.
   [[nodiscard]] std::string fault_of_continuation(const FloatOutput& target,
                                                   const std::vector<int32_t>& prompt,

@@ -11,7 +11,7 @@ namespace mw::testing {
 namespace {
 
 constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
-constexpr int64_t kTrainingWindow = 256, kScoredWindow = 512, kScoredBatch = 8;
+constexpr int64_t kTrainingWindow = 256, kScoredWindow = 512;
 constexpr uint64_t kUsualSeed = 0;
 constexpr double kAlike = 1e-4;  // logarithms of probabilities that rounding may put in any order
 
@@ -99,34 +99,39 @@ std::optional<Sum> Reference::first_text_step(const FloatOutput& target,
   Sum sum;
   for (const int64_t at : training::Shuffle(windows, kUsualSeed).take(0, batch)) {
     const Rows rows = log_probabilities(target, {part_of(ids, at * window, window)}).front();
-    if (static_cast<int64_t>(rows.size()) != window) return std::nullopt;
-    for (int64_t t = 0; t < window; ++t) {
+    const auto positions = static_cast<int64_t>(rows.size());
+    if (positions != window && positions != 1) return std::nullopt;
+    // Of one position that is the last.
+    for (int64_t p = 0; p < positions; ++p) {
+      const int64_t t = window - positions + p;
       const auto next = static_cast<size_t>(ids[static_cast<size_t>(at * window + t + 1)]);
-      const double x = rows[static_cast<size_t>(t)].at(next);
+      const double x = rows[static_cast<size_t>(p)].at(next);
       sum.add({.sum = -x, .slack = target.value.narrow ? 1e-2 : 1e-6, .count = 1});
     }
   }
   return sum;
 }
 
-Sum Reference::score(const FloatOutput& target, const std::vector<int32_t>& ids) const {
+// Windows one after another, the last one with what is left; where a call gives the last position
+// only, by every beginning of a window.
+std::optional<Sum> Reference::score(const FloatOutput& target,
+                                    const std::vector<int32_t>& ids) const {
   const int64_t window = std::min(most().time, kScoredWindow);
-  const int64_t windows = (static_cast<int64_t>(ids.size()) - 1) / window;
-  const int64_t most_rows = std::min(most().batch, kScoredBatch);
+  const auto last = static_cast<int64_t>(ids.size()) - 1;
   const double slack = target.value.narrow ? 2e-3 : 1e-6;
   Sum sum;
-  for (int64_t first = 0; first < windows; first += most_rows) {
-    std::vector<std::vector<int32_t>> rows;
-    for (int64_t w = first; w < std::min(first + most_rows, windows); ++w) {
-      rows.push_back(part_of(ids, w * window, window));
-    }
-    const std::vector<Rows> said = log_probabilities(target, rows);
-    for (size_t r = 0; r < rows.size(); ++r) {
-      for (int64_t t = 0; t < window; ++t) {
-        const int64_t at = (first + static_cast<int64_t>(r)) * window + t + 1;
-        const auto next = static_cast<size_t>(ids[static_cast<size_t>(at)]);
-        sum.add({.sum = -said[r].at(static_cast<size_t>(t)).at(next), .slack = slack, .count = 1});
-      }
+  for (int64_t begin = 0; begin < last; begin += window) {
+    const int64_t time = std::min(window, last - begin);
+    if (time < window && time < last / 16) break;  // a small rest does not count
+    const Rows whole = log_probabilities(target, {part_of(ids, begin, time)}).front();
+    const bool one = static_cast<int64_t>(whole.size()) != time;
+    for (int64_t t = 0; t < time; ++t) {
+      if (one && padded({1, t + 1}).time != t + 1) return std::nullopt;
+      const Rows rows =
+          one ? log_probabilities(target, {part_of(ids, begin, t + 1)}).front() : whole;
+      const auto next = static_cast<size_t>(ids[static_cast<size_t>(begin + t + 1)]);
+      const auto row = one ? 0 : static_cast<size_t>(t);
+      sum.add({.sum = -rows.at(row).at(next), .slack = slack, .count = 1});
     }
   }
   return sum;

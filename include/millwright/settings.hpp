@@ -15,86 +15,11 @@
 #include <variant>
 #include <vector>
 
+#include "millwright/load_options.hpp"
+#include "millwright/setting_kinds.hpp"
 #include "millwright/tensor.hpp"
 
 namespace mw {
-
-// What a number may be: from `least` to `most`. NaN is nothing that it may be.
-struct Allowed {
-  double least = -std::numeric_limits<double>::infinity();
-  double most = std::numeric_limits<double>::infinity();
-  bool below_most = false;  // `most` itself is not allowed
-  bool bytes = false;       // an amount of memory
-};
-namespace allowed {
-inline constexpr Allowed kAnything{};
-inline constexpr Allowed kAtLeastZero{.least = 0, .below_most = true};
-// With an inverse that is a float.
-inline constexpr Allowed kAboveZero{.least = std::numeric_limits<float>::min(), .below_most = true};
-inline constexpr Allowed kBelowOne{.least = 0, .most = 1, .below_most = true};  // from 0
-inline constexpr Allowed kShare{.least = 0, .most = 1};
-inline constexpr Allowed kCount{.least = 1, .most = 0x1p40};
-inline constexpr Allowed kCountOrNone{.least = 0, .most = 0x1p40};
-// As many as a checkpoint can count.
-inline constexpr Allowed kSteps{.least = 0, .most = 2147483646};
-}  // namespace allowed
-
-// Of a member that is itself such a struct (or one of several, or optional): what its settings'
-// names begin with where all settings of training stand side by side. `kind` is then called as the
-// member.
-struct Within {
-  const char* prefix = "";
-};
-
-// The names of an enumeration's values, in their order.
-template <class Enum>
-struct Choices;
-
-// What floats inside the model are computed in; inputs, outputs and states keep their own dtypes.
-enum class Compute : uint8_t {
-  kFp32,
-  kFp64,  // slow and exact: the oracle
-  kFp16,  // fp32 arithmetic, every fp16 value of the file rounded to fp16, as a device would
-};
-template <>
-struct Choices<Compute> {
-  static constexpr std::array kNames = {"fp32", "fp64", "fp16"};
-};
-
-struct LoadOptions {
-  std::string function;        // of a multi-function package; empty: its default
-  std::string device = "cpu";  // what computes; load() answers an unknown name with those there are
-  int threads = 0;             // 0: all cores
-  Compute compute = Compute::kFp32;
-  // A tokenizer.json or its folder; empty: look in and beside the model.
-  std::filesystem::path tokenizer;
-  // What StudentModel::save_adapter() or Hugging Face PEFT wrote; empty: none.
-  std::filesystem::path adapter;
-  bool naive = false;    // run op by op with the reference implementations
-  bool profile = false;  // keep the time of every step; `millwright run --profile` prints them
-  // Passes (docs/passes.md) after which the program goes to stderr as text; "all": after each.
-  std::vector<std::string> print_after;
-
-  static constexpr const char* kName = "LoadOptions";
-  static constexpr const char* kHelp = "how a model is opened";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("function", self.function, allowed::kAnything,
-      "function of a multi-function package (default: the package's own)");
-    v("compute", self.compute, allowed::kAnything, "what floats are computed in");
-    v("device", self.device, allowed::kAnything, "what computes");
-    v("threads", self.threads, Allowed{.least = 0, .most = 1024},
-      "number of threads; 0: all cores");
-    v("tokenizer", self.tokenizer, allowed::kAnything,
-      "tokenizer.json or its folder (default: in or beside the model)");
-    v("adapter", self.adapter, allowed::kAnything,
-      "what a student or Hugging Face PEFT wrote of its adapters");
-    v("naive", self.naive, allowed::kAnything, "run op by op with the reference implementations");
-    v("profile", self.profile, allowed::kAnything, "keep the time of every step");
-    v("print_after", self.print_after, allowed::kAnything,
-      "print the program to stderr after the pass of this name, or after `all`");
-  }
-};
 
 // Optimisers: kName is what they are called, on a command line in lower case.
 

@@ -195,6 +195,8 @@ class LoadOptions:
     tokenizer: str | os.PathLike[str] = ""
     #: What a student or Hugging Face PEFT wrote of its adapters.
     adapter: str | os.PathLike[str] = ""
+    #: What an input of a language model takes, NAME=ROLE: ids, attention_mask, causal_mask, sliding_mask, positions, past_length, update_mask, zeros or cache:OUTPUT.
+    role: Sequence[str] = ()
     #: Run op by op with the reference implementations.
     naive: bool = False
     #: Keep the time of every step.
@@ -308,6 +310,7 @@ class LoadSettings(TypedDict, total=False):
     threads: int
     tokenizer: str | os.PathLike[str] | None
     adapter: str | os.PathLike[str] | None
+    role: Sequence[str]
     naive: bool
     print_after: Sequence[str]
 

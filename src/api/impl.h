@@ -36,7 +36,11 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   const Tokenizer& tokenizer() const override;
   std::string name() const override { return path.string(); }
   std::vector<FeatureDescription> inputs() const override;
+  std::vector<FeatureDescription> outputs() const override;
   std::vector<FeatureDescription> states() const override;
+  std::map<std::string, std::string> metadata() const override;
+  std::vector<std::string> stated_roles() const override { return options.role; }
+  std::optional<int64_t> places(const std::string& state) const override;
   int64_t vocabulary() const override;
   lm::Target target(const std::string& wanted) const override;
   lm::Ending ending(const std::string& output,

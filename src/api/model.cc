@@ -12,6 +12,7 @@
 #include "devices/devices.h"
 #include "lm/language_model.h"
 #include "ops/catalog.h"
+#include "ops/state/places.h"
 #include "passes/specialise.h"
 #include "train/ending.h"
 #include "train/settings.h"
@@ -334,13 +335,14 @@ std::vector<FeatureDescription> CoreMLModelWrapper::Impl::states() const {
   return described(description->states);
 }
 std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const { return impl_->inputs(); }
-std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const {
+std::vector<FeatureDescription> CoreMLModelWrapper::Impl::outputs() const {
   std::vector<FeatureDescription> result;
-  for (const auto& feature : impl_->description->outputs) {
-    result.push_back(describe(feature, output_named(*impl_->function, feature.name)));
+  for (const auto& feature : description->outputs) {
+    result.push_back(describe(feature, output_named(*function, feature.name)));
   }
   return result;
 }
+std::vector<FeatureDescription> CoreMLModelWrapper::outputs() const { return impl_->outputs(); }
 std::vector<FeatureDescription> CoreMLModelWrapper::states() const { return impl_->states(); }
 std::string CoreMLModelWrapper::function() const { return impl_->description->name; }
 std::vector<std::string> CoreMLModelWrapper::functions() const {
@@ -349,7 +351,13 @@ std::vector<std::string> CoreMLModelWrapper::functions() const {
   return names;
 }
 std::map<std::string, std::string> CoreMLModelWrapper::metadata() const {
-  const package::Metadata& m = impl_->model.metadata;
+  return impl_->metadata();
+}
+std::optional<int64_t> CoreMLModelWrapper::Impl::places(const std::string& state) const {
+  return ops::places_of(*function, state);
+}
+std::map<std::string, std::string> CoreMLModelWrapper::Impl::metadata() const {
+  const package::Metadata& m = model.metadata;
   std::map<std::string, std::string> result = m.user_defined;
   if (!m.short_description.empty()) result["shortDescription"] = m.short_description;
   if (!m.version.empty()) result["version"] = m.version;

@@ -34,14 +34,16 @@ std::vector<int32_t> read_ids(const Options& o, const Tokenizer& tokenizer) {
 
 lm::Score score(const lm::LanguageModel& lm, const std::vector<int32_t>& ids, const Options& o,
                 int64_t seq_len) {
-  const lm::Windows windows{.tokens = seq_len,
-                            .stride = o.stride > 0 ? o.stride : seq_len,
-                            .per_call = std::min(o.batch_size, lm.shapes().max_batch())};
+  lm::Windows windows;
+  windows.tokens = seq_len;
+  windows.stride = o.stride > 0 ? o.stride : seq_len;
+  windows.per_call = std::min(o.batch_size, lm.shapes().max_batch());
+  windows.with_rest = lm.takes_any_length();
   const int64_t count = windows.count(static_cast<int64_t>(ids.size()));
   if (count == 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "{}: expected at least {} tokens for one window, got {}; lower --seq-len", o.data,
-         seq_len + 1, ids.size());
+    fail(ErrorCode::kInvalidArgument, "{}: expected at least {} tokens for one window, got {}{}",
+         o.data, windows.with_rest ? 2 : seq_len + 1, ids.size(),
+         windows.with_rest ? "" : "; lower --seq-len");
   }
   Progress progress("eval", count);
   return lm::score_windows(lm, ids, windows, [&](int64_t done) {
@@ -57,20 +59,24 @@ void run(const Options& o) {
   const lm::LanguageModel lm =
       in_context([&] { return model.path().string(); },
                  [&] { return lm::LanguageModel(model.impl(), o.target); });
-  const int64_t seq_len =
-      in_context([&] { return model.path().string(); },
-                 [&] {
-                   const int64_t window = lm.window(o.seq_len, kUsualWindow, "eval");
-                   const lm::CallShape shape = lm.shapes().padded({1, window}).value();
-                   lm.expect_all_positions(shape, "eval");
-                   tokenizer.check_fits(lm.classes(shape));
-                   return window;
-                 });
+  const int64_t seq_len = in_context([&] { return model.path().string(); },
+                                     [&] {
+                                       lm.entry().expect_logits("eval");
+                                       const int64_t window = lm.window(o.seq_len, kUsualWindow);
+                                       tokenizer.check_fits(lm.classes(lm.largest_call(window)));
+                                       return window;
+                                     });
   if (o.stride > seq_len) {
     fail(ErrorCode::kInvalidArgument, "--stride {}: expected at most --seq-len {}", o.stride,
          seq_len);
   }
   const std::vector<int32_t> ids = read_ids(o, tokenizer);
+  if (lm.is_one_by_one(seq_len)) {
+    inform(
+        "the model gives logits for the last token only: a call for each of the {} tokens of a "
+        "window, which is slow\n",
+        seq_len);
+  }
   const double started = now_seconds();
   const lm::Score loss = score(lm, ids, o, seq_len);
   stop_if_interrupted();
@@ -87,8 +93,7 @@ void run(const Options& o) {
   }
   answer("windows     {}\ntokens      {}\nmean loss   {:.5f}\nperplexity  {:.4f}\n",
          with_commas(loss.windows), with_commas(loss.tokens), mean, std::exp(mean));
-  inform("{:.1f} s, {:.0f} tokens/s\n", seconds,
-         static_cast<double>(loss.windows * seq_len) / seconds);
+  inform("{:.1f} s, {:.0f} tokens/s\n", seconds, static_cast<double>(loss.tokens) / seconds);
 }
 
 }  // namespace

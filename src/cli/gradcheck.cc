@@ -85,11 +85,10 @@ TensorMap random_inputs(const CoreMLModelWrapper& model, const std::string& targ
       inputs[input.name].set_number(i, 1);
     }
   }
-  const auto ids = inputs.find("input_ids");
-  if (ids == inputs.end() || inputs.size() == 1 || ids->second.rank() > 2) return inputs;
+  if (inputs.size() == 1) return inputs;
   try {
     const lm::LanguageModel lm(model.impl(), target);
-    return lm.inputs_for(ids->second, 0);
+    return lm.inputs_for(inputs.at(lm.roles().ids_input().name));
   } catch (const Error&) {
     return inputs;  // no language model
   }

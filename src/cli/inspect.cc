@@ -13,6 +13,7 @@
 #include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/inspect_language_model.h"
 #include "cli/inspect_plan.h"
 #include "cli/print.h"
 #include "ir/text/text.h"
@@ -23,6 +24,7 @@ namespace {
 
 struct Options {
   std::string model, function, tokenizer;
+  std::vector<std::string> roles;
   bool weights = false, json = false, mil = false;
   PlanOptions plan;
 };
@@ -46,6 +48,7 @@ struct FunctionFacts {
   const ir::Function* function;
   std::map<std::string, int64_t> census;
   Infos weights;
+  std::optional<lm::Finding> language_model;
 };
 
 std::vector<FunctionFacts> facts_of(const package::Model& model, const Options& o) {
@@ -166,6 +169,7 @@ nlohmann::json function_json(const FunctionFacts& facts) {
   for (const auto& info : facts.weights) {
     if (info.trainable) in.add(info);
   }
+  if (facts.language_model) json["language_model"] = finding_json(*facts.language_model);
   json["trainable"] = {{"tensors", in.tensors}, {"numbers", in.numbers}};
   json["weights"] = weights_json(facts.weights);
   return json;
@@ -286,6 +290,7 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
     answer("\nfunction {}  {}{}\n", printable(facts.function->name),
            ir::name_of(facts.function->opset), is_default ? "  (default)" : "");
     print_features(facts);
+    if (facts.language_model) print_finding(*facts.language_model);
     print_census(facts.census);
     if (facts.weights.empty()) continue;
     if (o.weights) {
@@ -332,7 +337,13 @@ void inspect(const Options& o) {
   in_context([&] { return o.model; },
              [&] {
                const Findings findings = check(model);
-               const std::vector<FunctionFacts> functions = facts_of(model, o);
+               std::vector<FunctionFacts> functions = facts_of(model, o);
+               for (FunctionFacts& facts : functions) {
+                 if (o.mil || !findings.obstacle.empty()) break;
+                 facts.language_model = language_model_of(
+                     o.model,
+                     {.function = facts.function->name, .tokenizer = o.tokenizer, .role = o.roles});
+               }
                if (o.mil) {
                  if (o.function.empty()) {
                    answer_bytes(ir::text::print(*model.program));
@@ -360,6 +371,10 @@ void add_inspect(CLI::App& app) {
                       "only this function of a multi-function package");
   command->add_option("--tokenizer", options->tokenizer,
                       "tokenizer.json or its folder (default: in or beside the model)");
+  command
+      ->add_option("--role", options->roles,
+                   "what an input of a language model takes, NAME=ROLE; several times")
+      ->allow_extra_args(false);
   command->add_flag("--weights", options->weights, "list every weight");
   CLI::Option* json = command->add_flag("--json", options->json, "print all facts as JSON");
   CLI::Option* mil = command->add_flag("--mil", options->mil,

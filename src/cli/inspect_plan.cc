@@ -85,7 +85,7 @@ TensorMap PlanOptions::inputs_for(const CoreMLModelWrapper& model) const {
       fail(ErrorCode::kInvalidArgument, "expected {} tokens in at most {} rows, got {} in {}",
            lm.shapes().times_text(), lm.shapes().max_batch(), shape.time, shape.batch);
     }
-    return lm.inputs_for(Tensor(DType::kI32, {shape.batch, shape.time}), 0);
+    return lm.inputs_for(Tensor(DType::kI32, {shape.batch, shape.time}));
   }
   TensorMap inputs;
   for (const FeatureDescription& input : model.inputs()) {

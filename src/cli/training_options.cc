@@ -14,8 +14,8 @@ namespace {
 // Settings that other options of a run decide, or that are for programs.
 const std::set<std::string> kElsewhere = {"total_steps", "groups", "naive", "lora_seed",
                                           "wrt_inputs"};
-const std::set<std::string> kOfLoading = {"function", "compute",   "device",
-                                          "threads",  "tokenizer", "print_after"};
+const std::set<std::string> kOfLoading = {"function",  "compute",     "device", "threads",
+                                          "tokenizer", "print_after", "role"};
 
 bool is_of_teacher(const std::string& name) {
   const auto all = training::members_of(DistillOptions());

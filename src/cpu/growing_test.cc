@@ -211,6 +211,27 @@ TEST(Growing, an_error_at_one_extent_leaves_the_others_right) {
   }
 }
 
+// A mask over what is cached and what comes: one number of places for the cache alone would leave
+// it too narrow.
+TEST(Growing, extents_that_depend_on_each_other_are_rounded_up_together) {
+  const TestProgram program(
+      "tensor<fp32, [1, 2]> x, tensor<fp32, [?, 2]> past, tensor<fp32, [?]> mask",
+      R"(
+  tensor<fp32, [?, 2]> all = concat(values = (past, x), axis = int32(0));
+  tensor<fp32, [?, 1]> column = expand_dims(x = mask, axes = tensor<int32, [1]>([1]));
+  tensor<fp32, [?, 2]> y = mul(x = all, y = column);)",
+      "y");
+  const auto session = program.session({.poison = true});
+  const auto inputs = [](int64_t extent) {
+    const auto seed = static_cast<uint64_t>(extent);
+    return TensorMap{{"x", noise({1, 2}, seed)},
+                     {"past", noise({extent, 2}, seed + 1)},
+                     {"mask", noise({extent + 1}, seed + 2)}};
+  };
+  run_all(program, *session, from_to(2, 40), inputs);
+  EXPECT_LT(counts_of(*session).specialisations, 12U) << "each length by itself";
+}
+
 // The adjusted function is what specialising for those shapes gives.
 TEST(Growing, adjusted_functions_print_as_specialised_ones) {
   const TestProgram program(kDecoderArguments, kDecoder, "y, p");

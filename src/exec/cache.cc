@@ -2,10 +2,10 @@
 #include "exec/cache.h"
 
 #include <algorithm>
-#include <bit>
 #include <unordered_set>
 
 #include "base/error.h"
+#include "exec/bounds.h"
 #include "plan/text.h"
 
 namespace mw::exec {
@@ -33,10 +33,6 @@ uint64_t add_to_hash(uint64_t hash, const Shape& shape) {
 uint64_t bytes_of_plan(const plan::Plan* plan) {
   constexpr uint64_t kPerStep = 600, kPerBuffer = 160;  // measured, kernels included
   return plan == nullptr ? 0 : plan->steps.size() * kPerStep + plan->buffers.size() * kPerBuffer;
-}
-
-int64_t next_power_of_two(int64_t extent) {
-  return extent <= 1 ? extent : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(extent)));
 }
 
 void add_weights(const plan::Plan& plan, std::unordered_set<const ir::Constant*>& seen,
@@ -231,28 +227,16 @@ RelatedPlans* PlanCache::related_to(const Shapes& shapes) {
   return nullptr;
 }
 
-Shapes PlanCache::bound_of(const Shapes& shapes) const {
-  Shapes bound = shapes;
-  for (const auto& [name, type] : inputs_) {
-    Shape& shape = bound.at(name);
-    const auto largest = options_.largest_shapes.find(name);
-    for (size_t axis = 0; axis < shape.size(); ++axis) {
-      // Of an input of any rank every extent is open.
-      if (type.has_rank() && (axis >= type.shape().size() || type.shape()[axis] >= 0)) continue;
-      int64_t rounded = next_power_of_two(shape[axis]);
-      if (largest != options_.largest_shapes.end() && axis < largest->second.size()) {
-        rounded = std::max(shape[axis], std::min(rounded, largest->second[axis]));
-      }
-      shape[axis] = rounded;
-    }
-  }
-  return bound;
+void PlanCache::remember(std::vector<Shapes>& bounds, const Shapes& bound) {
+  if (bounds.size() >= kBoundsRemembered) bounds.erase(bounds.begin());
+  bounds.push_back(bound);
 }
 
 // A layout at the bound is made when a second shape asks for it: a program that runs at one shape
-// only is planned once.
+// only is planned once. A function may not take the bound of each of its inputs, only of all
+// together, or not that either: then there is none.
 std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, RelatedPlans* related) {
-  const Shapes bound = bound_of(shapes);
+  const Shapes bound = bound_of(shapes, {inputs_, options_.largest_shapes, extents_depend_});
   {
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < layouts_.size(); ++i) {
@@ -261,16 +245,25 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relate
                   layouts_.begin() + static_cast<int64_t>(i) + 1, layouts_.end());
       return layouts_.back();
     }
+    if (std::find(refused_.begin(), refused_.end(), bound) != refused_.end()) return nullptr;
     const bool seen = std::find(seen_.begin(), seen_.end(), bound) != seen_.end();
-    if (!seen) {
-      if (seen_.size() >= kBoundsRemembered) seen_.erase(seen_.begin());
-      seen_.push_back(bound);
-    }
+    if (!seen) remember(seen_, bound);
     if (!seen && related == nullptr) return nullptr;
   }
   if (bound == shapes) return nullptr;
   auto made = std::make_shared<SharedLayout>();
-  made->layout = plan(bound, related, nullptr)->layout;
+  try {
+    made->layout = plan(bound, related, nullptr)->layout;
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::kInternal) throw;
+    if (!extents_depend_) {
+      extents_depend_ = true;
+      return layout_for(shapes, related);
+    }
+    const std::lock_guard lock(mutex_);
+    remember(refused_, bound);
+    return nullptr;
+  }
   made->bound = bound;
   const std::lock_guard lock(mutex_);
   layouts_.push_back(made);

@@ -98,7 +98,7 @@ class PlanCache {
   void count_specialisation();
   RelatedPlans* related_to(const Shapes& shapes);
   std::shared_ptr<SharedLayout> layout_for(const Shapes& shapes, RelatedPlans* related);
-  Shapes bound_of(const Shapes& shapes) const;
+  static void remember(std::vector<Shapes>& bounds, const Shapes& bound);
   Footprint footprint(const ir::Function& function) const;
   void evict();
   void retire(Binding& binding, Profile& into);
@@ -115,6 +115,8 @@ class PlanCache {
   uint64_t binding_bytes_ = 0;
   std::vector<std::shared_ptr<SharedLayout>> layouts_;  // the most recently used last
   std::vector<Shapes> seen_;                            // bounds under which a shape was met
+  std::vector<Shapes> refused_;                         // bounds that the function does not take
+  bool extents_depend_ = false;                         // under making_: on each other
   std::vector<std::unique_ptr<RelatedPlans>> related_;  // under making_, the last used last
   Profile retired_;
   uint64_t clock_ = 0;

@@ -28,7 +28,14 @@ bool RelatedPlans::relates(const Shapes& shapes) const {
 std::shared_ptr<const plan::Plan> RelatedPlans::plan(
     const Shapes& shapes, const std::shared_ptr<const plan::Layout>& layout) {
   while (family_ != nullptr || begin_family(shapes)) {
-    if (auto plan = family_->plan(shapes, layout)) {
+    std::shared_ptr<const plan::Plan> plan;
+    try {
+      plan = family_->plan(shapes, layout);
+    } catch (...) {
+      end_family();  // it may be half adjusted
+      throw;
+    }
+    if (plan != nullptr) {
       ++plans_;
       return plan;
     }

@@ -83,6 +83,10 @@ int64_t CallShapes::min_time() const {
   return listed_.empty() ? time_.lower : listed_.front().time;
 }
 
+CallShape CallShapes::smallest() const {
+  return listed_.empty() ? CallShape{batch_.lower, time_.lower} : listed_.front();
+}
+
 std::string CallShapes::times_text() const {
   if (!listed_.empty()) {
     std::string text;

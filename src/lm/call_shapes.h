@@ -32,6 +32,7 @@ class CallShapes {
   [[nodiscard]] int64_t longest(int64_t count) const;
   // The fewest that one row may have.
   [[nodiscard]] int64_t min_time() const;
+  [[nodiscard]] CallShape smallest() const;
   // "32, 64 or 128", "exactly 128", "1 to 64": the numbers of tokens.
   [[nodiscard]] std::string times_text() const;
 

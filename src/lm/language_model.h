@@ -6,14 +6,13 @@
 //   std::vector<float> next = stream.extend(prompt);
 #pragma once
 
-#include <map>
+#include <atomic>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "lm/call_shapes.h"
-#include "lm/logits.h"
-#include "lm/model.h"
-#include "lm/roles.h"
+#include "lm/calls.h"
+#include "lm/entry.h"
 
 namespace mw::lm {
 
@@ -25,42 +24,52 @@ class LanguageModel {
 
   // Of ids [time] or [batch, time], from the beginning of a text. Shorter ones than the model takes
   // are padded on the right and the logits cut back; that changes nothing to the left of the pads
-  // in a causal model, and an attention mask leaves the pads out.
+  // in a causal model, and an attention mask leaves the pads out. A text that is longer than one
+  // call goes through the cache. Logits of the last position only where a call gives no others.
   [[nodiscard]] Logits logits(const Tensor& ids) const;
-  // Inputs for ids, [time] or [batch, time], after `past` cached ones; the last `pads` columns hold
-  // no tokens.
-  [[nodiscard]] TensorMap inputs_for(const Tensor& ids, int64_t past, int64_t pads = 0) const {
-    return roles_.inputs_for(ids, past, pads);
-  }
-  // The form of the logits for such ids, found without running the model.
-  [[nodiscard]] Layout layout(CallShape ids) const;
-  [[nodiscard]] int64_t classes(CallShape ids) const;
+  // The same of every position: where a call gives those of the last one only, by a call for each
+  // beginning of the text.
+  [[nodiscard]] Logits every(const Tensor& ids) const;
+  // Whether every() takes a call for each token of windows as long as `time`.
+  [[nodiscard]] bool is_one_by_one(int64_t time) const;
+  // All inputs of one call from the beginning of a text; caches are empty.
+  [[nodiscard]] TensorMap inputs_for(const Tensor& ids) const { return entry_.inputs_for(ids, {}); }
+  // The form of the logits of one call, found without running the model.
+  [[nodiscard]] Layout layout(CallShape ids) const { return entry_.layout(ids); }
+  [[nodiscard]] int64_t classes(CallShape ids) const { return entry_.classes(ids); }
   // Of labels that go with logits of such ids: the logits' shape without their classes. Throws
-  // where there are logits for the last token only.
+  // where there are no logits.
   struct LabelForm {
     Shape shape;
     bool time_first = false;  // the positions come before the rows
+    bool last_only = false;   // of each row's labels the last one counts
     // `labels`, [time] or [batch, time], in this form; as they are where their number is another.
     [[nodiscard]] Tensor of(const Tensor& labels) const;
   };
   [[nodiscard]] LabelForm label_form(CallShape ids) const;
 
-  [[nodiscard]] const std::string& output() const { return target_.name; }
-  [[nodiscard]] const Roles& roles() const { return roles_; }
+  [[nodiscard]] const std::string& output() const { return entry_.target().name; }
+  [[nodiscard]] const Entry& entry() const { return entry_; }
+  [[nodiscard]] const Roles& roles() const { return entry_.roles(); }
   // What one call takes.
-  [[nodiscard]] const CallShapes& shapes() const { return roles_.shapes(); }
-  [[nodiscard]] bool has_cache() const { return has_cache_; }
+  [[nodiscard]] const CallShapes& shapes() const { return roles().shapes(); }
+  [[nodiscard]] bool has_cache() const { return roles().has_cache(); }
   // Tokens that a text may have when the model has a cache; INT64_MAX where nothing tells.
-  [[nodiscard]] int64_t max_total() const { return roles_.max_total(); }
+  [[nodiscard]] int64_t max_total() const { return roles().places(); }
 
-  // The tokens of a window that `purpose` ("eval") works on: `wanted`, else as many as the model
-  // takes, at most `usual`. Throws where one call cannot take such a window.
-  [[nodiscard]] int64_t window(int64_t wanted, int64_t usual, const std::string& purpose) const;
-  // Throws where the model gives logits for the last token of such ids only.
-  void expect_all_positions(CallShape ids, const std::string& purpose) const;
+  // The tokens of a window to be scored: `wanted`, else as many as the model takes, in several
+  // calls where it has a cache, at most `usual`. Throws where the model takes no such window.
+  [[nodiscard]] int64_t window(int64_t wanted, int64_t usual) const;
+  // The largest call that a text of so many tokens needs.
+  [[nodiscard]] CallShape largest_call(int64_t time) const;
+  // The same of a window that has to go through one call, for `purpose` ("training").
+  [[nodiscard]] int64_t window_of_one_call(int64_t wanted, int64_t usual,
+                                           const std::string& purpose) const;
+  // Whether any text that is no longer than the longest can be scored: in one call, padded, or
+  // through the cache.
+  [[nodiscard]] bool takes_any_length() const;
 
-  // A growing text. Uses the model's cache states where it has them, else runs the whole window
-  // anew.
+  // A growing text. Uses the model's cache where it has one, else runs the whole window anew.
   class Stream {
    public:
     explicit Stream(const LanguageModel& model);
@@ -69,37 +78,28 @@ class LanguageModel {
     std::vector<float> extend(const std::vector<int32_t>& ids);
     // Why not one more token can be appended; empty: it can.
     [[nodiscard]] std::string obstacle() const;
-    [[nodiscard]] int64_t size() const { return static_cast<int64_t>(ids_.size()); }
+    [[nodiscard]] int64_t size() const;
     // Tokens that all calls so far were given, pads and repetitions among them.
-    [[nodiscard]] int64_t tokens_run() const { return tokens_run_; }
+    [[nodiscard]] int64_t tokens_run() const;
     // How many more that would be after `count` ids.
     [[nodiscard]] int64_t cost(int64_t count) const;
 
    private:
-    std::vector<float> extend_cache();
-    std::vector<float> run(int64_t begin, int64_t count, int64_t pads);
-
     const LanguageModel& model_;
-    exec::States states_;
+    std::optional<Calls> calls_;  // with a cache; else:
     std::vector<int32_t> ids_;
-    int64_t cached_ = 0;  // of them, in the state
     int64_t tokens_run_ = 0;
     bool last_only_ = false;
   };
 
  private:
-  [[nodiscard]] bool can_rewrite() const;
-  [[nodiscard]] Asked asked(CallShape ids) const;
-  [[nodiscard]] bool time_first(CallShape ids) const;
-  [[nodiscard]] Shapes input_shapes(CallShape ids) const;
-  [[nodiscard]] Shape output_shape(CallShape ids) const;
-  [[nodiscard]] Logits run(const TensorMap& inputs, CallShape ids, exec::States& states) const;
-  [[noreturn]] void fail_last_only(int64_t time) const;
+  [[nodiscard]] Logits in_one_call(const Tensor& ids) const;
+  [[nodiscard]] Logits through_cache(const Tensor& ids, Calls::Want want) const;
+  [[nodiscard]] Logits by_prefixes(const Tensor& ids) const;
+  [[nodiscard]] bool pads_are_left_out(CallShape padded) const;
 
-  const Model& model_;
-  bool has_cache_;
-  Roles roles_;
-  Target target_;
+  Entry entry_;
+  mutable std::atomic<int> leaves_pads_out_ = -1;  // not known
 };
 
 }  // namespace mw::lm

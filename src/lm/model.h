@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,7 +22,15 @@ class Model {
   // What errors call it: the path it was loaded from.
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> inputs() const = 0;
+  [[nodiscard]] virtual std::vector<FeatureDescription> outputs() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> states() const = 0;
+  // What the file says of the model beside its description, by key.
+  [[nodiscard]] virtual std::map<std::string, std::string> metadata() const = 0;
+  // What a user said of its inputs: LoadOptions::role.
+  [[nodiscard]] virtual std::vector<std::string> stated_roles() const = 0;
+  // The extent of a state along which the program writes at places that a run tells: one place for
+  // each token of a cache. Nothing where the program writes it otherwise.
+  [[nodiscard]] virtual std::optional<int64_t> places(const std::string& state) const = 0;
   // Throws where there is none.
   [[nodiscard]] virtual const Tokenizer& tokenizer() const = 0;
   // Ids that its tokenizer has; 0 where there is none.

@@ -26,9 +26,12 @@ double cross_entropy(const std::vector<float>& logits, int32_t label) {
   return largest + std::log(sum) - logits[static_cast<size_t>(label)];
 }
 
+constexpr int64_t kSmallRest = 16;  // of a text, that part may be left out
+
 int64_t Windows::count(int64_t length) const {
-  const int64_t last = length - tokens - 1;
-  return last < 0 ? 0 : last / stride + 1;
+  const int64_t last = length - tokens - 1, whole = last < 0 ? 0 : last / stride + 1;
+  const int64_t rest = length - 1 - (whole == 0 ? 0 : (whole - 1) * stride + tokens);
+  return whole + (with_rest && rest > 0 && rest >= (length - 1) / kSmallRest ? 1 : 0);
 }
 
 namespace {
@@ -41,12 +44,12 @@ void expect_finite(double loss, const std::string& output, int64_t window, int64
        output, std::isnan(loss) ? "no number" : "an infinite one", window + 1, token + 1);
 }
 
-Tensor rows_at(const std::vector<int32_t>& ids, const Windows& windows, int64_t first,
-               int64_t rows) {
-  Tensor input(DType::kI32, {rows, windows.tokens});
+Tensor rows_at(const std::vector<int32_t>& ids, const Windows& windows, int64_t first, int64_t rows,
+               int64_t tokens) {
+  Tensor input(DType::kI32, {rows, tokens});
   for (int64_t r = 0; r < rows; ++r) {
-    std::copy_n(ids.begin() + (first + r) * windows.stride, windows.tokens,
-                input.mutable_data<int32_t>() + r * windows.tokens);
+    std::copy_n(ids.begin() + (first + r) * windows.stride, tokens,
+                input.mutable_data<int32_t>() + r * tokens);
   }
   return input;
 }
@@ -56,14 +59,21 @@ Tensor rows_at(const std::vector<int32_t>& ids, const Windows& windows, int64_t 
 Score score_windows(const LanguageModel& lm, const std::vector<int32_t>& ids,
                     const Windows& windows, const std::function<void(int64_t)>& scored) {
   Score score;
-  const int64_t count = windows.count(static_cast<int64_t>(ids.size()));
+  const auto length = static_cast<int64_t>(ids.size());
+  const int64_t count = windows.count(length);
+  // Of the window: the shorter one goes alone.
+  const auto tokens_of = [&](int64_t window) {
+    return std::min(windows.tokens, length - 1 - window * windows.stride);
+  };
   while (score.windows < count) {
-    const int64_t rows = std::min(windows.per_call, count - score.windows);
-    const Logits logits = lm.logits(rows_at(ids, windows, score.windows, rows));
+    const int64_t tokens = tokens_of(score.windows);
+    int64_t rows = std::min(windows.per_call, count - score.windows);
+    if (tokens_of(score.windows + rows - 1) < tokens) --rows;
+    const Logits logits = lm.every(rows_at(ids, windows, score.windows, rows, tokens));
     for (int64_t r = 0; r < rows; ++r, ++score.windows) {
       const int64_t start = score.windows * windows.stride;
       const int64_t seen = start == 0 ? 0 : std::max<int64_t>(windows.tokens - windows.stride, 0);
-      for (int64_t t = seen; t < windows.tokens; ++t) {
+      for (int64_t t = seen; t < tokens; ++t) {
         const int32_t label = ids[static_cast<size_t>(start + t + 1)];
         const double loss = cross_entropy(logits.row(r, t), label);
         expect_finite(loss, lm.output(), score.windows, t);

@@ -19,6 +19,9 @@ double cross_entropy(const std::vector<float>& logits, int32_t label);
 struct Windows {
   int64_t tokens = 1, stride = 1;
   int64_t per_call = 1;
+  // What is left behind the last whole window is a shorter one, where it is a sixteenth of the text
+  // or more; else it does not count.
+  bool with_rest = false;
   // How many there are in a text of `length` tokens.
   [[nodiscard]] int64_t count(int64_t length) const;
 };

@@ -1,7 +1,10 @@
 // The rule for the target, over what the description lists and the program types.
 #include "lm/target.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -32,7 +35,56 @@ bool has_extent(const ir::Value& value, int64_t extent) {
 }
 
 Target target_of(const ir::Value& value) {
-  return {value.name, &value, is_dictionary(value), is_logits_name(value.name)};
+  return {
+      value.name, &value, is_dictionary(value), is_logits_name(value.name), {{value.name, &value}},
+      {}};
+}
+
+// The number at the end of a name whose rest ends in "logits"; -1: there is none.
+int64_t number_of_logits(const std::string& name) {
+  const std::string plain = plain_name(name);
+  const size_t digits = plain.find_last_not_of("0123456789") + 1;
+  if (digits == plain.size() || plain.size() - digits > 6) return -1;
+  if (!plain.substr(0, digits).ends_with("logits")) return -1;
+  return std::stoll(plain.substr(digits));
+}
+
+// Numbered from 0 or 1 without a gap; nothing where there are none.
+std::optional<Target> numbered_parts(const std::vector<const ir::Value*>& floats) {
+  std::vector<std::pair<int64_t, const ir::Value*>> parts;
+  for (const ir::Value* value : floats) {
+    const int64_t number = number_of_logits(value->name);
+    if (number >= 0 && value->type.is_tensor()) parts.emplace_back(number, value);
+  }
+  if (parts.size() < 2) return std::nullopt;
+  std::sort(parts.begin(), parts.end());
+  Target target = target_of(*parts[0].second);
+  target.name = fmt::format("{} to {}", parts[0].second->name, parts.back().second->name);
+  target.is_logits = true;
+  target.parts.clear();
+  for (const auto& [number, value] : parts) {
+    const int64_t expected = parts[0].first + static_cast<int64_t>(target.parts.size());
+    if (number != expected || parts[0].first > 1) {
+      fail(ErrorCode::kInvalidArgument,
+           "outputs {}: expected logits numbered without a gap, got '{}'", target.name,
+           value->name);
+    }
+    target.parts.push_back({value->name, value});
+  }
+  return target;
+}
+
+std::optional<Target> best_of_parts(const std::vector<const ir::Value*>& all) {
+  const ir::Value *index = nullptr, *logit = nullptr;
+  for (const ir::Value* value : all) {
+    const std::string plain = plain_name(value->name);
+    if (plain == "argmaxidx" && is_integer(value->type.dtype())) index = value;
+    if (plain == "argmaxval" && is_float(value->type.dtype())) logit = value;
+  }
+  if (index == nullptr || logit == nullptr) return std::nullopt;
+  Target target = target_of(*index);
+  target.best = BestOfParts{{index->name, index}, {logit->name, logit}};
+  return target;
 }
 
 std::string names_of(const std::vector<const ir::Value*>& values) {
@@ -69,6 +121,9 @@ Target find_target(const package::FunctionDescription& description, const ir::Fu
   }
   if (!wanted.empty()) {
     const ir::Value* named = only(all, [&](const ir::Value& v) { return v.name == wanted; });
+    if (named == nullptr && is_logits_name(wanted)) {
+      if (auto parts = numbered_parts(floats)) return *parts;
+    }
     if (named == nullptr) {
       fail(ErrorCode::kInvalidArgument, "{} '{}': expected one of the outputs {}",
            setting("target"), wanted, names_of(floats.empty() ? all : floats));
@@ -87,6 +142,10 @@ Target find_target(const package::FunctionDescription& description, const ir::Fu
   const ir::Value* found = only(floats, [](const ir::Value& v) { return v.name == "logits"; });
   if (found == nullptr) {
     found = only(floats, [](const ir::Value& v) { return is_logits_name(v.name); });
+  }
+  if (found == nullptr) {
+    if (auto parts = numbered_parts(floats)) return *parts;
+    if (auto best = best_of_parts(all)) return *best;
   }
   if (found == nullptr && floats.size() == 1) found = floats.front();
   if (found == nullptr) {

@@ -87,11 +87,48 @@ TEST(Target, is_the_one_with_the_extent_of_the_vocabulary) {
   EXPECT_EQ(outputs.target("", 64).name, "hidden");
 }
 
+TEST(Target, may_be_in_numbered_parts) {
+  // Twelve of them: 10 comes after 9, not after 1.
+  std::vector<Output> parts;
+  for (const int number : {3, 12, 1, 2, 10, 4, 5, 11, 6, 7, 9, 8}) {
+    parts.push_back({fmt::format("logits{}", number), floats({1, 1, number == 12 ? 20 : 32})});
+  }
+  const Outputs outputs(parts);
+  for (const char* wanted : {"", "logits"}) {
+    const Target target = outputs.target(wanted);
+    EXPECT_EQ(target.name, "logits1 to logits12");
+    EXPECT_TRUE(target.is_logits);
+    ASSERT_EQ(target.parts.size(), 12U);
+    for (size_t i = 0; i < 12; ++i) {
+      EXPECT_EQ(target.parts[i].name, fmt::format("logits{}", i + 1));
+      EXPECT_EQ(target.parts[i].value->name, target.parts[i].name);
+    }
+  }
+  EXPECT_EQ(outputs.target("logits3").parts.size(), 1U);
+  EXPECT_EQ(Outputs({{"out_logits_0", floats({9})}, {"out_logits_1", floats({9})}}).target().name,
+            "out_logits_0 to out_logits_1");
+  EXPECT_EQ(Outputs({{"logits1", floats({9})}, {"logits3", floats({9})}}).error(),
+            "outputs logits1 to logits3: expected logits numbered without a gap, got 'logits3'");
+  EXPECT_EQ(Outputs({{"logits", floats({9})}, {"logits1", floats({9})}, {"logits2", floats({9})}})
+                .target()
+                .name,
+            "logits");
+}
+
+TEST(Target, may_be_the_likeliest_alone) {
+  const Outputs outputs(
+      {{"argmax_idx", Type::tensor(DType::kI32, {8})}, {"argmax_val", floats({8}, DType::kF16)}});
+  const Target target = outputs.target();
+  ASSERT_TRUE(target.best);
+  EXPECT_EQ(target.best->index.name, "argmax_idx");
+  EXPECT_EQ(target.best->logit.name, "argmax_val");
+}
+
 TEST(Target, is_asked_for_where_it_cannot_be_told) {
-  const Outputs outputs({{"logits1", floats({1, 1, 32})}, {"logits2", floats({1, 1, 32})}});
+  const Outputs outputs({{"part1", floats({1, 1, 32})}, {"part2", floats({1, 1, 32})}});
   for (const int64_t vocabulary : {0, 64, 32}) {
     EXPECT_EQ(outputs.error("", vocabulary),
-              "target: expected the name of an output, one of logits1, logits2; which of them is "
+              "target: expected the name of an output, one of part1, part2; which of them is "
               "meant cannot be told");
   }
   EXPECT_NE(Outputs({{"Logits", floats({9})}, {"LOGITS", floats({9})}}).error().find("Logits, LOG"),

@@ -85,6 +85,7 @@ class PlanFamily::Impl {
     // How much of the plan there is after it, and where values of `later` lie: all of them, or of a
     // region that varies those that do not.
     size_t buffers = 0, steps = 0, keeps = 0, weights = 0;
+    int slots = 0;
     std::vector<std::pair<const ir::Value*, Where>> places;
   };
 
@@ -242,6 +243,7 @@ class PlanFamily::Impl {
       region.steps = plan.steps.size();
       region.keeps = plan.keeps.size();
       region.weights = plan.weights.size();
+      region.slots = plan.slot_count;
       for (const ir::Value* value : region.later) {
         const Where* found = lowering.values().find(value);
         if (found == nullptr || varying_.contains(value)) continue;
@@ -270,7 +272,7 @@ class PlanFamily::Impl {
     const size_t first_buffer = plan.buffers.size(), first_step = plan.steps.size();
     lower_region(region, lowering);
     if (plan.buffers.size() != region.buffers || plan.steps.size() != region.steps ||
-        !follows(region, plan, first_step)) {
+        plan.slot_count != region.slots || !follows(region, plan, first_step)) {
       return false;
     }
     for (size_t b = first_buffer; b < plan.buffers.size(); ++b) {
@@ -289,6 +291,7 @@ class PlanFamily::Impl {
     append(plan.steps, made_.steps, plan.steps.size(), region.steps);
     append(plan.keeps, made_.keeps, before.keeps, region.keeps);
     append(plan.weights, made_.weights, before.weights, region.weights);
+    plan.slot_count = region.slots;
     for (const auto& [value, where] : region.places) values.put(value, where);
   }
 

@@ -91,7 +91,8 @@ class Sinker {
     Operation& op = **at;
     Value* x = op.input(input);
     Value* source = widened(x);
-    if (source == nullptr || op.outputs.size() != 1) return;
+    // A cast says itself of what dtype its result is, also where it changes nothing.
+    if (source == nullptr || op.outputs.size() != 1 || op.type == ir::kCastOp) return;
     Value* out = op.outputs[0].get();
     if (!out->type.is_tensor() || out->type.dtype() != x->type.dtype()) return;
     set_operand(op, input, x, source);

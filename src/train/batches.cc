@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
 constexpr int64_t kTextBatch = 8, kArrayBatch = 32, kTextLength = 256, kPromptTokens = 24;
+// Tokens of a window that takes several calls, whose program grows with each of them.
+constexpr int64_t kCallsLength = 64;
 
 bool is_arrays(const fs::path& path) {
   return path.extension() == ".npz" || path.extension() == ".safetensors" ||
@@ -137,39 +139,48 @@ struct Reader {
   const ReadProgress& progress;
 };
 
-// That a model gives logits for every token of one and for every id.
-void check_logits(const lm::LanguageModel& lm, const TrainingData& data, const Reader& reader) {
+// That a model gives logits, and for every id.
+void check_logits(const lm::LanguageModel& lm, TrainingData& data, const Reader& reader,
+                  bool calls) {
   if (reader.student.loss == Loss::kOutput) return;
-  const lm::CallShape shape = {data.call_size, data.seq_len};
-  lm.expect_all_positions(shape, "training");
-  reader.model.tokenizer().check_fits(lm.classes(shape));
-}
-
-FeatureDescription ids_input(const lm::Model& model) {
-  const auto inputs = model.inputs();
-  for (const FeatureDescription& input : inputs) {
-    if (input.name == "input_ids") return input;
+  lm.entry().expect_logits("training");
+  if (calls) {
+    reader.model.tokenizer().check_fits(lm.classes(lm.largest_call(data.seq_len)));
+    return;
   }
-  return inputs.at(0);  // a language model without input_ids has one input
+  const lm::CallShape shape = {data.call_size, data.seq_len};
+  reader.model.tokenizer().check_fits(lm.classes(shape));
+  if (!lm.entry().last_only(shape)) return;
+  data.notes.push_back(
+      fmt::format("output '{}' holds logits for the last token only: a window of {} tokens teaches "
+                  "what follows its last one, and nothing else",
+                  lm.output(), data.seq_len));
 }
 
+// A text that is longer than a call goes through the cache, row by row.
 void choose_windows(TrainingData& data, const Reader& reader, const lm::LanguageModel& lm) {
-  const FeatureDescription input = ids_input(reader.model);
-  const size_t rank = std::max(input.shape.size(), input.ranges.size());
+  const FeatureDescription& input = lm.roles().ids_input();
+  const auto rank = static_cast<size_t>(lm::rank_of(input));
+  const std::optional<int64_t>& wanted = reader.run.seq_len;
   Extent batch, time;
   time.limit(input, rank - 1);
   time.most = std::min(time.most, lm.shapes().max_time());
-  if (rank > 1) {
+  if (lm.has_cache()) time.most = std::min(time.most, lm.max_total());
+  const bool calls = lm.has_cache() && wanted.value_or(kCallsLength) > time.most;
+  if (rank > 1 && !calls) {
     batch.limit(input, 0);
   } else {
     batch.most = 1;
   }
-  (void)lm.window(reader.run.seq_len.value_or(0), kTextLength, "training");
-  choose_seq_len(data, time, lm.shapes(), reader.run.seq_len);
+  if (calls) {
+    data.seq_len = lm.window(wanted.value_or(0), kCallsLength);
+  } else {
+    choose_seq_len(data, time, lm.shapes(), wanted);
+  }
   choose_batch(data, batch, reader.run.batch_size, kTextBatch, [&](int64_t call) {
-    return lm.shapes().allow({call, data.seq_len});
+    return calls || lm.shapes().allow({call, data.seq_len});
   });
-  check_logits(lm, data, reader);
+  check_logits(lm, data, reader, calls);
 }
 
 void load_texts(TrainingData& data, const Files& files, const Reader& reader) {

@@ -5,6 +5,7 @@
 #include "ops/rewrites/promote_lists.h"
 #include "ops/rewrites/promote_states.h"
 #include "ops/rewrites/unroll.h"
+#include "ops/rewrites/unroll_calls.h"
 #include "passes/dead_code.h"
 #include "passes/expand.h"
 #include "passes/precision.h"
@@ -59,6 +60,17 @@ struct Forward {
   bool hides_values = false;  // in loops, lists or states
 };
 
+// What a program of training adds to the arguments of its model stays beside the calls.
+FunctionPtr unroll_calls(const Function& source, Forward& f) {
+  const Recipe& recipe = f.recipe;
+  const int64_t time = f.shapes.at(recipe.calls->text()).back();
+  auto function = ops::unroll_calls(*recipe.called, *recipe.catalog, recipe.calls->of(time));
+  for (const auto& argument : source.body.arguments) {
+    if (function->find_argument(argument->name) != nullptr) continue;
+    function->body.add_argument(argument->name, argument->type);
+  }
+  return function;
+}
 FunctionPtr specialise(const Function& source, Forward& f) {
   auto function = passes::specialise(source, *f.recipe.catalog, {.shapes = f.shapes});
   ir::for_each_op(function->body, [&](const ir::Operation& op) {
@@ -85,11 +97,15 @@ void expand(Function& function, Context& c) {
 }
 
 bool hides_values(const Forward& f) { return f.hides_values; }
+bool has_calls(const Forward& f) { return f.recipe.calls != nullptr; }
 template <class Context>
 bool runs_on_device(const Context& c) {
   return c.recipe.covers != nullptr;
 }
 
+constexpr PassName kUnrollCalls = {
+    "unroll_calls",
+    "makes one program of the calls that a text takes, with the cache between them"};
 constexpr PassName kUnrollLoops = {"unroll_loops",
                                    "replaces loops of a known number of trips by their trips"};
 constexpr PassName kPromoteLists = {"promote_lists",
@@ -98,10 +114,12 @@ constexpr PassName kPromoteStates = {
     "promote_states", "what is read from a state after it was written is that value"};
 
 constexpr Pass<Forward> kPrediction[] = {
+    {kUnrollCalls, unroll_calls, has_calls},
     {passes::kSpecialise, specialise},
     {passes::kExpand, expand<Forward>, runs_on_device<Forward>},
 };
 constexpr Pass<Forward> kForward[] = {
+    {kUnrollCalls, unroll_calls, has_calls},
     {passes::kSpecialise, specialise},
     {kUnrollLoops, unroll_loops, hides_values},
     // Positions in lists are known once those that loops count are constants.
@@ -202,6 +220,17 @@ Student student_of(const Function& source, const std::vector<Parameter>& chosen,
   Preparation context = {supervision.catalog, numerics, &chosen};
   auto function = passes::run<Preparation>(kStudent, source, context, supervision);
   return {std::move(function), std::move(context.lifted)};
+}
+
+FunctionPtr text_student_of(const Function& called, const TextCalls& calls,
+                            const passes::Supervision& supervision) {
+  FunctionPtr function = ops::unroll_calls(called, supervision.catalog, calls.of(calls.shortest()));
+  function->find_argument(calls.text())->type = ir::Type::tensor(DType::kI32, {1, ir::kUnknownDim});
+  ir::Value* target = function->body.outputs.front();
+  Shape shape = target->type.shape();
+  shape[1] = ir::kUnknownDim;
+  target->type = ir::Type::tensor(target->type.dtype(), shape);
+  return function;
 }
 
 FunctionPtr teacher_of(const Function& source, const passes::Numerics& numerics,

@@ -21,6 +21,10 @@ struct Student {
 };
 Student student_of(const ir::Function& source, const std::vector<Parameter>& chosen,
                    const passes::Numerics& numerics, const passes::Supervision& supervision);
+// The signature of a whole text that goes through the calls of such a function; its body is of one
+// call.
+std::unique_ptr<ir::Function> text_student_of(const ir::Function& called, const TextCalls& calls,
+                                              const passes::Supervision& supervision);
 // A teacher as it is run beside a student.
 std::unique_ptr<ir::Function> teacher_of(const ir::Function& source,
                                          const passes::Numerics& numerics,

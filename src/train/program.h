@@ -14,6 +14,7 @@
 #include "train/lift.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/text_calls.h"
 
 namespace mw::training {
 
@@ -40,6 +41,10 @@ struct Recipe {
   const ir::Function* student = nullptr;  // the lifted function in the dtype it is computed in
   FreeNames names;                        // beside those of the student
   std::string target;                     // an output of the student
+  // Not null: `student` has the signature of a whole text, of which each number of tokens makes
+  // calls of `called`, the lifted function in the dtype it is computed in.
+  const TextCalls* calls = nullptr;
+  const ir::Function* called = nullptr;
   LossSettings loss;                      // the class axis as objective_for() found it
   const ir::Function* teacher = nullptr;  // in the same dtype; null: none
   std::string teacher_target;

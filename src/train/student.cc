@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/plain_name.h"
+#include "ir/names.h"
 #include "train/data.h"
 #include "train/settings.h"
 #include "train/teacher.h"
@@ -51,7 +53,7 @@ const StudentOptions& checked(const StudentOptions& options) {
 }
 
 bool is_text(const TensorMap& inputs) {
-  return inputs.size() == 1 && inputs.begin()->first == "input_ids";
+  return inputs.size() == 1 && plain_name(inputs.begin()->first) == "inputids";
 }
 
 }  // namespace
@@ -65,16 +67,18 @@ auto Student::in_model(const F& f) const {
 Student::Student(const StudentSource& source, const StudentOptions& options)
     : model_(source.model),
       options_(checked(options)),
+      numerics_(source.numerics),
       takes_labels_(options.loss == Loss::kOutput &&
                     source.function.find_argument(kLabels) != nullptr) {
   in_model([&] {
+    const lm::Target target = model_.target(options.target);
+    form_ = Form(model_, source.function, options.target, target);
     select_parameters(source);
     check_differentiable_inputs(source.function, options.wrt_inputs);
-    const lm::Target target = model_.target(options.target);
     classes_ = ClassLabels(target.value);
     TrainerOptions t;
     t.settings = options;
-    t.target = target.name;
+    t.target = form_.target();
     t.parameters = selection_.trained;
     t.platform = source.platform;
     t.threads = source.threads;
@@ -88,7 +92,7 @@ Student::Student(const StudentSource& source, const StudentOptions& options)
 
 // With adapters, "*" takes nothing beside them.
 void Student::select_parameters(const StudentSource& source) {
-  const ir::Function& function = source.function;
+  const ir::Function& function = form_.function();
   const bool adapted = options_.lora.has_value();
   const bool nothing = adapted && options_.trainable == std::vector<std::string>{"*"};
   selection_ = select(function, nothing ? std::vector<std::string>() : options_.trainable);
@@ -133,8 +137,31 @@ std::optional<Tensor> Student::take_labels(TensorMap& inputs) const {
 
 TensorMap Student::prepared_inputs(const TensorMap& inputs) const {
   if (!is_text(inputs)) return model_.prepare(inputs);
+  const Tensor& ids = inputs.begin()->second;
+  if (!takes_calls(ids.shape())) return model_.prepare(language().inputs_for(ids));
+  if (!calls_) {
+    const bool parts = language().entry().target().parts.size() > 1;
+    calls_.emplace(language(), ir::Names(form_.function().body).fresh("text"),
+                   parts ? "logits" : language().output(), numerics_.values);
+  }
+  trainer_->take_texts(*calls_);
+  return {{calls_->text(), lm::rows_of(ids).to(DType::kI32)}};
+}
+
+const lm::LanguageModel& Student::language() const {
   if (!language_) language_.emplace(model_, options_.target);
-  return model_.prepare(language_->inputs_for(inputs.begin()->second, 0));
+  return *language_;
+}
+
+bool Student::takes_calls(const Shape& ids) const {
+  if (!language().has_cache() || ids.empty()) return false;
+  const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};
+  if (language().shapes().allow(call)) return language().entry().last_only(call);
+  if (call.batch == 1) return true;
+  fail(ErrorCode::kInvalidArgument,
+       "input_ids: a text that takes several calls is trained on row by row: expected a batch of "
+       "1, got {}",
+       call.batch);
 }
 
 TensorMap Student::prepared(const TensorMap& batch) {
@@ -147,7 +174,9 @@ TensorMap Student::prepared(const TensorMap& batch) {
   if (labels) {
     Tensor checked = labels_of(*labels);
     const Shape ids = is_text(given) ? given.begin()->second.shape() : Shape();
-    if (is_text(given) && checked.shape() == ids) checked = label_form(ids).of(checked);
+    if (is_text(given) && checked.shape() == ids) {
+      checked = takes_calls(ids) ? lm::rows_of(checked) : label_form(ids).of(checked);
+    }
     inputs[kLabels] = std::move(checked);
   }
   return inputs;
@@ -157,7 +186,7 @@ const lm::LanguageModel::LabelForm& Student::label_form(const Shape& ids) {
   const auto known = label_forms_.find(ids);
   if (known != label_forms_.end()) return known->second;
   const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};
-  return label_forms_[ids] = language_->label_form(call);
+  return label_forms_[ids] = language().label_form(call);
 }
 
 Tensor Student::labels_of(const Tensor& labels) const {
@@ -201,7 +230,9 @@ Objective Student::objective_of_inputs(const TensorMap& inputs) {
   return trainer_->objective(model_.prepare(inputs));
 }
 TensorMap Student::predict(const TensorMap& inputs) {
-  return in_model([&] { return trainer_->forward(model_.prepare(inputs)); });
+  TensorMap outputs = in_model([&] { return trainer_->forward(model_.prepare(inputs)); });
+  if (form_.is_joined()) outputs.erase(form_.target());
+  return outputs;
 }
 
 std::string Student::first_nonfinite(const TensorMap& batch) const {

@@ -14,6 +14,7 @@
 
 #include "lm/language_model.h"
 #include "train/class_labels.h"
+#include "train/form.h"
 #include "train/selection.h"
 #include "train/student_adapters.h"
 #include "train/trainer.h"
@@ -84,18 +85,24 @@ class Student {
       const TensorMap& inputs) const;          // as the model wants them
   TensorMap prepared(const TensorMap& batch);  // the same, and the labels
   const lm::LanguageModel::LabelForm& label_form(const Shape& ids);
+  const lm::LanguageModel& language() const;
+  // Whether token ids of this shape go through the model in several calls.
+  [[nodiscard]] bool takes_calls(const Shape& ids) const;
 
   template <class F>
   auto in_model(const F& f) const;
 
   const lm::Model& model_;
   StudentOptions options_;
+  passes::Numerics numerics_;
   bool takes_labels_;  // as an input
   ClassLabels classes_;
+  Form form_;
   Selection selection_;
   std::optional<StudentAdapters> adapters_;
   std::unique_ptr<Trainer> trainer_;
   mutable std::optional<lm::LanguageModel> language_;  // made when token ids alone are given
+  mutable std::optional<TextCalls> calls_;             // made when they take several calls
   std::map<Shape, lm::LanguageModel::LabelForm> label_forms_;  // by the shape of the ids
 };
 

@@ -42,7 +42,7 @@ std::optional<TeacherLayout> layout_of_teacher(const Speaker& student, const Spe
   try {
     const lm::LanguageModel ours(student.model, student.target);
     const lm::LanguageModel theirs(teacher.model, teacher.target);
-    const Shape& ids = shapes.at(ours.roles().ids_input());
+    const Shape& ids = shapes.at(ours.roles().ids_input().name);
     const lm::CallShape call = {ids.size() == 1 ? 1 : ids[0], ids.back()};
     const lm::Layout here = ours.layout(call), there = theirs.layout(call);
     if (here.last_only || there.last_only) return std::nullopt;

@@ -78,6 +78,21 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
   states_ = exec::States(std::move(cells));
 }
 
+void Trainer::take_texts(const TextCalls& calls) {
+  if (text_) return;
+  text_student_ = text_student_of(*student_, calls, recipe_.supervision());
+  text_ = recipe_;
+  text_->student = text_student_.get();
+  text_->called = student_.get();
+  text_->calls = &calls;
+  text_->target = calls.target();
+  text_->loss.class_axis = 2;
+}
+
+bool Trainer::is_text(const std::string& input) const {
+  return text_ && input == text_->calls->text();
+}
+
 void Trainer::set_teacher(const ir::Function& teacher, const std::string& target,
                           double temperature, double alpha,
                           decltype(Recipe::teacher_layout) layout) {
@@ -95,10 +110,11 @@ void Trainer::set_teacher(const ir::Function& teacher, const std::string& target
   recipe_.teacher_layout = std::move(layout);
   recipe_.temperature = temperature;
   recipe_.alpha = alpha;
+  text_.reset();
 }
 
-Trainer::Engine& Trainer::engine(Kind kind) {
-  Engine& engine = engines_[kind];
+Trainer::Engine& Trainer::engine(Kind kind, bool of_texts) {
+  Engine& engine = engines_[{kind, of_texts}];
   if (engine.session != nullptr) return engine;
   if (kind == Kind::kAccumulate || kind == Kind::kApply) {
     auto cells = states_.cells();
@@ -110,10 +126,11 @@ Trainer::Engine& Trainer::engine(Kind kind) {
     }
     states_ = exec::States(std::move(cells));
   }
-  engine.signature = signature_of(recipe_, kind);
+  engine.signature = signature_of(recipe(of_texts), kind);
   // An evaluation is of the student alone.
-  const auto specialiser = [this, kind, signature = engine.signature.get()](const Shapes& shapes) {
-    Recipe recipe = recipe_;
+  const auto specialiser = [this, kind, of_texts,
+                            signature = engine.signature.get()](const Shapes& shapes) {
+    Recipe recipe = this->recipe(of_texts);
     if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
     return compose(recipe, *signature, kind, shapes);
   };
@@ -165,7 +182,7 @@ uint64_t Trainer::bytes_beside(Kind kind) const {
       bytes += static_cast<uint64_t>(cell(parameter.state).nbytes());
     }
   }
-  const auto update = engines_.find(Kind::kApply);
+  const auto update = engines_.find({Kind::kApply, false});
   if (kind == Kind::kAccumulate && update != engines_.end() && update->second.session) {
     bytes += update->second.session->arena_bytes();
   }
@@ -174,7 +191,8 @@ uint64_t Trainer::bytes_beside(Kind kind) const {
 
 uint64_t Trainer::step_bytes() const {
   uint64_t largest = 0;
-  for (const auto& [kind, engine] : engines_) {
+  for (const auto& [key, engine] : engines_) {
+    const Kind kind = key.first;
     if (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients) continue;
     if (engine.session == nullptr || engine.session->arena_bytes() == 0) continue;
     const uint64_t arena = engine.session->arena_bytes();
@@ -197,8 +215,9 @@ void Trainer::clear_model_states() {
 // throw: ops that check what a run gives them belong to the model, and updates have none. Op by op
 // memory may run out at any op, but there a write replaces the tensor of a state.
 void Trainer::run(Kind kind, const TensorMap& inputs) {
-  Engine& e = engine(kind);
+  Engine& e = engine(kind, has_text(inputs));
   clear_model_states();
+  last_ = &e.result;
   if (!is_naive()) return e.session->run_into(inputs, &states_, e.result);
   TensorMap before;
   for (const auto& [name, state] : states_.cells()) before[name] = state->value;
@@ -214,8 +233,8 @@ bool Trainer::is_naive() const {
   return options_.settings.naive || !options_.numerics.has_kernels();
 }
 
-double Trainer::number(Kind kind, const char* name) {
-  return engines_.at(kind).result.outputs.at(named(name)).tensor.number_at(0);
+double Trainer::number(const char* name) const {
+  return last_->outputs.at(named(name)).tensor.number_at(0);
 }
 
 TensorMap Trainer::with_rates(TensorMap inputs) const {
@@ -229,7 +248,7 @@ TensorMap Trainer::with_rates(TensorMap inputs) const {
 
 void Trainer::check_batch(const TensorMap& batch) const {
   for (const auto& [name, tensor] : batch) {
-    if (name == kLabels || student_->find_argument(name) != nullptr) continue;
+    if (name == kLabels || is_text(name) || student_->find_argument(name) != nullptr) continue;
     fail(ErrorCode::kInvalidArgument, "batch: unknown input '{}'", name);
   }
 }
@@ -237,17 +256,18 @@ void Trainer::check_batch(const TensorMap& batch) const {
 const Objective& Trainer::objective_at(const Shapes& shapes) {
   const auto found = objectives_.find(shapes);
   if (found != objectives_.end()) return found->second;
-  Recipe recipe = recipe_;
+  Recipe& programs = has_text(shapes) ? *text_ : recipe_;
+  Recipe recipe = programs;
   recipe.teacher = nullptr;
   Objective objective = objective_for(recipe, shapes);
   // The programs are of one class axis.
-  if (objective.class_axis) recipe_.loss.class_axis = objective.class_axis;
+  if (objective.class_axis) programs.loss.class_axis = objective.class_axis;
   return objectives_.emplace(shapes, std::move(objective)).first->second;
 }
 
 Objective Trainer::objective(const TensorMap& batch) {
   check_batch(batch);
-  return objective_for(recipe_, shapes_of(batch));
+  return objective_for(recipe(has_text(batch)), shapes_of(batch));
 }
 
 TensorMap Trainer::labelled(const TensorMap& batch) {
@@ -280,12 +300,12 @@ StepResult Trainer::finish(double loss, double count, double norm) {
 StepResult Trainer::step(const TensorMap& batch) {
   const TensorMap inputs = with_rates(labelled(batch));
   run(Kind::kStep, inputs);
-  const double count = number(Kind::kStep, kCount);
-  expect_finite("loss", number(Kind::kStep, kLossSum), batch);
+  const double count = number(kCount);
+  expect_finite("loss", number(kLossSum), batch);
   if (count == 0) fail_uncounted();
-  expect_finite("norm of the gradients", number(Kind::kStep, kNorm), batch);
+  expect_finite("norm of the gradients", number(kNorm), batch);
   ++step_;
-  StepResult result = finish(number(Kind::kStep, kLossSum), count, number(Kind::kStep, kNorm));
+  StepResult result = finish(number(kLossSum), count, number(kNorm));
   result.learning_rate = static_cast<float>(inputs.at(named(kLearningRate)).number_at(0));
   return result;
 }
@@ -306,27 +326,27 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
     for (int64_t i = 0; i < count; ++i) {
       const TensorMap one = labelled(batch(i));
       run(Kind::kAccumulate, one);
-      expect_finite("loss", number(Kind::kAccumulate, kLossSum), one);
-      loss += number(Kind::kAccumulate, kLossSum);
-      labels += number(Kind::kAccumulate, kCount);
+      expect_finite("loss", number(kLossSum), one);
+      loss += number(kLossSum);
+      labels += number(kCount);
     }
     if (labels == 0) fail_uncounted();
     inputs[named(kCount)] = Tensor::scalar(static_cast<float>(labels));
     run(Kind::kApply, inputs);
-    expect_finite("norm of the gradients", number(Kind::kApply, kNorm), {});
+    expect_finite("norm of the gradients", number(kNorm), {});
   } catch (...) {
     clear_sums();
     throw;
   }
   ++step_;
-  StepResult result = finish(loss, labels, number(Kind::kApply, kNorm));
+  StepResult result = finish(loss, labels, number(kNorm));
   result.learning_rate = static_cast<float>(inputs.at(named(kLearningRate)).number_at(0));
   return result;
 }
 
 TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
   run(Kind::kGradients, labelled(batch));
-  const auto& outputs = engines_.at(Kind::kGradients).result.outputs;
+  const auto& outputs = last_->outputs;
   TensorMap named;
   double squares = 0;
   for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
@@ -340,20 +360,19 @@ TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
     named["input." + recipe_.wrt_inputs[i]] =
         outputs.at(recipe_.names.of(input_gradient_name(i))).tensor.clone();
   }
-  result = finish(number(Kind::kGradients, kLossSum), number(Kind::kGradients, kCount),
-                  std::sqrt(squares));
+  result = finish(number(kLossSum), number(kCount), std::sqrt(squares));
   return named;
 }
 
 StepResult Trainer::evaluate(const TensorMap& batch) {
   run(Kind::kEvaluate, labelled(batch));
-  return finish(number(Kind::kEvaluate, kLossSum), number(Kind::kEvaluate, kCount), 0);
+  return finish(number(kLossSum), number(kCount), 0);
 }
 
 TensorMap Trainer::forward(const TensorMap& inputs) {
   run(Kind::kForward, inputs);
   TensorMap outputs;
-  for (const auto& [name, datum] : engines_.at(Kind::kForward).result.outputs) {
+  for (const auto& [name, datum] : last_->outputs) {
     if (!datum.list) {
       outputs[name] = datum.tensor.clone();
     } else if (datum.list->size() == 2) {  // a dictionary, as CoreMLModelWrapper::predict() has it
@@ -368,7 +387,7 @@ Tensor& Trainer::cell(const std::string& name) const { return states_.cells().at
 
 uint64_t Trainer::weight_bytes_held() const {
   uint64_t bytes = 0;
-  for (const auto& [kind, engine] : engines_) bytes += engine.session->weight_bytes_held();
+  for (const auto& [key, engine] : engines_) bytes += engine.session->weight_bytes_held();
   return bytes;
 }
 

@@ -34,6 +34,9 @@ class Trainer {
   void set_teacher(const ir::Function& teacher, const std::string& target, double temperature,
                    double alpha, decltype(Recipe::teacher_layout) layout = nullptr);
 
+  // From now on batches may hold a text as calls.text(), [1, time], which goes through the model
+  // call by call. `calls` outlives this.
+  void take_texts(const TextCalls& calls);
   // A step happens or does not: when one throws, masters, moments and the step are what they were.
   // Throws invalid_argument where loss or gradients are not finite, and where no label counts.
   StepResult step(const TensorMap& batch);
@@ -76,7 +79,13 @@ class Trainer {
     std::unique_ptr<exec::Session> session;
     exec::RunResult result;
   };
-  Engine& engine(Kind kind);
+  Engine& engine(Kind kind, bool of_texts = false);
+  [[nodiscard]] bool is_text(const std::string& input) const;
+  template <class Map>
+  [[nodiscard]] bool has_text(const Map& inputs) const {
+    return text_ && inputs.contains(text_->calls->text());
+  }
+  [[nodiscard]] const Recipe& recipe(bool of_texts) const { return of_texts ? *text_ : recipe_; }
   void run(Kind kind, const TensorMap& inputs);
   [[nodiscard]] bool is_naive() const;
   // The batch with its labels as the programs take them. Throws where they do not fit the target.
@@ -92,7 +101,7 @@ class Trainer {
   // are results, and the working memory of the update that follows an accumulation.
   [[nodiscard]] uint64_t bytes_beside(Kind kind) const;
   [[nodiscard]] TensorMap with_rates(TensorMap inputs) const;
-  [[nodiscard]] double number(Kind kind, const char* name);
+  [[nodiscard]] double number(const char* name) const;  // of the last run
   StepResult finish(double loss, double count, double norm);
   [[nodiscard]] Tensor& cell(const std::string& name) const;
   [[nodiscard]] exec::StateCells cells_of_a_batch() const;
@@ -105,12 +114,14 @@ class Trainer {
 
   TrainerOptions options_;
   Lifted lifted_;
-  std::unique_ptr<ir::Function> student_, teacher_;
+  std::unique_ptr<ir::Function> student_, text_student_, teacher_;
   std::unique_ptr<UpdateRule> rule_;
   Recipe recipe_;
+  std::optional<Recipe> text_;  // of texts that take several calls
   exec::States states_;
-  std::map<Kind, Engine> engines_;
-  std::map<Shapes, Objective> objectives_;  // of the student alone
+  std::map<std::pair<Kind, bool>, Engine> engines_;  // by whether they are of such texts
+  const exec::RunResult* last_ = nullptr;            // of the last run
+  std::map<Shapes, Objective> objectives_;           // of the student alone
   int64_t step_ = 0;
   bool ends_are_known_ = false;  // as expect_logits() has it
 };

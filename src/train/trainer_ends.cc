@@ -59,14 +59,16 @@ void Trainer::expect_logits(const TensorMap& batch, const Objective& objective) 
   TensorMap inputs = batch;
   inputs.erase(kLabels);
   if (objective.ends_unknown) {
-    const bool had_forward = engines_.contains(Kind::kForward);
+    const std::pair forward_key = {Kind::kForward, has_text(inputs)};
+    const bool had_forward = engines_.contains(forward_key);
+    const std::string target = recipe(has_text(inputs)).target;
     Shape shape = objective.labels;
     shape.insert(shape.begin() + *objective.class_axis, objective.classes);
-    const bool found = gives_probabilities(
-        inputs, shape, *objective.class_axis,
-        [&](const TensorMap& given) { return forward(given).at(recipe_.target); });
-    if (!had_forward) engines_.erase(Kind::kForward);
-    if (found) reject(fmt::format("output '{}'", recipe_.target));
+    const bool found =
+        gives_probabilities(inputs, shape, *objective.class_axis,
+                            [&](const TensorMap& given) { return forward(given).at(target); });
+    if (!had_forward) engines_.erase(forward_key);
+    if (found) reject(fmt::format("output '{}'", target));
   }
   if (teacher_ != nullptr) expect_teacher_logits(inputs, objective.classes);
   ends_are_known_ = true;

@@ -22,12 +22,18 @@ Flaw flaw_of(const Tensor& tensor) {
 }  // namespace
 
 std::string Trainer::first_nonfinite(const TensorMap& inputs) const {
+  std::unique_ptr<ir::Function> calls;
+  if (has_text(inputs)) {
+    calls = ops::unroll_calls(*student_, *options_.platform.catalog,
+                              text_->calls->of(inputs.at(text_->calls->text()).shape().back()));
+  }
+  const ir::Function& function = calls != nullptr ? *calls : *student_;
   exec::NaiveOptions options;
-  for (const auto& op : student_->body.ops) {
+  for (const auto& op : function.body.ops) {
     for (const auto& output : op->outputs) options.taps.push_back(output->name);
   }
   const auto values =
-      exec::run_naive(*student_, *options_.platform.catalog, inputs, cells_of_a_batch(), options);
+      exec::run_naive(function, *options_.platform.catalog, inputs, cells_of_a_batch(), options);
   const auto text_of = [&](const ir::Operation& op, const ir::Value& output) {
     for (const Parameter& parameter : lifted_.parameters) {
       const bool reads = std::ranges::any_of(ir::operands(op), [&](const ir::Operand& operand) {
@@ -39,7 +45,7 @@ std::string Trainer::first_nonfinite(const TensorMap& inputs) const {
   };
   // Masks hold minus infinity on purpose, so that counts only where nothing else is found.
   std::string first_negative;
-  for (const auto& op : student_->body.ops) {
+  for (const auto& op : function.body.ops) {
     for (const auto& output : op->outputs) {
       const auto found = values.find(output->name);
       if (found == values.end() || found->second.list) continue;

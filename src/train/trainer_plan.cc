@@ -8,7 +8,7 @@ std::string Trainer::plan_text(Kind kind, Shapes inputs) {
   if (kind != Kind::kForward && recipe_.loss.loss != Loss::kOutput) {
     inputs[named(kLabels)] = objective_at(inputs).labels;
   }
-  const Engine& e = engine(kind);
+  const Engine& e = engine(kind, has_text(inputs));
   const ir::Function& signature = *e.signature;
   Shapes shapes;
   for (const auto& argument : signature.body.arguments) {

@@ -1,0 +1,76 @@
+// How many tokens each call takes, and which go through twice.
+#include "lm/calls.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace mw::lm {
+
+void Calls::extend(const std::vector<int32_t>& ids, Want want, const Visit& visit) {
+  const int64_t places = entry_.roles().places();
+  if (static_cast<int64_t>(ids.size()) > places - size()) {
+    fail(ErrorCode::kInvalidArgument,
+         "the cache holds {} tokens and is full; shorten the prompt or lower {}", places,
+         setting("max_tokens"));
+  }
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  while (cached_ < size()) run(next(entry_, cached_, size(), want), visit);
+}
+
+std::vector<Calls::Call> Calls::of_text(const Entry& entry, int64_t time, Want want) {
+  std::vector<Call> calls;
+  for (int64_t cached = 0; cached < time; cached = calls.back().begin + calls.back().count) {
+    calls.push_back(next(entry, cached, time, want));
+  }
+  return calls;
+}
+
+// A call that gives logits for its last token only ends at each one in turn.
+Calls::Call Calls::next(const Entry& entry, int64_t cached, int64_t end, Want want) {
+  Call call = longest(entry, cached, end);
+  call.last_only = entry.last_only({1, call.count + call.pads});
+  if (want == Want::kLast || !call.last_only) return call;
+  call = longest(entry, cached, cached + 1);
+  call.last_only = entry.last_only({1, call.count + call.pads});
+  return call;
+}
+
+Calls::Call Calls::longest(const Entry& entry, int64_t cached, int64_t end) {
+  const CallShapes& shapes = entry.roles().shapes();
+  const int64_t rest = end - cached, count = shapes.longest(rest);
+  if (count > 0) return {cached, count, 0};
+  const int64_t least = shapes.min_time();
+  if (!entry.roles().can_rewrite()) {
+    fail(ErrorCode::kUnsupported,
+         "{} takes {} tokens a call, and the last {} of {} tokens are fewer",
+         entry.roles().ids_input().name, shapes.times_text(), rest, end);
+  }
+  return end >= least ? Call{end - least, least, 0} : Call{0, end, least - end};
+}
+
+void Calls::run(const Call& call, const Visit& visit) {
+  std::vector<int32_t> part(ids_.begin() + call.begin, ids_.begin() + call.begin + call.count);
+  const int64_t time = call.count + call.pads;
+  part.resize(static_cast<size_t>(time));
+  if (call.pads > 0 && call.last_only) entry_.fail_last_only(call.count);
+  const Logits logits =
+      entry_.run(Tensor::from(part, {1, time}), {.past = call.begin, .pads = call.pads}, memory_);
+  cached_ = call.begin + call.count;
+  tokens_run_ += time;
+  const bool last = logits.last_only();
+  visit(last ? cached_ - 1 : call.begin, last ? logits : logits.cut(1, call.count));
+}
+
+int64_t Calls::cost(int64_t count) const {
+  const CallShapes& shapes = entry_.roles().shapes();
+  int64_t tokens = 0;
+  for (int64_t rest = size() + count - cached_; rest > 0;) {
+    const int64_t call = shapes.longest(rest);
+    tokens += call > 0 ? call : shapes.min_time();
+    rest -= call > 0 ? call : rest;
+  }
+  return tokens;
+}
+
+}  // namespace mw::lm
