@@ -62,6 +62,33 @@ TEST_F(CApi, predicts) {
   mw_outputs_free(outputs);
 }
 
+TEST_F(CApi, forward_makes_what_else_the_model_takes) {
+  mw_outputs *forward = nullptr, *predicted = nullptr;
+  mw_tensor ids = input_;
+  ids.name = nullptr;
+  ids.rank = 1;
+  ids.shape = shape_ + 1;
+  ASSERT_EQ(mw_model_forward(model_, &ids, &forward), MW_OK) << mw_last_error();
+  ASSERT_EQ(predict(input_, &predicted), MW_OK) << mw_last_error();
+  ASSERT_EQ(mw_outputs_count(forward), 1U);
+  const mw_tensor* ours = mw_outputs_at(forward, 0);
+  const mw_tensor* theirs = mw_outputs_at(predicted, 0);
+  EXPECT_STREQ(ours->name, "logits");
+  ASSERT_EQ(ours->rank, 3U);
+  EXPECT_EQ(ours->shape[2], 1024);
+  EXPECT_EQ(std::memcmp(ours->data, theirs->data, 4 * 1024 * sizeof(float)), 0);
+  mw_outputs_free(forward);
+  mw_outputs_free(predicted);
+  forward = nullptr;
+  ids.shape = shape_;
+  ids.rank = 0;
+  EXPECT_EQ(mw_model_forward(model_, &ids, &forward), MW_INVALID_ARGUMENT);
+  EXPECT_EQ(mw_model_forward(model_, nullptr, &forward), MW_INVALID_ARGUMENT);
+  EXPECT_EQ(mw_model_forward(nullptr, &input_, &forward), MW_INVALID_ARGUMENT);
+  EXPECT_EQ(mw_model_forward(model_, &input_, nullptr), MW_INVALID_ARGUMENT);
+  EXPECT_EQ(forward, nullptr);
+}
+
 TEST_F(CApi, a_state_can_be_made_for_any_model) {
   mw_state* state = nullptr;
   ASSERT_EQ(mw_model_make_state(model_, &state), MW_OK);

@@ -232,6 +232,23 @@ TEST_F(CStudent, goes_on_from_a_state) {
   mw_student_free(other);
 }
 
+TEST_F(CStudent, goes_on_from_a_checkpoint_in_a_file) {
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("mw-c-checkpoint-" + std::to_string(getpid()) + ".safetensors");
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  step();
+  ASSERT_EQ(mw_student_save_checkpoint(student_, path.c_str()), MW_OK) << mw_last_error();
+  const double second = step().loss;
+  mw_student_free(student_);
+  ASSERT_EQ(create(), MW_OK) << mw_last_error();
+  ASSERT_EQ(mw_student_load_checkpoint(student_, path.c_str()), MW_OK) << mw_last_error();
+  const mw_step_result again = step();
+  EXPECT_EQ(again.step, 2);
+  EXPECT_EQ(again.loss, second);
+  std::filesystem::remove(path);
+  EXPECT_EQ(mw_student_load_checkpoint(student_, path.c_str()), MW_IO);
+}
+
 TEST_F(CStudent, goes_back_to_weights_in_a_file) {
   ASSERT_EQ(create(), MW_OK) << mw_last_error();
   const mw_parameter* parameter = trained();

@@ -13,55 +13,19 @@
  *
  * Every function returns a status; on failure mw_last_error() has one sentence about it (of the
  * calling thread, until its next failing call). Handles are freed by the matching _free function,
- * which accepts NULL. A model may be used by several threads at once; a state or a student by one
- * at a time.
+ * which accepts NULL. A model and a tokenizer may be used by several threads at once; any other
+ * handle by one at a time, whichever thread made it.
  */
 #ifndef MILLWRIGHT_H
 #define MILLWRIGHT_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "millwright/features.h"
+#include "millwright/tokenizer.h"
+#include "millwright/types.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define MW_C_API __attribute__((visibility("default")))
-
-typedef enum mw_status {
-  MW_OK = 0,
-  MW_INVALID_MODEL = 1,
-  MW_INVALID_ARGUMENT = 2,
-  MW_UNSUPPORTED = 3,
-  MW_IO = 4,
-  MW_OUT_OF_MEMORY = 5,
-  MW_INTERNAL = 6
-} mw_status;
-
-typedef enum mw_dtype {
-  MW_BOOL = 0,
-  MW_FLOAT16 = 1,
-  MW_FLOAT32 = 2,
-  MW_FLOAT64 = 3,
-  MW_INT8 = 4,
-  MW_INT16 = 5,
-  MW_INT32 = 6,
-  MW_INT64 = 7,
-  MW_UINT8 = 8,
-  MW_UINT16 = 9,
-  MW_UINT32 = 10,
-  MW_UINT64 = 11,
-  MW_STRING = 12 /* data is an array of const char*; outputs only */
-} mw_dtype;
-
-/* A dense row-major tensor. As an input, the caller owns all memory. */
-typedef struct mw_tensor {
-  const char* name;
-  mw_dtype dtype;
-  size_t rank;
-  const int64_t* shape;
-  const void* data;
-} mw_tensor;
 
 typedef enum mw_compute {
   MW_COMPUTE_FP32 = 0,
@@ -76,11 +40,6 @@ typedef struct mw_load_options {
   const char* adapter; /* what mw_student_save_adapter wrote; NULL: none */
   const char* device;  /* what computes; NULL: "cpu" */
 } mw_load_options; /* of what docs/settings.md lists, the usual; mw_model_load_with() takes all */
-
-typedef struct mw_model mw_model;
-typedef struct mw_settings mw_settings; /* see mw_settings_create */
-typedef struct mw_state mw_state;
-typedef struct mw_outputs mw_outputs;
 
 MW_C_API const char* mw_last_error(void);
 /* The setting that the last error is about, or whose change would help, by its name in
@@ -101,12 +60,21 @@ MW_C_API const char* mw_model_input_name(const mw_model* model, size_t index);
 MW_C_API const char* mw_model_output_name(const mw_model* model, size_t index);
 
 MW_C_API mw_status mw_model_make_state(const mw_model* model, mw_state** state);
+/* `value` gets one tensor, named like the state: a copy. */
+MW_C_API mw_status mw_state_get(const mw_state* state, const char* name, mw_outputs** value);
+/* By the tensor's name; copied. Dtype and shape must be the state's. */
+MW_C_API mw_status mw_state_set(mw_state* state, const mw_tensor* value);
 MW_C_API void mw_state_reset(mw_state* state);
 MW_C_API void mw_state_free(mw_state* state);
 
 /* `state` may be NULL for a model without states. */
 MW_C_API mw_status mw_model_predict(const mw_model* model, mw_state* state, const mw_tensor* inputs,
                                     size_t input_count, mw_outputs** outputs);
+/* Of a language model: token ids, [time] or [batch, time], to the one tensor `logits`, fp32
+ * [batch, time, vocabulary], or [batch, 1, vocabulary] where the model gives those of the last
+ * token only. Masks, positions and caches are made. The name of `ids` does not count. */
+MW_C_API mw_status mw_model_forward(const mw_model* model, const mw_tensor* ids,
+                                    mw_outputs** logits);
 MW_C_API size_t mw_outputs_count(const mw_outputs* outputs);
 /* Valid until mw_outputs_free; NULL when out of range or not there. */
 MW_C_API const mw_tensor* mw_outputs_at(const mw_outputs* outputs, size_t index);
@@ -291,6 +259,9 @@ MW_C_API mw_status mw_student_load_weights(mw_student* student, const char* path
 MW_C_API mw_status mw_student_state(const mw_student* student, mw_outputs** state);
 MW_C_API mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors,
                                          size_t count);
+/* The same as a .safetensors file. */
+MW_C_API mw_status mw_student_save_checkpoint(const mw_student* student, const char* path);
+MW_C_API mw_status mw_student_load_checkpoint(mw_student* student, const char* path);
 
 /* The adapters alone: a .safetensors file, or, by a name without an extension, a folder as Hugging
  * Face PEFT has it; and back again. `module_names`, a .safetensors file of the model that the

@@ -75,6 +75,9 @@ class MW_API StudentModel {
   // Everything that training changes (masters, moments, step), by name; and back again.
   [[nodiscard]] TensorMap state() const;
   void load_state(const TensorMap& state);
+  // The same as a .safetensors file.
+  void save_checkpoint(const std::filesystem::path& path) const;
+  void load_checkpoint(const std::filesystem::path& path);
 
   // The package the model came from, with the trained weights; .mlpackage or .mlmodelc by the name.
   // Returns sentences about weights that the stored dtype could not hold. Adapters are added to

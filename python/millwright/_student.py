@@ -169,6 +169,14 @@ class StudentModel:
         """Replaces the trained parameters that a .safetensors file names."""
         self._core.load_weights(os.fspath(path))
 
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """What state_dict() gives, as a .safetensors file."""
+        self._core.save_checkpoint(os.fspath(path))
+
+    def load_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Goes on from what save_checkpoint() wrote, of a student with the same options."""
+        self._core.load_checkpoint(os.fspath(path))
+
     def save_adapter(
         self, path: str | os.PathLike[str], module_names: str | os.PathLike[str] | None = None
     ) -> None:

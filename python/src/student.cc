@@ -181,6 +181,14 @@ void bind_student(nb::module_& m) {
            [](Student& s, const std::filesystem::path& path) {
              s.alone([&](StudentModel& model) { model.load_weights(path); });
            })
+      .def("save_checkpoint",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.save_checkpoint(path); });
+           })
+      .def("load_checkpoint",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.load_checkpoint(path); });
+           })
       .def("save_adapter",
            [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
              s.alone([&](StudentModel& model) { model.save_adapter(path, names); });

@@ -43,16 +43,9 @@ mw_dtype c_dtype(DType dtype) {
 
 constexpr size_t kMaxRank = 64;
 
-Tensor wrap(const mw_tensor& tensor) {
-  require(tensor.name != nullptr, "an input tensor has no name");
-  require(tensor.rank <= kMaxRank, "an input tensor has more than 64 dimensions");
-  require(tensor.rank == 0 || tensor.shape != nullptr, "an input tensor has a rank but no shape");
-  require(number_of(tensor.dtype) < static_cast<size_t>(MW_STRING),
-          "an input tensor has an unknown dtype");
-  Shape shape(tensor.shape, tensor.shape + tensor.rank);
-  require(tensor.data != nullptr || count_of(shape) == 0, "an input tensor has no data");
-  return {kDtypes[number_of(tensor.dtype)], std::move(shape), nullptr, tensor.data};
-}
+struct Text : mw_text {
+  std::string held;
+};
 
 }  // namespace
 
@@ -67,9 +60,20 @@ void require(bool condition, const char* message) {
   if (!condition) throw Error(ErrorCode::kInvalidArgument, message);
 }
 
+Tensor wrap(const mw_tensor& tensor) {
+  require(tensor.rank <= kMaxRank, "an input tensor has more than 64 dimensions");
+  require(tensor.rank == 0 || tensor.shape != nullptr, "an input tensor has a rank but no shape");
+  require(number_of(tensor.dtype) < static_cast<size_t>(MW_STRING),
+          "an input tensor has an unknown dtype");
+  Shape shape(tensor.shape, tensor.shape + tensor.rank);
+  require(tensor.data != nullptr || count_of(shape) == 0, "an input tensor has no data");
+  return {kDtypes[number_of(tensor.dtype)], std::move(shape), nullptr, tensor.data};
+}
+
 TensorMap wrap_all(const mw_tensor* tensors, size_t count, const char* function) {
   TensorMap named;
   for (size_t i = 0; i < count; ++i) {
+    require(tensors[i].name != nullptr, "an input tensor has no name");
     Tensor tensor = wrap(tensors[i]);
     if (named.emplace(tensors[i].name, std::move(tensor)).second) continue;
     throw Error(ErrorCode::kInvalidArgument,
@@ -95,11 +99,12 @@ mw_outputs* outputs_of(const TensorMap& tensors) {
   return made.release();
 }
 
-std::unique_ptr<mw_model> opened(const char* path, const LoadOptions& options) {
-  auto made = std::make_unique<mw_model>(mw_model{CoreMLModelWrapper::load(path, options), {}, {}});
-  for (const auto& feature : made->model.inputs()) made->inputs.push_back(feature.name);
-  for (const auto& feature : made->model.outputs()) made->outputs.push_back(feature.name);
-  return made;
+const mw_text* text_of(std::string text) {
+  auto made = std::make_unique<Text>();
+  made->held = std::move(text);
+  made->bytes = made->held.c_str();
+  made->length = made->held.size();
+  return made.release();
 }
 
 const char* last_error() { return g_error.c_str(); }
@@ -114,6 +119,7 @@ using mw::c_api::require;
 const char* mw_last_error(void) { return mw::c_api::last_error(); }
 const char* mw_last_error_setting(void) { return mw::c_api::last_error_setting(); }
 const char* mw_version(void) { return MW_VERSION; }
+void mw_text_free(const mw_text* text) { delete static_cast<const mw::c_api::Text*>(text); }
 
 mw_status mw_model_load(const char* path, const mw_load_options* options, mw_model** model) {
   return guarded([&] {
@@ -135,24 +141,26 @@ mw_status mw_model_load(const char* path, const mw_load_options* options, mw_mod
 }
 void mw_model_free(mw_model* model) { delete model; }
 
-size_t mw_model_input_count(const mw_model* model) {
-  return model == nullptr ? 0 : model->inputs.size();
-}
-size_t mw_model_output_count(const mw_model* model) {
-  return model == nullptr ? 0 : model->outputs.size();
-}
-const char* mw_model_input_name(const mw_model* model, size_t index) {
-  return index < mw_model_input_count(model) ? model->inputs[index].c_str() : nullptr;
-}
-const char* mw_model_output_name(const mw_model* model, size_t index) {
-  return index < mw_model_output_count(model) ? model->outputs[index].c_str() : nullptr;
-}
-
 mw_status mw_model_make_state(const mw_model* model, mw_state** state) {
   return guarded([&] {
     require(model != nullptr && state != nullptr,
             "mw_model_make_state: model and state must not be NULL");
     *state = new mw_state{model->model.make_state()};
+  });
+}
+mw_status mw_state_get(const mw_state* state, const char* name, mw_outputs** value) {
+  return guarded([&] {
+    require(state != nullptr && name != nullptr && value != nullptr,
+            "mw_state_get: state, name and value must not be NULL");
+    *value = mw::c_api::outputs_of({{name, state->state.get(name)}});
+  });
+}
+mw_status mw_state_set(mw_state* state, const mw_tensor* value) {
+  return guarded([&] {
+    require(state != nullptr && value != nullptr, "mw_state_set: state and value must not be NULL");
+    for (const auto& [name, tensor] : mw::c_api::wrap_all(value, 1, "mw_state_set")) {
+      state->state.set(name, tensor);
+    }
   });
 }
 void mw_state_reset(mw_state* state) {
@@ -168,6 +176,13 @@ mw_status mw_model_predict(const mw_model* model, mw_state* state, const mw_tens
     const mw::TensorMap named = mw::c_api::wrap_all(inputs, input_count, "mw_model_predict");
     *outputs = mw::c_api::outputs_of(
         model->model.predict(named, state == nullptr ? nullptr : &state->state, {}));
+  });
+}
+mw_status mw_model_forward(const mw_model* model, const mw_tensor* ids, mw_outputs** logits) {
+  return guarded([&] {
+    require(model != nullptr && ids != nullptr && logits != nullptr,
+            "mw_model_forward: model, ids and logits must not be NULL");
+    *logits = mw::c_api::outputs_of({{"logits", model->model.forward(mw::c_api::wrap(*ids))}});
   });
 }
 size_t mw_outputs_count(const mw_outputs* outputs) {

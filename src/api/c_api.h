@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,9 +32,13 @@ mw_status guarded(const Body& body) {
 // Throws invalid_argument.
 void require(bool condition, const char* message);
 
-// Views of the caller's memory, by name; `function` is told when a name comes twice.
+// A view of the caller's memory.
+Tensor wrap(const mw_tensor& tensor);
+// The same by name; `function` is told when a name comes twice.
 TensorMap wrap_all(const mw_tensor* tensors, size_t count, const char* function);
 mw_outputs* outputs_of(const TensorMap& tensors);
+// To be freed by mw_text_free().
+const mw_text* text_of(std::string text);
 
 // The number behind a C enumeration that a caller may have set to anything.
 template <class Enum>
@@ -51,11 +56,36 @@ struct Output {
   mw_tensor view{};
 };
 
+// Descriptions, and views of them that C reads.
+class Features {
+ public:
+  explicit Features(std::vector<FeatureDescription> features);
+  Features(const Features&) = delete;
+  Features& operator=(const Features&) = delete;
+  ~Features() = default;
+
+  [[nodiscard]] size_t count() const { return views_.size(); }
+  // Null when out of range.
+  [[nodiscard]] const mw_feature* at(size_t index) const {
+    return index < views_.size() ? &views_[index] : nullptr;
+  }
+
+ private:
+  std::vector<FeatureDescription> features_;
+  std::deque<std::vector<mw_range>> ranges_;
+  std::deque<std::vector<mw_shape>> shapes_;
+  std::vector<mw_feature> views_;
+};
+
 }  // namespace mw::c_api
 
 struct mw_model {
   mw::CoreMLModelWrapper model;
-  std::vector<std::string> inputs, outputs;
+  mw::c_api::Features inputs, outputs, states;
+  std::string function;
+  std::vector<std::string> functions;
+  std::map<std::string, std::string> metadata;
+  std::vector<mw_metadata> metadata_views;
 };
 namespace mw::c_api {
 std::unique_ptr<mw_model> opened(const char* path, const LoadOptions& options);

@@ -288,6 +288,21 @@ mw_status mw_student_load_state(mw_student* student, const mw_tensor* tensors, s
   });
 }
 
+mw_status mw_student_save_checkpoint(const mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_save_checkpoint: student and path must not be NULL");
+    student->student.save_checkpoint(path);
+  });
+}
+mw_status mw_student_load_checkpoint(mw_student* student, const char* path) {
+  return guarded([&] {
+    require(student != nullptr && path != nullptr,
+            "mw_student_load_checkpoint: student and path must not be NULL");
+    student->student.load_checkpoint(path);
+  });
+}
+
 mw_status mw_student_save_adapter(const mw_student* student, const char* path) {
   return guarded([&] {
     require(student != nullptr && path != nullptr,

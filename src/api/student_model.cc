@@ -130,6 +130,16 @@ uint64_t StudentModel::weight_bytes_held() const { return impl_->trainer().weigh
 TensorMap StudentModel::state() const { return impl_->trainer().state(); }
 void StudentModel::load_state(const TensorMap& state) { impl_->trainer().load_state(state); }
 
+void StudentModel::save_checkpoint(const std::filesystem::path& path) const {
+  require_safetensors(path);
+  write_safetensors(path, state());
+}
+void StudentModel::load_checkpoint(const std::filesystem::path& path) {
+  require_safetensors(path);
+  const TensorMap state = read_tensors(path);
+  in_context([&] { return path.string(); }, [&] { load_state(state); });
+}
+
 std::vector<std::string> StudentModel::save(const std::filesystem::path& path,
                                             const SaveOptions& options) const {
   return save_student(impl_->package(options), *impl_->student, path);
