@@ -15,7 +15,7 @@ demo: deps ## build the command line tool, then inspect, run and evaluate a smal
 	@tools/build.sh release millwright_cli
 	@tools/demo.sh
 
-test: deps ## everything CI checks: lint, unit tests and suites, the tests under sanitizers, Python
+test: deps ## everything CI checks: lint, unit tests and suites, the tests under sanitizers, Python, Rust
 	@tools/test.sh
 
 check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest under sanitizers, a BLAS, ARM
@@ -25,10 +25,10 @@ check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest
 check-coremltools: ## coremltools 9.0 loads every package that `convert` and `train` write
 	@tools/check_coremltools.sh
 
-format: deps ## format the C++ sources in place
+format: deps ## format the C++ and Rust sources in place
 	@tools/format.sh
 
-lint: build ## formatting, include directions, sizes, paths in docs, the tables of ops and of settings
+lint: build ## formatting, include directions, sizes, paths in docs, tables of ops and of settings, clippy
 	@tools/lint.sh
 
 docs: build ## write docs/ops.md from the catalog, docs/settings.md and Python's classes from the settings

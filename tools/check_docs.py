@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 PAGES = ("README.md", "docs/*.md")
-FOLDERS = ("include", "src", "tests", "python", "tools", "examples", "docs", "cmake")
+FOLDERS = ("include", "src", "tests", "python", "rust", "tools", "examples", "docs", "cmake")
 CODE = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 IN_FENCE = re.compile(r"(?<![\w./-])(?:\./)?((?:src|tests|tools|docs)/[\w./<>*{},-]*[\w>*}])")

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formats the C++ sources in place, or with --check names those that clang-format 14 would change.
+# Formats the C++ and, where cargo can, the Rust sources in place, or with --check names those that
+# would change.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -18,9 +19,19 @@ format() {
     xargs -0 -r -P "$jobs" -n 16 clang-format-14 "$@"
 }
 
+crates=()
+if cargo fmt --version >/dev/null 2>&1; then crates=(rust src/text/tokenizer); fi
+
 case ${1:-} in
-  '') format "$JOBS" -i ;;
+  '')
+    format "$JOBS" -i
+    for crate in "${crates[@]}"; do cargo fmt --manifest-path "$crate/Cargo.toml"; done
+    ;;
   --check)
+    for crate in "${crates[@]}"; do
+      cargo fmt --manifest-path "$crate/Cargo.toml" --check -- --files-with-diff ||
+        die "not formatted; run make format"
+    done
     if ! differences=$(format 1 --dry-run -Werror 2>&1); then
       sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error: .*/\1/p' <<<"$differences" | sort | uniq -c |
         sed 's/^ *\([0-9]*\) \(.*\)/\2: \1 places/'

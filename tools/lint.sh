@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every check that needs no test run: formatting, layers, sizes, the files that docs name, tables
-# of ops and of settings. All run.
+# of ops and of settings, clippy. All run.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -27,4 +27,5 @@ check self-tests bash -c \
 check docs python3 tools/check_docs.py
 check ops tools/ops_table.sh check
 check settings tools/settings_tables.sh check
+check clippy tools/rust.sh lint
 if [[ ${#failed[@]} -gt 0 ]]; then die "lint: ${failed[*]}"; fi

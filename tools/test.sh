@@ -48,6 +48,9 @@ run_python() {
     --junit-xml "$REPORTS/python/pytest.xml" python/tests
 }
 
+run_rust() { tools/rust.sh test build "$REPORTS/rust/cargo.xml"; }
+run_rust_sanitized() { tools/rust.sh test build-asan "$REPORTS/rust-sanitized/cargo.xml"; }
+
 rm -rf "$REPORTS"
 mkdir -p "$REPORTS"
 tools/build.sh release || die "the build failed, so nothing was tested"
@@ -55,6 +58,8 @@ stage "lint" tools/lint.sh
 stage "tests" run_ctest build unit
 stage "tests under address and undefined-behaviour sanitizers" run_sanitized
 stage "Python tests" run_python
+stage "Rust tests" run_rust
+stage "Rust tests under the same sanitizers" run_rust_sanitized
 
 printf '\n'
 if [[ -d $ROOT/../shared ]]; then
