@@ -1,7 +1,9 @@
 //! `src/sys/` declares what the headers declare: every name, type, value and field, in their order.
 
+mod common;
+
+use common::tree;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 const HEADERS: [&str; 4] = ["types", "features", "tokenizer", "millwright"];
 
@@ -190,11 +192,10 @@ fn spelled(item: &[String]) -> Vec<String> {
 
 #[test]
 fn every_declaration_of_the_headers_stands_in_sys() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut count = 0;
     for name in HEADERS {
-        let header = root.join("../include/millwright").join(name).with_extension("h");
-        let source = root.join("src/sys").join(name).with_extension("rs");
+        let header = tree("include/millwright").join(name).with_extension("h");
+        let source = tree("rust/src/sys").join(name).with_extension("rs");
         let expected = expected(&std::fs::read_to_string(header).unwrap());
         let found = found(&std::fs::read_to_string(source).unwrap());
         let missing: Vec<_> = expected.difference(&found).collect();
@@ -206,7 +207,7 @@ fn every_declaration_of_the_headers_stands_in_sys() {
         count += expected.len();
     }
     assert!(count > 150, "{count}");
-    let included = std::fs::read_dir(root.join("../include/millwright")).unwrap();
+    let included = std::fs::read_dir(tree("include/millwright")).unwrap();
     let headers = included.filter(|entry| {
         entry.as_ref().unwrap().path().extension().map_or(false, |extension| extension == "h")
     });

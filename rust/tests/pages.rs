@@ -1,9 +1,9 @@
 //! The examples of other pages stand in docs/rust.md, whose examples are compiled.
 
-use std::path::Path;
+mod common;
 
 fn page(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)).unwrap()
+    std::fs::read_to_string(common::tree(name)).unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{batch, eighths, example, open, package, student, Folder};
+use common::{batch, eighths, example, open, package, student, tree, Folder};
 use millwright::{
     Batch, CoreMLModelWrapper, DistillOptions, ErrorCode, LoadOptions, Settings, StudentModel,
     Tensor,
@@ -210,8 +210,8 @@ fn adapters_are_trained_saved_and_loaded() {
 
 #[test]
 fn a_classifier_learns_its_classes() {
-    let ends = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/ends/classifier.mlpackage");
-    let mut student = StudentModel::new(&open(ends), &Settings::new()).unwrap();
+    let model = open(tree("tests/data/ends/classifier.mlpackage"));
+    let mut student = StudentModel::new(&model, &Settings::new()).unwrap();
     assert_eq!(student.class_labels().len(), 3);
     assert_eq!(student.class_labels()[2], "fox");
     let x = Tensor::new([1, 4], [0.5f32, -1.0, 2.0, 0.25]).unwrap();

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{example, open};
+use common::{example, open, tree};
 use millwright::{CoreMLModelWrapper, ErrorCode, LoadOptions, Tokenizer};
 use std::sync::Arc;
 
@@ -41,8 +41,7 @@ fn a_stream_gives_whole_characters() {
 
 #[test]
 fn special_tokens_are_added_and_left_out() {
-    let byte_level = env!("CARGO_MANIFEST_DIR").to_owned() + "/../tests/data/tokenizer";
-    let tokenizer = Tokenizer::load(byte_level + "/word_piece.json").unwrap();
+    let tokenizer = Tokenizer::load(tree("tests/data/tokenizer/word_piece.json")).unwrap();
     let (with, without) =
         (tokenizer.encode("the").unwrap(), tokenizer.encode_with("the", false).unwrap());
     assert_eq!(with.len(), without.len() + 2);

@@ -4,13 +4,18 @@
 use millwright::{Batch, CoreMLModelWrapper, LoadOptions, Settings, StudentModel, Tensor};
 use std::path::{Path, PathBuf};
 
+/// A file of the tree that the crate stands in: cargo says where, since a build may have moved.
+pub fn tree(name: &str) -> PathBuf {
+    let moved = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    moved.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).join("..").join(name)
+}
+
 pub fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shakespeare").join(name)
+    tree("examples/shakespeare").join(name)
 }
 
 pub fn package(name: &str) -> PathBuf {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/packages");
-    packages.join(name).with_extension("mlpackage")
+    tree("tests/data/packages").join(name).with_extension("mlpackage")
 }
 
 pub fn open(path: impl AsRef<Path>) -> CoreMLModelWrapper {
