@@ -141,7 +141,7 @@ void expect_apart(std::vector<Entry> entries) {
   }
 }
 
-TensorMap read_safetensors(const std::filesystem::path& path) {
+TensorMap parse_safetensors(const std::filesystem::path& path) {
   const Safetensors opened = open_safetensors(path);
   std::vector<Entry> entries;
   int64_t bytes = 0;
@@ -181,7 +181,7 @@ TensorMap read_tensors(const std::filesystem::path& path) {
                       if (!std::filesystem::exists(path, error) && !error) {
                         fail(ErrorCode::kIo, "no such file");
                       }
-                      if (extension == ".safetensors") return read_safetensors(path);
+                      if (extension == ".safetensors") return parse_safetensors(path);
                       if (extension == ".npz") return read_npz(path);
                       if (extension == ".npy") {
                         return {{"", parse_npy(MappedFile::open(path)->bytes())}};
@@ -190,6 +190,10 @@ TensorMap read_tensors(const std::filesystem::path& path) {
                            "expected a .safetensors, .npz or .npy file, got extension '{}'",
                            extension);
                     });
+}
+
+TensorMap read_safetensors(const std::filesystem::path& path) {
+  return in_context([&] { return path.string(); }, [&] { return parse_safetensors(path); });
 }
 
 std::map<std::string, std::string> safetensors_metadata(const std::filesystem::path& path) {

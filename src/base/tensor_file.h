@@ -13,6 +13,9 @@ namespace mw {
 // invalid_argument with the file's name: unknown extension, bad header, extents beyond the data.
 TensorMap read_tensors(const std::filesystem::path& path);
 
+// The same of a .safetensors file of any name.
+TensorMap read_safetensors(const std::filesystem::path& path);
+
 // Layout: u64 header length, JSON header, data; see the safetensors format. `metadata` becomes the
 // header's `__metadata__`. Atomic, as AtomicFile is.
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/atomic_write.h"
-#include "base/checksum.h"
+#include "base/checked_tensors.h"
 #include "base/error.h"
-#include "base/tensor_file.h"
 
 namespace mw::training {
 namespace {
@@ -17,26 +16,9 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr const char* kPosition = "run.position";
-constexpr const char* kChecksum = "run.checksum";
+const CheckedNames kNames = {"run.position", "run.checksum"};
 constexpr const char* kPrefix = "step-";
 constexpr const char* kSuffix = ".safetensors";
-
-int64_t checksum_of(const TensorMap& tensors) {
-  Checksum sum;
-  for (const auto& [name, tensor] : tensors) {
-    if (name == kChecksum) continue;
-    sum.add(name).add(name_of(tensor.dtype())).add(to_string(tensor.shape()));
-    sum.add(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
-  }
-  return static_cast<int64_t>(sum.value());
-}
-
-Tensor bytes_of_text(const std::string& text) {
-  Tensor bytes(DType::kU8, {static_cast<int64_t>(text.size())});
-  std::memcpy(bytes.mutable_raw(), text.data(), text.size());
-  return bytes;
-}
 
 std::string json_of(const RunPosition& position) {
   Json json = {{"step", position.step},           {"cursor", position.cursor},
@@ -63,9 +45,8 @@ std::string setting_named(std::string name) {
   return name;
 }
 
-RunPosition position_of(const Tensor& bytes) {
-  const auto* text = static_cast<const char*>(bytes.raw());
-  const Json json = Json::parse(text, text + bytes.nbytes());
+RunPosition position_of(const std::string& text) {
+  const Json json = Json::parse(text);
   RunPosition position;
   position.step = count_in(json, "step");
   position.cursor = count_in(json, "cursor");
@@ -94,42 +75,28 @@ RunPosition position_of(const Tensor& bytes) {
   return position;
 }
 
-Checkpoint parse(TensorMap tensors) {
-  const auto position = tensors.find(kPosition), checksum = tensors.find(kChecksum);
-  if (position == tensors.end() || checksum == tensors.end() ||
-      position->second.dtype() != DType::kU8 || checksum->second.dtype() != DType::kI64 ||
-      checksum->second.count() != 1) {
-    fail(ErrorCode::kInvalidArgument, "no position and checksum in it");
-  }
-  if (checksum->second.integer_at(0) != checksum_of(tensors)) {
-    fail(ErrorCode::kInvalidArgument, "its checksum is not that of its contents");
-  }
+Checkpoint parse(CheckedTensors content) {
   Checkpoint checkpoint;
   try {
-    checkpoint.position = position_of(position->second);
+    checkpoint.position = position_of(content.text);
   } catch (const Json::exception&) {
     fail(ErrorCode::kInvalidArgument, "its position cannot be read");
   }
-  tensors.erase(kPosition);
-  tensors.erase(kChecksum);
-  checkpoint.state = std::move(tensors);
+  checkpoint.state = std::move(content.tensors);
   return checkpoint;
 }
 
 }  // namespace
 
 void write_checkpoint(const fs::path& path, const Checkpoint& checkpoint) {
-  TensorMap tensors = checkpoint.state;
-  tensors[kPosition] = bytes_of_text(json_of(checkpoint.position));
-  tensors[kChecksum] = Tensor::scalar(checksum_of(tensors));
-  write_safetensors(path, tensors);
+  write_checked(path, {checkpoint.state, json_of(checkpoint.position)}, kNames);
 }
 
 Checkpoint read_checkpoint(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) fail(ErrorCode::kIo, "{}: no such checkpoint", path.string());
   try {
-    return parse(read_tensors(path));
+    return parse(read_checked(path, kNames));
   } catch (const Error& e) {
     fail(e.code(), "{}: damaged checkpoint: {}", path.string(), e.message());
   }
@@ -137,7 +104,7 @@ Checkpoint read_checkpoint(const fs::path& path) {
 
 std::optional<Checkpoint> find_checkpoint(const fs::path& path) {
   try {
-    return parse(read_tensors(path));
+    return parse(read_checked(path, kNames));
   } catch (const Error&) {
     return std::nullopt;
   }
