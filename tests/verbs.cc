@@ -209,7 +209,8 @@ const std::regex& note_forms() {
       "window, which is slow|"
       "looking for the op that failed first|"
       "(note|warning|no report|no text for the report): .+|"
-      "prompt [0-9]+ tokens in [0-9.]+ s; [0-9]+ tokens in [0-9.]+ s, [0-9.]+ tokens/s; .+|"
+      "prompt [0-9]+ tokens, first token after [0-9.]+ s; [0-9]+ tokens in [0-9.]+ s, [0-9.]+ "
+      "tokens/s; .+|"
       "[0-9.]+ s, [0-9]+ tokens/s");
   return kForms;
 }

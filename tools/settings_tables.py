@@ -27,6 +27,17 @@ What every command takes that runs a model, `CoreMLModelWrapper::load()` in C++,
 | setting | option | what is allowed | usual | |
 |---|---|---|---|---|
 """
+GENERATING = """
+## Of generation
+
+How a text is continued: the commands `generate` and `chat`, `CoreMLModelWrapper::generate()` in C++ (as `mw::GenerationSettings`),
+`mw_generate()` in C (by `mw_settings_set()`) and `MLModel.generate()` in Python. What they do, in which order:
+[language-models.md](language-models.md#generation). An option of a list is given once for each value; in Python `logit_bias` may be
+a dict of ids or texts.
+
+| setting | option | what is allowed | usual | |
+|---|---|---|---|---|
+"""
 # Decided by options of a run, or for programs alone.
 NO_OPTION = {
     "total_steps": "`--steps`",
@@ -35,12 +46,12 @@ NO_OPTION = {
     "naive": "–",
     "groups": "`--group GLOB:lr=NUMBER,decay=NUMBER`",
 }
-CLASSES = '''"""Settings of opening and of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+CLASSES = '''"""Settings of opening, training and generation. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from typing import TypeAlias, TypedDict
 '''
@@ -63,8 +74,15 @@ class TrainingSettings:
     student: StudentOptions = StudentOptions()
     distill: DistillOptions = DistillOptions()
 '''
+# Of members of lists, what says which they are.
+REQUIRED = ("glob", "token", "bias")
 # Of train(), by position.
 GIVEN_FIRST = ("data", "output")
+# What a keyword takes beside the type of its member.
+MORE_TYPES = {
+    **dict.fromkeys(("schedule", "tokenizer", "adapter", "prompt_cache"), " | None"),
+    "logit_bias": " | Mapping[int | str, float]",
+}
 TYPES = {
     "number": "float",
     "whole number": "int",
@@ -96,8 +114,10 @@ def rows_of(settings, elsewhere):
 
 
 def docs(facts):
-    loading = next(struct for struct in facts["structs"] if struct["name"] == "LoadOptions")
-    page = HEAD + rows_of(facts["settings"], NO_OPTION) + LOADING + rows_of(loading["members"], {"profile": "`run --profile`"})
+    members = {struct["name"]: struct["members"] for struct in facts["structs"]}
+    page = HEAD + rows_of(facts["settings"], NO_OPTION)
+    page += LOADING + rows_of(members["LoadOptions"], {"profile": "`run --profile`"})
+    page += GENERATING + rows_of(members["GenerationSettings"], {})
     page += "\n## Optimisers\n\n"
     for struct in facts["structs"]:
         if struct["optimizer"]:
@@ -143,7 +163,7 @@ def class_of(struct):
     lines = [f'    """{sentence(struct["help"])}"""', ""]
     for member in struct["members"]:
         lines.append(f"    #: {sentence(member['help'])}")
-        required = member["name"] == "glob"
+        required = member["name"] in REQUIRED
         value = "" if required else f" = {literal(member)}"
         lines.append(f"    {member['name']}: {python_type(member)}{value}")
     text = f"\n\n@dataclass(frozen=True)\nclass {struct['name']}:\n" + "\n".join(lines) + "\n"
@@ -157,7 +177,7 @@ def by_name(title, base, help, structs, without=()):
     for struct in structs:
         for member in struct["members"]:
             if member["name"] not in ("optimizer", *GIVEN_FIRST, *without):
-                optional = " | None" if member["name"] in ("schedule", "tokenizer", "adapter") else ""
+                optional = MORE_TYPES.get(member["name"], "")
                 text += f"    {member['name']}: {python_type(member)}{optional}\n"
     return text
 
@@ -167,13 +187,16 @@ def python(facts):
     optimizers = [struct["name"] for struct in facts["structs"] if struct["optimizer"]]
     load = structs.pop("LoadOptions")
     run, student, distill = map(structs.pop, ("RunSettings", "StudentOptions", "DistillOptions"))
+    generation = structs.pop("GenerationSettings")
     text = CLASSES + "".join(class_of(struct) for struct in structs.values())
     text += f"\n\nOptimizer: TypeAlias = {' | '.join(optimizers)}\n"
     text += class_of(load) + class_of(student) + class_of(run) + class_of(distill) + ALL
+    text += class_of(generation)
     # The function is function_name there, as coremltools has it; times are printed by the command alone.
     text += by_name("LoadSettings", "TypedDict", "What MLModel takes by name.", [load], ("function", "profile"))
     known = {member["name"] for member in load["members"]}
     text += by_name("Settings", "LoadSettings", "What a StudentModel takes by name.", [student], known)
+    text += by_name("GenerateSettings", "TypedDict", "What MLModel.generate() takes by name.", [generation])
     text += by_name("TrainSettings", "Settings", "What train() takes by name.", [run, distill])
     exported = "".join(f'    "{name}",\n' for name in sorted(structs))
     return text + f"\n\n__all__ = [\n{exported}]\n"

@@ -81,6 +81,46 @@ MW_C_API const mw_tensor* mw_outputs_at(const mw_outputs* outputs, size_t index)
 MW_C_API const mw_tensor* mw_outputs_find(const mw_outputs* outputs, const char* name);
 MW_C_API void mw_outputs_free(mw_outputs* outputs);
 
+/* Generation: a language model continues a prompt, token by token.
+ *
+ *   const mw_generation* said = NULL;
+ *   if (mw_generate(model, "To be, or not", NULL, NULL, NULL, &said) == MW_OK) puts(said->text);
+ *   mw_generation_free(said);
+ *
+ * Settings (max_tokens, temperature, stop, ...) are set by name, see mw_settings_create; NULL: the
+ * usual ones.
+ */
+typedef struct mw_generation {
+  const char* text; /* the continuation alone, in UTF-8 */
+  size_t text_size;
+  const int32_t* ids; /* that were chosen, but for the one that ended it */
+  size_t id_count;
+  const char* end;    /* "max_tokens", "end_of_text", "stop", "stop_ids", "on_text" or "full" */
+  const char* reason; /* the same in words */
+  int64_t prompt_tokens;
+  int64_t reused_tokens;      /* of them, that were in the model's states already */
+  double first_token_seconds; /* from the call to the first token */
+  double seconds;             /* from there to the end */
+  double tokens_per_second;
+  const char* const* notes; /* sentences on the prompt cache */
+  size_t note_count;
+  void* held;
+} mw_generation;
+
+/* Told each piece of text as it comes, whole characters, in the thread of the call. Anything but 0
+ * ends the text there. */
+typedef int (*mw_tell_text)(const char* piece, size_t size, void* user);
+
+/* `tell` may be NULL, and so may `generation`, which is freed by mw_generation_free(). */
+MW_C_API mw_status mw_generate(const mw_model* model, const char* prompt,
+                               const mw_settings* settings, mw_tell_text tell, void* user,
+                               const mw_generation** generation);
+/* From token ids, [time] or [1, time]; their name does not count. */
+MW_C_API mw_status mw_generate_from_ids(const mw_model* model, const mw_tensor* ids,
+                                        const mw_settings* settings, mw_tell_text tell, void* user,
+                                        const mw_generation** generation);
+MW_C_API void mw_generation_free(const mw_generation* generation);
+
 /* Training: a student learns from labels, from a teacher, or from both.
  *
  *   mw_student* student = NULL;
@@ -195,10 +235,11 @@ MW_C_API mw_status mw_student_create(const mw_model* model, const mw_student_opt
 MW_C_API void mw_student_free(mw_student* student);
 
 /* Settings by name, as docs/settings.md lists them: those of opening a model, which
- * mw_model_load_with() asks for, all that mw_student_options has fields for, those of every
- * optimiser, and those of a run, which mw_train() alone asks for. A value is a text
+ * mw_model_load_with() asks for, those of generation, which mw_generate() asks for, all that
+ * mw_student_options has fields for, those of every optimiser, and those of a run, which mw_train()
+ * alone asks for. A value is a text
  * ("cosine", "0.9", "true") or a number; a list is set as a whole. The optimiser comes before the
- * settings that it brings.
+ * settings that it brings. What several have, as `seed` and `temperature`, is set for all of them.
  *
  *   mw_settings* settings = NULL;
  *   mw_settings_create(&settings);

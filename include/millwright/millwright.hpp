@@ -18,6 +18,7 @@
 
 #include "millwright/error.hpp"
 #include "millwright/feature.hpp"
+#include "millwright/generation.hpp"
 #include "millwright/settings.hpp"
 #include "millwright/tensor.hpp"
 #include "millwright/tokenizer.hpp"
@@ -67,6 +68,16 @@ class MW_API CoreMLModelWrapper {
   // the caller. Inputs shorter than any the model takes are padded on the right, the logits cut.
   [[nodiscard]] Tensor forward(const std::vector<int32_t>& ids) const;
   [[nodiscard]] Tensor forward(const Tensor& ids) const;
+
+  // Continues a prompt token by token, as docs/language-models.md tells. The callback, which may be
+  // empty, is given each piece of text as it comes and ends it by returning false. Throws
+  // invalid_argument for a setting with a value that it cannot have.
+  [[nodiscard]] Generation generate(const std::string& prompt,
+                                    const GenerationSettings& settings = {},
+                                    const OnText& on_text = {}) const;
+  [[nodiscard]] Generation generate(const std::vector<int32_t>& prompt,
+                                    const GenerationSettings& settings = {},
+                                    const OnText& on_text = {}) const;
 
   // Found when first asked for; throws with the places looked at when there is none.
   [[nodiscard]] const Tokenizer& tokenizer() const;

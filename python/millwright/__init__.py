@@ -3,6 +3,7 @@
     import millwright as mw
     model = mw.MLModel("shakespeare.mlpackage")
     logits = model.forward(model.tokenizer.encode("To be, or not"))     # [1, time, vocabulary]
+    text = model.generate("To be, or not", max_tokens=40).text
     outputs = model.predict({"input_ids": ids})               # any model: NumPy arrays by name
 
     student = mw.StudentModel("student.mlpackage", mw.AdamW(learning_rate=1e-3))
@@ -24,6 +25,7 @@ from millwright import _settings
 from millwright._core import (
     Error,
     Feature,
+    Generation,
     MLState,
     Parameter,
     StepRecord,
@@ -43,6 +45,7 @@ if _spins:
 __all__ = [
     "Error",
     "Feature",
+    "Generation",
     "Gradients",
     "MLModel",
     "MLState",

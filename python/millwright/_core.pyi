@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from millwright._settings import LoadOptions, StudentOptions, TrainingSettings
+from millwright._settings import GenerationSettings, LoadOptions, StudentOptions, TrainingSettings
 
 class Error(ValueError):
     code: str
@@ -146,4 +146,22 @@ def train(
     settings: TrainingSettings,
     progress: Callable[[TrainingProgress], object] | None,
 ) -> TrainingReport: ...
+class Generation:
+    text: str
+    ids: list[int]
+    end: str
+    reason: str
+    prompt_tokens: int
+    reused_tokens: int
+    first_token_seconds: float
+    seconds: float
+    tokens_per_second: float
+    notes: list[str]
+
+def generate(
+    model: Model,
+    prompt: list[int],
+    settings: GenerationSettings,
+    on_text: Callable[[str], object] | None,
+) -> Generation: ...
 def load(path: str, options: LoadOptions) -> Model: ...

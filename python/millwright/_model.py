@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from millwright import _core
-from millwright._settings import LoadOptions, LoadSettings, StudentOptions
+from millwright._settings import (
+    GenerateSettings,
+    GenerationSettings,
+    LoadOptions,
+    LoadSettings,
+    LogitBias,
+    StudentOptions,
+)
 
+_LARGEST_ID = 2**31 - 1
 _AUTHORSHIP = ("shortDescription", "author", "license", "version")
 
 
@@ -136,6 +146,30 @@ class MLModel:
         """
         return self._core.forward(_array("input_ids", ids))
 
+    def generate(
+        self,
+        prompt: str | ArrayLike,
+        on_text: Callable[[str], object] | None = None,
+        **settings: Unpack[GenerateSettings],
+    ) -> _core.Generation:
+        """Continues a prompt, a text or token ids, token by token; str() of the result is the text.
+
+        `on_text` is called with each piece of text as it comes; when it returns False the text
+        ends there. `logit_bias` may be a dict of ids or texts of one token to numbers, of which
+        -inf means never. Other settings are those of docs/settings.md, by name: max_tokens,
+        temperature, top_k, top_p, min_p, repetition_penalty, seed, stop, stop_ids, ...
+        """
+        if on_text is not None and not callable(on_text):
+            raise TypeError(f"on_text: expected a function, got {type(on_text).__name__}")
+        given: dict[str, Any] = _without_none(settings)
+        if isinstance(bias := given.get("logit_bias"), Mapping):
+            given["logit_bias"] = [LogitBias(_token(key), bias[key]) for key in bias]
+        if isinstance(prompt, str):
+            ids = self.tokenizer.encode(prompt)
+        else:
+            ids = _token_ids(prompt)
+        return _core.generate(self._core, ids, GenerationSettings(**given), on_text)
+
     @property
     def tokenizer(self) -> _core.Tokenizer:
         return self._core.tokenizer
@@ -245,6 +279,25 @@ def _opened(
     if given:
         raise _invalid(f"{', '.join(given)}: expected with a path only; an MLModel has its own")
     return model
+
+
+def _token(key: int | str) -> str:
+    """Of a LogitBias: an id, or a text in double quotes, since it may consist of digits."""
+    return json.dumps(key) if isinstance(key, str) else str(operator.index(key))
+
+
+def _token_ids(prompt: ArrayLike) -> list[int]:
+    ids = _array("prompt", prompt)
+    is_one_text = ids.ndim == 1 or (ids.ndim == 2 and ids.shape[0] == 1)
+    if (ids.size and ids.dtype.kind not in "iu") or not is_one_text:
+        raise _invalid(
+            f"prompt: expected a text or token ids [time], got {ids.dtype} {list(ids.shape)}"
+        )
+    if ids.size and not (0 <= int(ids.min()) and int(ids.max()) <= _LARGEST_ID):
+        raise _invalid(
+            f"prompt: expected token ids from 0 to {_LARGEST_ID}, got {ids.min()} to {ids.max()}"
+        )
+    return ids.ravel().tolist()
 
 
 def _text(what: str, value: str) -> str:

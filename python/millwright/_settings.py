@@ -1,9 +1,9 @@
-"""Settings of opening and of training. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
+"""Settings of opening, training and generation. tools/settings_tables.sh writes this file from include/millwright/settings.hpp."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from typing import TypeAlias, TypedDict
 
@@ -176,6 +176,16 @@ class Lora:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class LogitBias:
+    """What is added to the logit of one token."""
+
+    #: An id, or a text that is one token; in double quotes always a text.
+    token: str
+    #: -inf: it never comes.
+    bias: float
+
+
 Optimizer: TypeAlias = AdamW | Adam | SGD | Lion | Muon | Adafactor
 
 
@@ -302,6 +312,40 @@ class TrainingSettings:
     distill: DistillOptions = DistillOptions()
 
 
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a text is continued."""
+
+    #: Tokens to generate at most.
+    max_tokens: int = 100
+    #: 0: greedy.
+    temperature: float = 0.0
+    #: Sample among the k likeliest (0: all).
+    top_k: int = 0
+    #: Sample among the likeliest that hold this probability.
+    top_p: float = 1.0
+    #: Sample among those at least so likely, relative to the likeliest.
+    min_p: float = 0.0
+    #: Logits of tokens that came are divided by it, negative ones multiplied (1: none).
+    repetition_penalty: float = 1.0
+    #: Last tokens that count as having come, those of the prompt among them (0: all).
+    repetition_window: int = 64
+    #: Seed of the sampling.
+    seed: int = 0
+    #: TOKEN=NUMBER: added to the logit of an id, or of a text that is one token; -inf: never.
+    logit_bias: Sequence[LogitBias] = ()
+    #: End before this text.
+    stop: Sequence[str] = ()
+    #: End before this token.
+    stop_ids: Sequence[int] = ()
+    #: Go on after the end token.
+    ignore_end: bool = False
+    #: Name of the logits output.
+    target: str = ""
+    #: File with the model's states after the prompt: read where it is there, else written.
+    prompt_cache: str | os.PathLike[str] = ""
+
+
 class LoadSettings(TypedDict, total=False):
     """What MLModel takes by name."""
 
@@ -330,6 +374,25 @@ class Settings(LoadSettings, total=False):
     wrt_inputs: Sequence[str]
     memory: int
     lora: Lora | None
+
+
+class GenerateSettings(TypedDict, total=False):
+    """What MLModel.generate() takes by name."""
+
+    max_tokens: int
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    repetition_window: int
+    seed: int
+    logit_bias: Sequence[LogitBias] | Mapping[int | str, float]
+    stop: Sequence[str]
+    stop_ids: Sequence[int]
+    ignore_end: bool
+    target: str
+    prompt_cache: str | os.PathLike[str] | None
 
 
 class TrainSettings(Settings, total=False):
@@ -361,6 +424,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Lion",
+    "LogitBias",
     "Lora",
     "Muon",
     "ParameterGroup",

@@ -8,6 +8,7 @@
 
 #include "arrays.h"
 #include "base/error.h"
+#include "generate.h"
 #include "millwright/millwright.hpp"
 #include "settings.h"
 #include "student.h"
@@ -175,5 +176,6 @@ NB_MODULE(_core, m) {
   bind_model(m);
   bind_student(m);
   bind_train(m);
+  bind_generate(m);
   m.def("load", &load, nb::arg("path"), nb::arg("options"));
 }

@@ -164,4 +164,10 @@ TrainingSettings training_settings_of(nb::handle settings) {
   return read;
 }
 
+GenerationSettings generation_settings_of(nb::handle settings) {
+  GenerationSettings read;
+  read_members("", settings, read);
+  return read;
+}
+
 }  // namespace mw::python

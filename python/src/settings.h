@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include "millwright/generation.hpp"
 #include "millwright/run_settings.hpp"
 
 namespace mw::python {
@@ -12,5 +13,6 @@ namespace mw::python {
 LoadOptions load_options_of(nanobind::handle options);
 StudentOptions student_options_of(nanobind::handle options);
 TrainingSettings training_settings_of(nanobind::handle settings);
+GenerationSettings generation_settings_of(nanobind::handle settings);
 
 }  // namespace mw::python

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "millwright/millwright.h"
 #include "millwright/millwright.hpp"
 
@@ -39,6 +40,22 @@ TensorMap wrap_all(const mw_tensor* tensors, size_t count, const char* function)
 mw_outputs* outputs_of(const TensorMap& tensors);
 // To be freed by mw_text_free().
 const mw_text* text_of(std::string text);
+
+// What a callback answers; what one of C++ throws, in a sentence that begins with `what`: no
+// exception passes the borders of C.
+template <class F>
+int answer_of(const char* what, const F& callback) {
+  try {
+    return callback();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    fail(ErrorCode::kInvalidArgument, "{}: the callback threw: {}", what, e.what());
+  } catch (...) {
+    fail(ErrorCode::kInvalidArgument, "{}: the callback threw something", what);
+  }
+}
+std::vector<const char*> pointers_to(const std::vector<std::string>& texts);
 
 // The number behind a C enumeration that a caller may have set to anything.
 template <class Enum>

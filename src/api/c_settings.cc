@@ -11,14 +11,45 @@ using mw::c_api::require;
 
 namespace {
 
-// What opening and training both have, as `naive`, is set for both.
-void set(mw_settings& settings, const std::string& name, const std::vector<std::string>& values) {
-  const bool is_of_opening = mw::training::set_if_known(settings.load, name, values);
-  if (is_of_opening && !mw::training::has_setting(settings.training.student, name)) return;
-  mw::training::set(settings.training, name, values);
+using Values = std::vector<std::string>;
+using Refused = std::map<std::string, mw::Error>;
+
+template <class Settings>
+bool is_taken(Settings& settings, Refused& refused, const std::string& name, const Values& values) {
+  try {
+    mw::training::set(settings, name, values);
+    refused.erase(name);
+    return true;
+  } catch (const mw::Error& e) {
+    refused.insert_or_assign(name, e);
+    return false;
+  }
+}
+
+// What opening and training both have, as `naive`, is set for both; so is what training and
+// generation have, as `temperature`, unless neither takes it.
+void set(mw_settings& s, const std::string& name, const Values& values) {
+  const bool is_of_opening = mw::training::set_if_known(s.load, name, values);
+  const bool is_of_training = mw::training::has_setting(s.training, name);
+  if (is_of_opening && !is_of_training) return;
+  if (!mw::training::has_setting(s.generation, name)) {
+    return mw::training::set(s.training, name, values);
+  }
+  if (!is_of_training) return mw::training::set(s.generation, name, values);
+  const Refused before[] = {s.refused_by_training, s.refused_by_generation};
+  const bool taken = is_taken(s.training, s.refused_by_training, name, values);
+  if (is_taken(s.generation, s.refused_by_generation, name, values) || taken) return;
+  const mw::Error refusal = s.refused_by_training.at(name);
+  s.refused_by_training = before[0];
+  s.refused_by_generation = before[1];
+  throw mw::Error(refusal);
 }
 
 }  // namespace
+
+void mw::c_api::expect_taken(const std::map<std::string, Error>& refused) {
+  if (!refused.empty()) throw Error(refused.begin()->second);
+}
 
 mw_status mw_settings_create(mw_settings** settings) {
   return guarded([&] {

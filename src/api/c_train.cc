@@ -2,9 +2,11 @@
 #include <limits>
 
 #include "api/c_student.h"
-#include "base/error.h"
 
+using mw::c_api::answer_of;
+using mw::c_api::expect_taken;
 using mw::c_api::guarded;
+using mw::c_api::pointers_to;
 using mw::c_api::require;
 
 namespace {
@@ -23,26 +25,12 @@ mw_training_step step_of(const mw::StepRecord& record) {
           record.seconds};
 }
 
-// What a callback of C++ throws, in a sentence: no exception passes the borders of C.
-template <class F>
-int answer_of(const F& callback) {
-  try {
-    return callback();
-  } catch (const mw::Error&) {
-    throw;
-  } catch (const std::exception& e) {
-    mw::fail(mw::ErrorCode::kInvalidArgument, "progress: the callback threw: {}", e.what());
-  } catch (...) {
-    mw::fail(mw::ErrorCode::kInvalidArgument, "progress: the callback threw something");
-  }
-}
-
 mw::TellProgress teller(mw_tell_progress progress, void* user) {
   if (progress == nullptr) return nullptr;
   return [progress, user](const mw::TrainingProgress& p) {
     const mw_training_progress told = {step_of(p.record), p.steps, number_of(p.valid_loss),
                                        p.per_second, p.seconds_left};
-    return answer_of([&] { return progress(&told, user); }) == 0;
+    return answer_of("progress", [&] { return progress(&told, user); }) == 0;
   };
 }
 
@@ -53,13 +41,6 @@ struct Report {
   std::vector<const char*> notes, warnings;
   mw_training_report view{};
 };
-
-std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
-  std::vector<const char*> pointers;
-  pointers.reserve(texts.size());
-  for (const std::string& text : texts) pointers.push_back(text.c_str());
-  return pointers;
-}
 
 void look_at(Report& r) {
   const mw::TrainingReport& report = r.report;
@@ -114,6 +95,7 @@ mw_status mw_train(const mw_model* model, const mw_settings* settings, mw_tell_p
   return guarded([&] {
     require(model != nullptr && settings != nullptr,
             "mw_train: model and settings must not be NULL");
+    expect_taken(settings->refused_by_training);
     give(mw::train(model->model, settings->training, teller(progress, user)), report);
   });
 }
@@ -123,6 +105,7 @@ mw_status mw_distill(const mw_model* student, const mw_model* teacher, const mw_
   return guarded([&] {
     require(student != nullptr && teacher != nullptr && settings != nullptr,
             "mw_distill: student, teacher and settings must not be NULL");
+    expect_taken(settings->refused_by_training);
     give(mw::distill(student->model, teacher->model, settings->training, teller(progress, user)),
          report);
   });

@@ -35,6 +35,7 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
 
   const Tokenizer& tokenizer() const override;
   std::string name() const override { return path.string(); }
+  std::map<std::string, std::string> identity() const override;
   std::vector<FeatureDescription> inputs() const override;
   std::vector<FeatureDescription> outputs() const override;
   std::vector<FeatureDescription> states() const override;

@@ -16,11 +16,10 @@ namespace mw::cli {
 namespace {
 
 volatile std::sig_atomic_t g_interrupted = 0;
+volatile std::sig_atomic_t g_unanswered = 0;
 
-}  // namespace
-
-void watch_interrupts() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+void watch(std::initializer_list<int> signals) {
+  for (const int signal : signals) {
     struct sigaction before = {};
     // nohup has the terminal's end ignored: that stays.
     if (signal == SIGHUP && sigaction(signal, nullptr, &before) == 0 &&
@@ -32,6 +31,30 @@ void watch_interrupts() {
     action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
     sigaction(signal, &action, nullptr);
   }
+}
+
+}  // namespace
+
+void watch_interrupts() { watch({SIGINT, SIGTERM, SIGHUP}); }
+
+void watch_interrupts_of_turns() {
+  watch({SIGTERM, SIGHUP});
+  struct sigaction action = {};
+  action.sa_handler = [](int caught) {
+    if (g_interrupted == 0) g_interrupted = caught;
+    g_unanswered = g_unanswered + 1;
+    if (g_unanswered < 3) return;
+    std::signal(caught, SIG_DFL);
+    std::raise(caught);
+  };
+  sigaction(SIGINT, &action, nullptr);
+}
+
+bool take_interrupt() {
+  g_unanswered = 0;
+  if (g_interrupted != SIGINT) return false;
+  g_interrupted = 0;
+  return true;
 }
 
 bool is_interrupted() { return g_interrupted != 0; }

@@ -19,6 +19,7 @@ void add_inspect(CLI::App& app);
 void add_run(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_generate(CLI::App& app);
+void add_chat(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_diff(CLI::App& app);
@@ -61,7 +62,12 @@ double now_seconds();  // monotonic
 // From here on the first Ctrl-C, SIGTERM or end of the terminal asks the command to stop between
 // two steps; a second one ends it.
 void watch_interrupts();
+// The same for a command that goes on after a Ctrl-C once it has taken note of it; one that comes
+// three times before that ends it.
+void watch_interrupts_of_turns();
 bool is_interrupted();
+// Forgets a Ctrl-C; false where there was none, or where the command is to stop for good.
+bool take_interrupt();
 // As a shell tells of a process that a signal ended: 130 after Ctrl-C, 143 after SIGTERM.
 int interrupt_exit_code();
 // Ends the command with that exit code.

@@ -53,6 +53,7 @@ void add_commands(CLI::App& app) {
   add_run(app);
   add_tokenize(app);
   add_generate(app);
+  add_chat(app);
   add_eval(app);
   add_convert(app);
   add_diff(app);

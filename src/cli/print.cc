@@ -33,6 +33,16 @@ void answer_bytes(std::string_view bytes) {
 
 void answer_text(std::string_view text) { answer_bytes(printable(text, Lines::kKept)); }
 
+void answer_said(std::string_view text) {
+  static const bool kTerminal = isatty(STDOUT_FILENO) != 0;
+  if (kTerminal) {
+    answer_text(text);
+  } else {
+    answer_bytes(text);
+  }
+  flush_answers();
+}
+
 void flush_answers() {
   errno = 0;
   if (std::fflush(stdout) != 0) refuse_stdout(errno);

@@ -15,6 +15,8 @@ namespace mw::cli {
 void answer_text(std::string_view text);
 // The bytes as they are: JSON, programs, what a model says into a file.
 void answer_bytes(std::string_view bytes);
+// What a model says, at once: as it is, but for a terminal, which would take orders from it.
+void answer_said(std::string_view text);
 // Throws what answer_text() throws, for what the C library has kept back.
 void flush_answers();
 

@@ -60,13 +60,13 @@ size_t count_optimizers(const std::vector<SettingFacts>& all) {
 
 }  // namespace
 
-void SettingOptions::add(CLI::App& command, const SettingFacts& facts) {
+CLI::Option& SettingOptions::add(CLI::App& command, const SettingFacts& facts) {
   Given& given = given_[facts.name];
   const std::string names = option_names(facts.name);
   if (facts.type == "flag") {
     given.is_flag = true;
     given.option = command.add_flag(names, given.flag, facts.help);
-    return;
+    return *given.option;
   }
   if (facts.is_list) {
     given.option = command.add_option(names, given.many, facts.help)->take_all();
@@ -78,6 +78,15 @@ void SettingOptions::add(CLI::App& command, const SettingFacts& facts) {
   if (facts.objection) given.option->check(validator_of(facts));
   const bool is_told = !facts.usual.empty() && !facts.usual[0].empty() && facts.optimizers.empty();
   if (is_told) given.option->default_str(fmt::format("{}", fmt::join(facts.usual, " ")));
+  return *given.option;
+}
+
+void SettingOptions::add_generation_to(CLI::App& command, const GenerationSettings& usual) {
+  for (const SettingFacts& facts : training::members_of(usual)) {
+    CLI::Option& option = add(command, facts);
+    // With more values than one the parser takes "[INST]" for a list.
+    if (facts.is_list) option.expected(1)->allow_extra_args(false);
+  }
 }
 
 void SettingOptions::add_load_to(CLI::App& command, const Wanted& wanted) {

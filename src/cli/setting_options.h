@@ -19,6 +19,9 @@ class SettingOptions {
   void add_to(CLI::App& command, const Wanted& wanted);
   // The same of how a model is opened.
   void add_load_to(CLI::App& command, const Wanted& wanted);
+  // The same of how a text is continued; of a list each value has an option of its own, since a
+  // text may begin with anything.
+  void add_generation_to(CLI::App& command, const GenerationSettings& usual);
   // Those of the loss, and which parameters are differentiated by.
   void add_loss_to(CLI::App& command);
 
@@ -40,7 +43,7 @@ class SettingOptions {
     std::string one;
     std::vector<std::string> many;
   };
-  void add(CLI::App& command, const training::SettingFacts& facts);
+  CLI::Option& add(CLI::App& command, const training::SettingFacts& facts);
   [[nodiscard]] std::vector<std::string> values_of(const std::string& name) const;
 
   std::map<std::string, Given> given_;

@@ -62,10 +62,12 @@ json structs() {
   all.push_back(struct_of<Schedule>(false));
   all.push_back(struct_of<ParameterGroup>(false));
   all.push_back(struct_of<Lora>(false));
+  all.push_back(struct_of<LogitBias>(false));
   all.push_back(struct_of<StudentOptions>(false));
   all.push_back(struct_of<DistillOptions>(false));
   all.push_back(struct_of<RunSettings>(false));
   all.push_back(struct_of<LoadOptions>(false));
+  all.push_back(struct_of<GenerationSettings>(false));
   return all;
 }
 

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "lm/entry.h"
@@ -38,6 +40,20 @@ class Calls {
   // Tokens that extend() would give the model, pads and repetitions among them.
   [[nodiscard]] int64_t cost(int64_t count) const;
 
+  // Forgets what comes after the first `count` tokens. False, and nothing is forgotten, where the
+  // cache holds a past that cannot be taken back.
+  bool truncate(int64_t count);
+  // The tokens that the model was run on, and its states and caches after them, by name. Of a state
+  // with a place for each token those of the tokens alone, where the rest may hold anything.
+  struct Snapshot {
+    std::vector<int32_t> ids;
+    TensorMap states;
+  };
+  [[nodiscard]] Snapshot snapshot() const;
+  // Throws invalid_argument for states that the model does not have; the text stays, then.
+  void restore(const Snapshot& snapshot);
+
+  [[nodiscard]] const std::vector<int32_t>& ids() const { return ids_; }
   [[nodiscard]] int64_t size() const { return static_cast<int64_t>(ids_.size()); }
   [[nodiscard]] bool is_full() const { return size() >= entry_.roles().places(); }
   [[nodiscard]] int64_t tokens_run() const { return tokens_run_; }
@@ -47,6 +63,9 @@ class Calls {
   static Call next(const Entry& entry, int64_t cached, int64_t end, Want want);
   static Call longest(const Entry& entry, int64_t cached, int64_t end);
   void run(const Call& call, const Visit& visit);
+  [[nodiscard]] std::optional<size_t> places_axis(const Tensor& state) const;
+  // Of a state or a cache after `count` tokens.
+  [[nodiscard]] Shape kept_shape(const std::string& name, const Tensor& now, int64_t count) const;
 
   const Entry& entry_;
   Memory memory_;

@@ -83,6 +83,20 @@ class LanguageModel {
     [[nodiscard]] int64_t tokens_run() const;
     // How many more that would be after `count` ids.
     [[nodiscard]] int64_t cost(int64_t count) const;
+    [[nodiscard]] const std::vector<int32_t>& ids() const { return calls_ ? calls_->ids() : ids_; }
+
+    // Forgets what comes after the first `count` tokens. False, and nothing is forgotten, where the
+    // cache holds a past that cannot be taken back.
+    bool truncate(int64_t count);
+    // Forgets what `ids` does not begin with, and what its first `most` tokens do not hold: more of
+    // it, even all, where the cache asks for that. What is left, size(), is to be extended by the
+    // rest of `ids`.
+    void keep_beginning_of(const std::vector<int32_t>& ids, int64_t most);
+    // Without a cache there is nothing to keep.
+    using Snapshot = Calls::Snapshot;
+    [[nodiscard]] Snapshot snapshot() const;
+    // Throws invalid_argument for what the model does not have; the text stays, then.
+    void restore(const Snapshot& snapshot);
 
    private:
     const LanguageModel& model_;

@@ -21,6 +21,9 @@ class Model {
   virtual ~Model() = default;
   // What errors call it: the path it was loaded from.
   [[nodiscard]] virtual std::string name() const = 0;
+  // What its numbers depend on, each with a digest or a name that tells it from others: the files
+  // of the model, the function, what it is computed in. Reads all of the weights.
+  [[nodiscard]] virtual std::map<std::string, std::string> identity() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> inputs() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> outputs() const = 0;
   [[nodiscard]] virtual std::vector<FeatureDescription> states() const = 0;

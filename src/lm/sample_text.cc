@@ -3,8 +3,7 @@
 
 #include <algorithm>
 
-#include "lm/language_model.h"
-#include "lm/sampler.h"
+#include "lm/generate.h"
 
 namespace mw::lm {
 namespace {
@@ -24,22 +23,21 @@ SampledText sample_text(const Model& model, const Tokenizer& tokenizer, const st
                         const std::vector<int32_t>& prompt, const SampleOptions& options) {
   const LanguageModel reader(model, target);
   LanguageModel::Stream stream(reader);
-  Sampler sampler({.temperature = options.temperature, .seed = options.seed});
-  std::vector<int32_t> ids = shortened(prompt, reader, options.budget), next = ids;
-  const size_t begin = ids.size();
-  while (static_cast<int64_t>(ids.size() - begin) < options.tokens && stream.obstacle().empty() &&
-         stream.cost(static_cast<int64_t>(next.size())) <= options.budget - stream.tokens_run() &&
-         !(options.should_stop && options.should_stop())) {
-    const int32_t id = sampler.next(stream.extend(next));
-    if (tokenizer.is_end_of_text(id) || !tokenizer.id_to_token(id)) break;
-    ids.push_back(id);
-    next = {id};
-  }
-  SampledText sampled{tokenizer.decode(std::span(ids).first(begin)), "", stream.tokens_run()};
-  const std::string whole = tokenizer.decode(ids);
-  sampled.text = whole.starts_with(sampled.prompt)
-                     ? whole.substr(sampled.prompt.size())
-                     : tokenizer.decode(std::span(ids).subspan(begin));
+  const std::vector<int32_t> ids = shortened(prompt, reader, options.budget);
+  SampledText sampled{tokenizer.decode(ids), "", 0};
+  if (stream.cost(static_cast<int64_t>(ids.size())) > options.budget) return sampled;
+  Generator generator(reader, tokenizer,
+                      {.max_tokens = options.tokens,
+                       .temperature = static_cast<float>(options.temperature),
+                       .seed = options.seed});
+  GeneratorHooks hooks;
+  hooks.may_run = [&](int64_t tokens) {
+    return tokens <= options.budget - stream.tokens_run() &&
+           !(options.should_stop && options.should_stop());
+  };
+  hooks.ends = [&](int32_t id) { return !tokenizer.id_to_token(id); };
+  sampled.text = generator.run(stream, ids, hooks).text;
+  sampled.tokens_run = stream.tokens_run();
   return sampled;
 }
 

@@ -32,6 +32,27 @@ std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids
   return logits.row(0, logits.positions() - 1);
 }
 
+bool LanguageModel::Stream::truncate(int64_t count) {
+  if (calls_) return calls_->truncate(count);
+  if (count < size()) ids_.resize(static_cast<size_t>(count));
+  return true;
+}
+
+void LanguageModel::Stream::keep_beginning_of(const std::vector<int32_t>& ids, int64_t most) {
+  const std::vector<int32_t>& have = this->ids();
+  const auto same = std::mismatch(have.begin(), have.end(), ids.begin(), ids.end()).first;
+  if (!truncate(std::min<int64_t>(same - have.begin(), most))) (void)truncate(0);
+}
+
+LanguageModel::Stream::Snapshot LanguageModel::Stream::snapshot() const {
+  return calls_ ? calls_->snapshot() : Snapshot();
+}
+
+void LanguageModel::Stream::restore(const Snapshot& snapshot) {
+  if (calls_) return calls_->restore(snapshot);
+  ids_ = snapshot.ids;
+}
+
 int64_t LanguageModel::Stream::size() const {
   return calls_ ? calls_->size() : static_cast<int64_t>(ids_.size());
 }

@@ -87,13 +87,6 @@ std::map<std::string, std::string> templates_beside(const fs::path& folder) {
   return named;
 }
 
-int64_t local_seconds() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  localtime_r(&now, &parts);
-  return timegm(&parts);
-}
-
 // A message as the template sees it: without members that are null, and with its reasoning under
 // both names that templates read.
 OrderedJson prepared(const OrderedJson& message) {
@@ -115,19 +108,33 @@ OrderedJson prepared(const OrderedJson& message) {
 
 }  // namespace
 
-std::optional<ChatTemplate> ChatTemplate::find(const fs::path& folder) {
-  ChatTemplate chat;
+int64_t ChatTemplate::local_seconds() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  localtime_r(&now, &parts);
+  return timegm(&parts);
+}
+
+// Returns tokenizer_config.json, empty where there is none.
+nlohmann::json ChatTemplate::read_tokens_of(const fs::path& folder) {
   const fs::path config = folder / "tokenizer_config.json";
   const fs::path map = folder / "special_tokens_map.json";
   Json json = Json::object();
   if (is_there(config)) {
     json = read_config(config);
-    read_tokens(json, config, chat.tokens_);
+    read_tokens(json, config, tokens_);
   }
   // An older way to state them, which a config with all added tokens takes the place of.
   if (!json.contains("added_tokens_decoder") && is_there(map)) {
-    read_tokens(read_config(map), map, chat.tokens_);
+    read_tokens(read_config(map), map, tokens_);
   }
+  return json;
+}
+
+std::optional<ChatTemplate> ChatTemplate::find(const fs::path& folder) {
+  ChatTemplate chat;
+  const Json json = chat.read_tokens_of(folder);
+  const fs::path config = folder / "tokenizer_config.json";
   chat.path_ = (folder / "chat_template.jinja").string();
   chat.sources_ = templates_beside(folder);
   if (chat.sources_.empty()) {
@@ -140,6 +147,21 @@ std::optional<ChatTemplate> ChatTemplate::find(const fs::path& folder) {
     chat.sources_ = templates_in(read_config(last), last);
   }
   if (chat.sources_.empty()) return std::nullopt;
+  return chat;
+}
+
+ChatTemplate ChatTemplate::from_file(const fs::path& file, const fs::path& folder) {
+  ChatTemplate chat;
+  (void)chat.read_tokens_of(folder);
+  chat.path_ = file.string();
+  if (file.extension() != ".json") {
+    chat.sources_[kDefault] = read_text(file);
+    return chat;
+  }
+  chat.sources_ = templates_in(read_config(file), file);
+  if (chat.sources_.empty()) {
+    fail(ErrorCode::kInvalidModel, "{}: expected a member chat_template, got none", file.string());
+  }
   return chat;
 }
 

@@ -32,6 +32,12 @@ class ChatTemplate {
   // none. Throws invalid_model for a broken file.
   static std::optional<ChatTemplate> find(const std::filesystem::path& folder);
 
+  // Of a file: JSON that holds `chat_template`, else the template itself. The special tokens are
+  // those that the configuration in `folder` states.
+  static ChatTemplate from_file(const std::filesystem::path& file,
+                                const std::filesystem::path& folder);
+  static int64_t local_seconds();  // of the local clock, since 1970
+
   // `line`: an object with `messages`; its other members (`tools`, `documents`, ...) are variables
   // of the template. With `open_answer` the text ends where the assistant's next answer begins.
   // `now`: what strftime_now tells, in seconds of the local clock since 1970; else the clock says
@@ -40,6 +46,7 @@ class ChatTemplate {
                                  std::optional<int64_t> now = {}) const;
 
  private:
+  nlohmann::json read_tokens_of(const std::filesystem::path& folder);
   [[nodiscard]] const std::string& source_for(const nlohmann::ordered_json& line) const;
 
   std::string path_;

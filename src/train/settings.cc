@@ -170,6 +170,21 @@ std::string read(const std::string& text, const Allowed& /*allowed*/, ParameterG
   return "";
 }
 
+std::string read(const std::string& text, const Allowed& /*allowed*/, LogitBias& to) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) {
+    return fmt::format("expected TOKEN=NUMBER, got '{}'", text);
+  }
+  LogitBias bias{text.substr(0, equals), 0};
+  std::string objection;
+  LogitBias::each(bias,
+                  [&](std::string_view its, auto& member, const Allowed& allowed, const char*) {
+                    if (its == "bias") objection = read(text.substr(equals + 1), allowed, member);
+                  });
+  if (objection.empty()) to = std::move(bias);
+  return objection;
+}
+
 std::string read(const std::string& text, const Allowed& /*allowed*/, Optimizer& to) {
   Texts names;
   bool found = false;
@@ -199,6 +214,9 @@ std::string text_of(const ParameterGroup& value) {
                          }
                        });
   return value.glob + text;
+}
+std::string text_of(const LogitBias& value) {
+  return fmt::format("{}={}", value.token, value.bias);
 }
 std::string text_of(const Optimizer& value) {
   return std::visit([]<class T>(const T&) { return lower_case(T::kName); }, value);

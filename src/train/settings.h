@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "millwright/generation.hpp"
 #include "millwright/run_settings.hpp"
 
 namespace mw::training {
@@ -53,6 +54,8 @@ std::string read(const std::string& text, const Allowed& allowed, std::string& t
 std::string read(const std::string& text, const Allowed& allowed, std::filesystem::path& to);
 // "*norm*:learning_rate_factor=0.1,weight_decay=0"
 std::string read(const std::string& text, const Allowed& allowed, ParameterGroup& to);
+// "42=-1.5", " the=-inf"
+std::string read(const std::string& text, const Allowed& allowed, LogitBias& to);
 // By name, with the settings that it usually has.
 std::string read(const std::string& text, const Allowed& allowed, Optimizer& to);
 std::string text_of(float value);
@@ -63,6 +66,7 @@ std::string text_of(bool value);
 std::string text_of(const std::string& value);
 std::string text_of(const std::filesystem::path& value);
 std::string text_of(const ParameterGroup& value);
+std::string text_of(const LogitBias& value);
 std::string text_of(const Optimizer& value);
 std::string lower_case(std::string_view name);
 std::string listed(const std::vector<std::string>& names);  // "a, b or c"
