@@ -196,6 +196,7 @@ TEST_F(Chats, keep_what_stands_before_the_first_message_in_a_prompt_cache) {
     };
     const Generation first = answer("hello", settings);
     EXPECT_EQ(first.ids, answer("hello", short_ones()).ids);
+    EXPECT_EQ(first.reused_tokens, 0) << "they were run in this turn";
     ASSERT_EQ(first.notes.size(), 1U);
     EXPECT_NE(first.notes[0].find("written, "), std::string::npos) << first.notes[0];
     const Generation second = answer("what?", settings);

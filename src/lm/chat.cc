@@ -2,6 +2,7 @@
 #include "lm/chat.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,10 @@ using Json = nlohmann::ordered_json;
 
 Json message_of(const char* role, const std::string& content) {
   return {{"role", role}, {"content", content}};
+}
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 size_t same_beginning(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
@@ -112,6 +117,7 @@ void Chat::use_prompt_cache(const std::vector<int32_t>& text, const GeneratorHoo
     cache_->write(stream_, *logits);
     notes_.push_back(cache_->written(stream_.size()));
   }
+  run_ahead_ = stream_.size();
 }
 
 Generation Chat::ask(const std::string& message, GeneratorHooks hooks) {
@@ -125,9 +131,13 @@ Generation Chat::ask(const std::string& message, GeneratorHooks hooks) {
   const std::vector<int32_t> ids = fitting_or_throw(message);
   Generation said;
   try {
+    const double started = now();
     if (cache_) use_prompt_cache(ids, hooks);
     cache_.reset();
+    const double ahead = now() - started;
     said = generator_.run(stream_, ids, hooks);
+    said.first_token_seconds += ahead;
+    said.reused_tokens -= std::min(std::exchange(run_ahead_, 0), said.reused_tokens);
   } catch (...) {
     (void)stream_.truncate(0);  // part of a text may have gone into the states
     throw;

@@ -60,7 +60,8 @@ class Chat {
   std::vector<std::string> notes_;
   // Until the first answer: it is of use then.
   std::optional<PromptCache> cache_;
-  int64_t cached_ = 0;  // tokens of its file
+  int64_t cached_ = 0;     // tokens of its file
+  int64_t run_ahead_ = 0;  // tokens of this turn that were run to write it
 };
 
 }  // namespace mw::lm

@@ -46,6 +46,26 @@ TEST(ChatTemplate, knows_the_tokens_and_the_python_methods_that_templates_use) {
   EXPECT_EQ(chat.render(kTalk, false).text, "<s>[INST] 2 < 3? [/INST]\nyes</s>\n");
 }
 
+TEST(ChatTemplate, comes_from_a_file_with_the_tokens_of_the_folder) {
+  const TempFolder folder;
+  write_file(folder.path() / "tokenizer_config.json",
+             R"({"bos_token": "<s>", "chat_template": "another"})");
+  const auto text_with = [&](const std::string& name, const std::string& content) {
+    return ChatTemplate::from_file(folder.with(name, content), folder.path())
+        .render(kTalk, false)
+        .text;
+  };
+  const std::string source = "{{ bos_token }}{{ messages[1].content }}";
+  EXPECT_EQ(text_with("a.jinja", source), "<s>yes");
+  EXPECT_EQ(text_with("template", source), "<s>yes");
+  EXPECT_EQ(text_with("a.json", json({{"chat_template", source}}).dump()), "<s>yes");
+  const Caught none = caught([&] { (void)text_with("b.json", "{}"); });
+  EXPECT_EQ(none.text,
+            (folder / "b.json").string() + ": expected a member chat_template, got none");
+  EXPECT_EQ(caught([&] { (void)ChatTemplate::from_file(folder / "missing", folder.path()); }).code,
+            ErrorCode::kIo);
+}
+
 TEST(ChatTemplate, tells_a_token_that_is_not_stated_from_an_empty_one) {
   const TempFolder folder;
   write_file(folder.path() / "special_tokens_map.json",

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -146,6 +147,27 @@ TEST(settings, are_known_with_what_is_usual) {
   }
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::adjacent_find(names.begin(), names.end()), names.end());
+}
+
+TEST(settings, of_a_logit_bias_are_a_token_and_a_number) {
+  GenerationSettings settings;
+  set(settings, "logit_bias", {"42=-1.5", " the=-inf", "\"=\"=3", "a=b=2"});
+  const std::vector<std::pair<std::string, float>> want = {
+      {"42", -1.5F}, {" the", -INFINITY}, {"\"=\"", 3.0F}, {"a=b", 2.0F}};
+  ASSERT_EQ(settings.logit_bias.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(settings.logit_bias[i].token, want[i].first);
+    EXPECT_EQ(settings.logit_bias[i].bias, want[i].second);
+  }
+  EXPECT_EQ(text_of(settings.logit_bias[1]), " the=-inf");
+  check(settings);
+  const auto objection = [&](const std::string& text) {
+    return std::string(refusal([&] { set(settings, "logit_bias", {text}); }).what());
+  };
+  EXPECT_EQ(objection("the"), "logit_bias: expected TOKEN=NUMBER, got 'the'");
+  EXPECT_EQ(objection("=1"), "logit_bias: expected TOKEN=NUMBER, got '=1'");
+  EXPECT_EQ(objection("a=b"), "logit_bias: expected a number, got 'b'");
+  EXPECT_EQ(objection("a=nan"), "logit_bias: expected a number, got nan");
 }
 
 }  // namespace
