@@ -80,6 +80,23 @@ TEST_F(Generating, ends_before_a_stop_text_wherever_it_lies) {
   EXPECT_EQ(model.generate(kPrompt, settings).text, whole);
 }
 
+// Where a character is spelt in bytes the decoder waits for the token behind it.
+TEST_F(Generating, leaves_out_all_of_the_prompt_though_its_last_bytes_come_late) {
+  const auto model = with_tokenizer({.longest = 60}, "model", "byte_fallback.json", 400);
+  GenerationSettings settings{.max_tokens = 3, .logit_bias = {{"395", 1000}}, .ignore_end = true};
+  const std::string prompt = "not \u4e2d";
+  EXPECT_EQ(model.tokenizer().id_to_token(model.tokenizer().encode(prompt).back()), "<0xAD>");
+  std::string told;
+  const Generation said = model.generate(prompt, settings, [&](const std::string& piece) {
+    told += piece;
+    return true;
+  });
+  EXPECT_EQ(said.text, "lexlexlex");
+  EXPECT_EQ(told, said.text);
+  settings.stop = {"\u4e2d", "exl"};
+  EXPECT_EQ(model.generate(prompt, settings).text, "l");
+}
+
 TEST_F(Generating, ends_before_stop_ids_and_the_end_of_text) {
   const auto model = with_tokenizer({.longest = 40});
   const Ids all = model.generate(kPrompt, long_ones()).ids;

@@ -25,13 +25,15 @@ inline std::string from_character(const std::string& text, size_t count) {
 
 class Generating : public LanguageModels {
  protected:
-  CoreMLModelWrapper with_tokenizer(SmallModel m, const std::string& name = "model") const {
-    m.vocabulary = kVocabulary;
+  CoreMLModelWrapper with_tokenizer(SmallModel m, const std::string& name = "model",
+                                    const std::string& tokenizer = "byte_level.json",
+                                    int64_t vocabulary = kVocabulary) const {
+    m.vocabulary = vocabulary;
     const auto path = folder_ / (name + ".mlpackage");
     write_small_model(path, m);
     LoadOptions options;
     options.tokenizer =
-        std::filesystem::path(std::getenv("MW_TEST_DATA")) / "tokenizer/byte_level.json";
+        std::filesystem::path(std::getenv("MW_TEST_DATA")) / "tokenizer" / tokenizer;
     return CoreMLModelWrapper::load(path, options);
   }
   static std::vector<double> logits_after(const std::vector<int32_t>& ids) {

@@ -1,28 +1,21 @@
-// Continues a prompt with the likeliest token, again and again: generate MODEL PROMPT [TOKENS]
-#include <algorithm>
+// Continues a prompt, each piece of text as it comes: generate MODEL PROMPT [TOKENS]
 #include <cstdlib>
 #include <iostream>
 #include <millwright/millwright.hpp>
 
 namespace {
 
-int32_t likeliest_next(const mw::CoreMLModelWrapper& model, const std::vector<int32_t>& ids) {
-  const mw::Tensor logits = model.forward(ids);  // [1, time, vocabulary]
-  const float* end = logits.data<float>() + logits.count();
-  const float* last = end - logits.dim(2);
-  return static_cast<int32_t>(std::max_element(last, end) - last);
-}
-
 int generate(const char* path, const char* prompt, int tokens) {
   const auto model = mw::CoreMLModelWrapper::load(path);
-  const mw::Tokenizer& tokenizer = model.tokenizer();
-  std::vector<int32_t> ids = tokenizer.encode(prompt);
-  for (int i = 0; i < tokens; ++i) {
-    const int32_t next = likeliest_next(model, ids);
-    if (tokenizer.is_end_of_text(next)) break;
-    ids.push_back(next);
-  }
-  std::cout << tokenizer.decode(ids) << '\n';
+  mw::GenerationSettings settings;
+  settings.max_tokens = tokens;
+  std::cout << prompt;
+  const mw::Generation said = model.generate(prompt, settings, [](const std::string& piece) {
+    std::cout << piece << std::flush;
+    return true;  // false ends the text
+  });
+  std::cout << '\n';
+  std::cerr << said.ids.size() << " tokens, " << said.reason << '\n';
   return 0;
 }
 

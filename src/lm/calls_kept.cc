@@ -10,9 +10,9 @@ namespace {
 
 // The first `count` places of one axis, copied between a tensor that has them all and one that has
 // these alone.
-template <bool out>
+template <bool kOut>
 void copy_places(const Tensor& from, Tensor& to, size_t axis, int64_t count) {
-  const Tensor& whole = out ? from : to;
+  const Tensor& whole = kOut ? from : to;
   int64_t rows = 1, bytes = whole.nbytes();
   for (size_t i = 0; i < axis; ++i) rows *= whole.shape()[i];
   if (rows == 0 || bytes == 0 || count == 0) return;
@@ -20,8 +20,8 @@ void copy_places(const Tensor& from, Tensor& to, size_t axis, int64_t count) {
   const auto part = static_cast<size_t>(bytes / whole.shape()[axis] * count);
   const auto* source = static_cast<const char*>(from.raw());
   auto* target = static_cast<char*>(to.mutable_raw());
-  const size_t source_step = out ? static_cast<size_t>(bytes) : part;
-  const size_t target_step = out ? part : static_cast<size_t>(bytes);
+  const size_t source_step = kOut ? static_cast<size_t>(bytes) : part;
+  const size_t target_step = kOut ? part : static_cast<size_t>(bytes);
   for (int64_t row = 0; row < rows; ++row, source += source_step, target += target_step) {
     std::memcpy(target, source, part);
   }

@@ -216,7 +216,7 @@ class Continuation {
     const std::string last = stops_.push(without_owed(decoder_.flush()));
     if (!refused_) (void)tell(last + stops_.flush());
     if (stops_.found() && !refused_) done_.end = GenerationEnd::kStop;
-    if (done_.reason.empty()) done_.reason = reason();
+    if (done_.end != GenerationEnd::kFull) done_.reason = reason();
   }
 
   [[nodiscard]] std::string reason() const {
@@ -234,7 +234,7 @@ class Continuation {
       case GenerationEnd::kFull:
         break;
     }
-    return "full";
+    return done_.reason;
   }
 
   [[nodiscard]] int64_t count() const { return static_cast<int64_t>(done_.ids.size()); }
