@@ -82,8 +82,8 @@ Shape Calls::kept_shape(const std::string& name, const Tensor& now, int64_t coun
 void Calls::restore(const Snapshot& snapshot) {
   const auto count = static_cast<int64_t>(snapshot.ids.size());
   if (count > entry_.roles().places()) {
-    fail(ErrorCode::kInvalidArgument, "expected at most {} tokens, got {}",
-         entry_.roles().places(), count);
+    fail(ErrorCode::kInvalidArgument, "expected at most {} tokens, got {}", entry_.roles().places(),
+         count);
   }
   Memory fresh = entry_.make_memory();
   const auto check = [&](const std::string& name, const Tensor& now) {

@@ -261,6 +261,7 @@ Generator::Generator(const LanguageModel& model, const Tokenizer& tokenizer,
       settings_(std::move(settings)),
       sampler_(sampler_options(settings_, tokenizer)) {
   check_stops(settings_.stop, tokenizer);
+  if (settings_.temperature > 0) model.entry().expect_logits("sampling at a temperature");
 }
 
 Generation Generator::run(LanguageModel::Stream& stream, const std::vector<int32_t>& text,

@@ -47,7 +47,8 @@ struct GeneratorHooks {
 
 class Generator {
  public:
-  // Throws invalid_argument for an empty stop text and for a biased text that is not one token. The
+  // Throws invalid_argument for an empty stop text and for a biased text that is not one token,
+  // unsupported for a temperature where the model names the likeliest token only. The
   // model and the tokenizer outlive this. `settings` are checked already, each by itself.
   Generator(const LanguageModel& model, const Tokenizer& tokenizer, GenerationSettings settings);
 

@@ -220,7 +220,7 @@ void Roles::find_places(const Signature& signature) {
     if (mask && largest(role.input, -1) < kUnbounded) {
       places_ = std::min(places_, largest(role.input, -1) - hidden);
     }
-    tells |= mask || kind == InputRole::kPastLength || kind == InputRole::kPositions;
+    tells |= mask;
   }
   for (const auto& [state, places] : signature.places) places_ = std::min(places_, places);
   can_rewrite_ =

@@ -55,7 +55,7 @@ class Roles {
   // the widths of masks and the bounds of caches; INT64_MAX where nothing tells.
   [[nodiscard]] int64_t places() const { return places_; }
   // Whether a place of the cache that was written once may be written again, or for a pad: each
-  // token has a place of its own, and an input tells how many of them count.
+  // token has a place of its own, and a mask says which of them count.
   [[nodiscard]] bool can_rewrite() const { return can_rewrite_; }
   // Whether a mask leaves pads out.
   [[nodiscard]] bool masks_pads() const { return has(InputRole::kAttentionMask); }
