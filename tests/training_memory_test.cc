@@ -32,11 +32,13 @@ struct Setting {
   const char* teacher = nullptr;
   int64_t rows = 4;
   int parts = 1, steps = 2;  // batches per step
+  bool recompute = false;
 };
 
 Outcome train(const Setting& s, uint64_t memory) {
   StudentOptions options;
   options.memory = memory;
+  options.recompute = s.recompute;
   options.clip_norm = 1;
   StudentModel student(CoreMLModelWrapper::load(example(s.model)), options);
   if (s.teacher != nullptr) student.set_teacher(CoreMLModelWrapper::load(example(s.teacher)));
@@ -104,6 +106,16 @@ TEST(TrainingMemory, what_fits_is_left_alone) {
   const Outcome roomy = train({}, whole.bytes);
   EXPECT_EQ(roomy.bytes, whole.bytes);
   expect_same_bits(roomy, whole);
+}
+
+TEST(TrainingMemory, as_little_as_can_be_gives_the_same_bits) {
+  const Outcome whole = train({.rows = 8}, 0), least = train({.rows = 8, .recompute = true}, 0);
+  expect_same_bits(least, whole);
+  const uint64_t fixed = fixed_bytes(whole);
+  EXPECT_LT(least.bytes - fixed, (whole.bytes - fixed) * 7 / 10);
+  // Nothing less can be had.
+  (void)testing::error_of([&] { (void)train({.rows = 8}, least.bytes * 9 / 10); },
+                          ErrorCode::kInvalidArgument);
 }
 
 TEST(TrainingMemory, gradients_alone_are_the_same_bits) {

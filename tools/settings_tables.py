@@ -12,7 +12,7 @@ HEAD = """# Settings
 ## Of training
 
 What `train` and `distill` take: the commands, `mw::train()` in C++ (as `mw::TrainingSettings`), `mw_train()` in C (by `mw_settings_set()`) and
-`train()` in Python. A student alone (`StudentModel`) takes those from `optimizer` to `lora_seed`. `tools/settings_tables.sh` writes this page from
+`train()` in Python. A student alone (`StudentModel`) takes those from `optimizer` to `lora_dora`. `tools/settings_tables.sh` writes this page from
 what stands once, in `include/millwright/settings.hpp` and `run_settings.hpp`. A YAML file has the names, or the options without dashes.
 
 | setting | option | what is allowed | usual | |
@@ -40,7 +40,6 @@ a dict of ids or texts.
 """
 # Decided by options of a run, or for programs alone.
 NO_OPTION = {
-    "total_steps": "`--steps`",
     "lora_seed": "`--seed`",
     "wrt_inputs": "–",
     "naive": "–",

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "millwright/setting_kinds.hpp"
+#include "millwright/setting.hpp"
 
 namespace mw {
 
@@ -29,8 +29,10 @@ struct LoadOptions {
   Compute compute = Compute::kFp32;
   // A tokenizer.json or its folder; empty: look in and beside the model.
   std::filesystem::path tokenizer;
-  // What StudentModel::save_adapter() or Hugging Face PEFT wrote; empty: none.
+  // What StudentModel::save_adapter(), Hugging Face PEFT or mlx-lm wrote; empty: none.
   std::filesystem::path adapter;
+  // Which weights its modules have, where their names do not tell: docs/formats.md; empty: they do.
+  std::filesystem::path module_names;
   // What inputs of a language model take, where their names do not say so: "NAME=ROLE", with the
   // roles of docs/language-models.md.
   std::vector<std::string> role;
@@ -52,7 +54,9 @@ struct LoadOptions {
     v("tokenizer", self.tokenizer, allowed::kAnything,
       "tokenizer.json or its folder (default: in or beside the model)");
     v("adapter", self.adapter, allowed::kAnything,
-      "what a student or Hugging Face PEFT wrote of its adapters");
+      "what a student, Hugging Face PEFT or mlx-lm wrote of its adapters");
+    v("module_names", self.module_names, allowed::kAnything,
+      "which weights the adapter's modules have, where their names do not tell");
     v("role", self.role, allowed::kAnything,
       "what an input of a language model takes, NAME=ROLE: ids, attention_mask, causal_mask, "
       "sliding_mask, positions, past_length, update_mask, zeros or cache:OUTPUT");

@@ -5,11 +5,11 @@
 
 namespace mw {
 
-// How a run writes its adapters: a .safetensors file, or a folder as Hugging Face PEFT has it.
-enum class AdapterFormat : uint8_t { kMillwright, kPeft };
+// How adapters are written: a .safetensors file, or a folder as Hugging Face PEFT or mlx-lm has it.
+enum class AdapterFormat : uint8_t { kMillwright, kPeft, kMlx };
 template <>
 struct Choices<AdapterFormat> {
-  static constexpr std::array kNames = {"millwright", "peft"};
+  static constexpr std::array kNames = {"millwright", "peft", "mlx"};
 };
 
 // What a run does around the steps of its student.
@@ -28,7 +28,16 @@ struct RunSettings {
   std::optional<int64_t> batch_size, seq_len;  // chosen for the model where there is none
   uint64_t seed = 0;
   int64_t steps = 1000, accumulate = 1;
-  AdapterFormat adapter_format = AdapterFormat::kMillwright;
+  // Of lines of .jsonl: whether what is asked is not learnt, whether several examples share a
+  // window, and keys that are called otherwise, as "prompt=question".
+  bool mask_prompt = true, pack = true;
+  std::vector<std::string> data_keys;
+  std::optional<int64_t> eval_batches, test_batches;  // of each validation, of the test: all
+  // Adapters that the run begins with; the student's are then of their rank, alpha and weights.
+  std::filesystem::path from_adapter;
+  // Where there is none: that of an adapter that the output replaces, else that of `from_adapter`,
+  // else Millwright's own.
+  std::optional<AdapterFormat> adapter_format;
   std::filesystem::path adapter_names;   // as in StudentModel::save_adapter()
   std::filesystem::path checkpoint_dir;  // empty: beside the output, NAME.run
   int64_t checkpoint_every = 100;
@@ -46,7 +55,7 @@ struct RunSettings {
       "valid.jsonl, or .npz/.safetensors with a tensor per input and labels");
     v("output", self.output, allowed::kAnything,
       "the package to write (.mlpackage or .mlmodelc); of adapters also these alone (.safetensors, "
-      "or a folder in the format peft)");
+      "or a folder in the formats peft and mlx)");
     v("eval_data", self.eval_data, allowed::kAnything,
       "validation data (default: valid.jsonl of the folder)");
     v("eval_every", self.eval_every, allowed::kCountOrNone,
@@ -60,11 +69,24 @@ struct RunSettings {
     v("seed", self.seed, allowed::kAtLeastZero, "of the order of examples");
     v("steps", self.steps, allowed::kSteps, "updates of the weights");
     v("accumulate", self.accumulate, allowed::kCount, "batches per step");
+    v("mask_prompt", self.mask_prompt, allowed::kAnything,
+      "learn of prompts and completions, and of messages, the answers alone");
+    v("pack", self.pack, allowed::kAnything,
+      "let examples share a window; without, each has one of its own, cut off at seq_len");
+    v("data_keys", self.data_keys, allowed::kAnything,
+      "KEY=NAME: how lines call text, prompt, completion or messages");
+    v("eval_batches", self.eval_batches, allowed::kCount, "batches of a validation (default: all)");
+    v("test_batches", self.test_batches, allowed::kCountOrNone,
+      "batches of test.jsonl at the end (default: all)");
+    v("from_adapter", self.from_adapter, allowed::kAnything,
+      "begin with this adapter, of Millwright, Hugging Face PEFT or mlx-lm");
     v("adapter_format", self.adapter_format, allowed::kAnything,
-      "millwright, a .safetensors file; or peft, a folder as Hugging Face PEFT has it");
+      "millwright, a .safetensors file; peft or mlx, a folder as Hugging Face PEFT or mlx-lm has "
+      "it (default: that of the adapter it replaces or begins with)");
     v("adapter_names", self.adapter_names, allowed::kAnything,
-      "weights of the model that this one was converted from (.safetensors, or the index .json of "
-      "several): how its modules are called, for the format peft");
+      "how modules are called, for the formats peft and mlx: weights of the model that this one "
+      "was converted from (.safetensors, or the index .json of several), or a file that says which "
+      "module has which weight");
     v("checkpoint_dir", self.checkpoint_dir, allowed::kAnything,
       "folder for checkpoints, metrics.jsonl and report.html (default: beside the output, "
       "NAME.run)");

@@ -9,157 +9,28 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "millwright/load_options.hpp"
-#include "millwright/setting_kinds.hpp"
+#include "millwright/optimizers.hpp"
+#include "millwright/setting.hpp"
 #include "millwright/tensor.hpp"
 
 namespace mw {
 
-// Optimisers: kName is what they are called, on a command line in lower case.
-
-// v = momentum v + g + weight_decay p; p -= lr v, or, with nesterov,
-// p -= lr (g + weight_decay p + momentum v).
-struct Sgd {
-  float learning_rate = 1e-2f;
-  float momentum = 0;
-  float weight_decay = 0;
-  bool nesterov = false;
-
-  static constexpr const char* kName = "SGD";
-  static constexpr const char* kHelp = "stochastic gradient descent, with momentum";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("momentum", self.momentum, allowed::kBelowOne, "share of the step before in a step");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-    v("nesterov", self.nesterov, allowed::kAnything, "look ahead by the momentum");
-  }
-};
-
-struct Adam {
-  float learning_rate = 1e-3f;
-  float beta1 = 0.9f, beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0;
-
-  static constexpr const char* kName = "Adam";
-  static constexpr const char* kHelp =
-      "Kingma and Ba 2014, with weight decay added to the gradient";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
-    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
-    v("epsilon", self.epsilon, allowed::kAboveZero,
-      "added to what a step is divided by, lest that be 0");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-  }
-};
-
-struct AdamW {
-  float learning_rate = 1e-3f;
-  float beta1 = 0.9f, beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0.01f;
-
-  static constexpr const char* kName = "AdamW";
-  static constexpr const char* kHelp =
-      "Loshchilov and Hutter 2017: weight decay apart from the gradient";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
-    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
-    v("epsilon", self.epsilon, allowed::kAboveZero,
-      "added to what a step is divided by, lest that be 0");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-  }
-};
-
-struct Lion {
-  float learning_rate = 1e-4f;
-  float beta1 = 0.9f, beta2 = 0.99f;
-  float weight_decay = 0;
-
-  static constexpr const char* kName = "Lion";
-  static constexpr const char* kHelp = "Chen et al. 2023: steps of one size, by a sign";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("beta1", self.beta1, allowed::kBelowOne, "share of the mean of gradients in a step");
-    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of gradients");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-  }
-};
-
-// What is said of momentum is of matrices and weights of more axes; the rest is AdamW's.
-struct Muon {
-  float learning_rate = 1e-3f;
-  float momentum = 0.95f;
-  bool nesterov = true;
-  float beta1 = 0.9f, beta2 = 0.999f;
-  float epsilon = 1e-8f;
-  float weight_decay = 0.1f;
-
-  static constexpr const char* kName = "Muon";
-  static constexpr const char* kHelp =
-      "Jordan et al. 2024, Liu et al. 2025: steps of matrices made orthogonal, AdamW for the rest";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("momentum", self.momentum, allowed::kBelowOne, "share of the step before in a step");
-    v("nesterov", self.nesterov, allowed::kAnything, "look ahead by the momentum");
-    v("beta1", self.beta1, allowed::kBelowOne, "decay of the mean of gradients");
-    v("beta2", self.beta2, allowed::kBelowOne, "decay of the mean of their squares");
-    v("epsilon", self.epsilon, allowed::kAboveZero,
-      "added to what a step is divided by, lest that be 0");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-  }
-};
-
-struct Adafactor {
-  float learning_rate = 1e-2f;
-  float decay_rate = 0.8f;
-  float epsilon = 1e-3f;
-  float clip_threshold = 1;
-  float weight_decay = 0;
-
-  static constexpr const char* kName = "Adafactor";
-  static constexpr const char* kHelp =
-      "Shazeer and Stern 2018: squares kept by row and by column, steps relative to the weights";
-  template <class Self, class Visitor>
-  static void each(Self& self, const Visitor& v) {
-    v("learning_rate", self.learning_rate, allowed::kAtLeastZero, "size of a step");
-    v("decay_rate", self.decay_rate, allowed::kAtLeastZero,
-      "the mean of squares takes in t to the power of minus this at step t");
-    v("epsilon", self.epsilon, allowed::kAboveZero, "weights count as at least so large");
-    v("clip_threshold", self.clip_threshold, allowed::kAboveZero,
-      "largest root mean square of a step before it is scaled");
-    v("weight_decay", self.weight_decay, allowed::kAtLeastZero,
-      "share of a weight that it loses in a step of size 1");
-  }
-};
-
-using Optimizer = std::variant<AdamW, Adam, Sgd, Lion, Muon, Adafactor>;
-
 // Factor on the optimiser's learning rate, by step.
 struct Schedule {
-  enum class Kind : uint8_t { kConstant, kLinear, kCosine };
+  enum class Kind : uint8_t { kConstant, kLinear, kCosine, kStep };
   Kind kind = Kind::kConstant;
-  int64_t warmup_steps = 0;  // linear from 0
-  int64_t total_steps = 0;   // where the factor reaches `final_factor`; not needed for kConstant
-  float final_factor = 0;
+  int64_t warmup_steps = 0;  // linear from `initial_factor`
+  // Where the factor reaches `final_factor`; not needed for kConstant and kStep.
+  int64_t total_steps = 0;
+  float initial_factor = 0, final_factor = 0;
+  // Of kStep: the factor is multiplied by `decay_factor` every `decay_every` steps.
+  float decay_factor = 0.1f;
+  int64_t decay_every = 1000;
   // Of step 0, 1, ...
   [[nodiscard]] MW_API float factor(int64_t step) const;
 
@@ -171,14 +42,19 @@ struct Schedule {
     v("warmup_steps", self.warmup_steps, allowed::kAtLeastZero,
       "steps in which the learning rate rises");
     v("total_steps", self.total_steps, allowed::kAtLeastZero,
-      "the step at which the learning rate has fallen; needed unless it is constant");
+      "the step at which the learning rate has fallen (default: the last one of the run)");
+    v("initial_factor", self.initial_factor, allowed::kAtLeastZero,
+      "what it rises from, relative to its size");
     v("final_factor", self.final_factor, allowed::kAtLeastZero,
       "what it has fallen to, relative to its size");
+    v("decay_factor", self.decay_factor, allowed::kAtLeastZero,
+      "of step: what the learning rate is multiplied by");
+    v("decay_every", self.decay_every, allowed::kCount, "of step: after how many steps, each time");
   }
 };
 template <>
 struct Choices<Schedule::Kind> {
-  static constexpr std::array kNames = {"constant", "linear", "cosine"};
+  static constexpr std::array kNames = {"constant", "linear", "cosine", "step"};
 };
 
 enum class Loss : uint8_t {
@@ -223,6 +99,9 @@ struct Lora {
   // Globs over parameter names; "*" takes every weight of linear, matmul and ungrouped conv.
   std::vector<std::string> targets = {"*"};
   uint64_t seed = 0;  // of A
+  // Weights split into magnitude and direction (DoRA, Liu et al. 2024): each output of W + s B A is
+  // brought to a length m of its own, which is trained, too. It begins as that of W.
+  bool dora = false;
 
   static constexpr const char* kName = "Lora";
   static constexpr const char* kHelp =
@@ -234,6 +113,8 @@ struct Lora {
     v("targets", self.targets, allowed::kAnything,
       "globs over names of weights of linear, matmul and conv without groups");
     v("seed", self.seed, allowed::kAtLeastZero, "of what A begins as");
+    v("dora", self.dora, allowed::kAnything,
+      "train a magnitude for each output of an adapted weight, too (DoRA, Liu et al. 2024)");
   }
 };
 
@@ -262,6 +143,13 @@ struct StudentOptions {
   // much, values are computed again instead of kept; the numbers stay the same bits. 0: no limit.
   // Not counted: data, the model as loaded, and evaluate() or predict() beside the steps.
   uint64_t memory = 0;
+  // Computes again in the backward pass whatever makes a step take less; as with the least
+  // `memory`.
+  bool recompute = false;
+  // Trains or adapts, of what stands in numbered layers by its name (layers_3_...), that of the
+  // last so many; what stands in no layer only by a glob other than "*". -1: of all layers; 0: it
+  // does not matter.
+  int64_t last_layers = 0;
   // Trains adapters, named WEIGHT.lora_A and WEIGHT.lora_B. `trainable` other than {"*"} are then
   // parameters trained beside them.
   std::optional<Lora> lora;
@@ -291,6 +179,10 @@ struct StudentOptions {
     v("naive", self.naive, allowed::kAnything, "run op by op with the reference implementations");
     v("memory", self.memory, Allowed{.least = 0, .most = 0x1p62, .bytes = true},
       "what a step may take; what does not fit is computed again; 0: any");
+    v("recompute", self.recompute, allowed::kAnything,
+      "compute again in the backward pass whatever makes a step take less memory");
+    v("last_layers", self.last_layers, Allowed{.least = -1, .most = 0x1p31},
+      "train or adapt what stands in the last so many layers; -1: in layers; 0: anywhere");
     v("lora", self.lora, Within{"lora_"}, "train adapters; the model's own weights stay frozen");
   }
 };

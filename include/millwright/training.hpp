@@ -89,13 +89,16 @@ class MW_API StudentModel {
   // it. Known from the beginning.
   [[nodiscard]] std::vector<std::string> notes(const SaveOptions& options = {}) const;
   // The adapters alone, for LoadOptions::adapter and to go on from: a .safetensors file, or, by a
-  // name without an extension, a folder as Hugging Face PEFT has it. There `module_names`, a
-  // .safetensors file of the model that the package was converted from, tells how its modules are
-  // called.
+  // name without an extension, a folder as Hugging Face PEFT or mlx-lm has it; which of these, if
+  // no `format` says it, the folder that it replaces tells, else it is PEFT's. There
+  // `module_names`, a .safetensors file of the model that the package was converted from or a map
+  // of modules (docs/formats.md), tells how modules are called.
   void save_adapter(const std::filesystem::path& path,
-                    const std::filesystem::path& module_names = {}) const;
-  // Either of the two.
-  void load_adapter(const std::filesystem::path& path);
+                    const std::filesystem::path& module_names = {},
+                    std::optional<AdapterFormat> format = {}) const;
+  // Any of the three; `module_names` as in LoadOptions.
+  void load_adapter(const std::filesystem::path& path,
+                    const std::filesystem::path& module_names = {});
 
   struct Impl;
   [[nodiscard]] const Impl& impl() const { return *impl_; }

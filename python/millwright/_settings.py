@@ -22,6 +22,8 @@ class AdamW:
     epsilon: float = 1e-08
     #: Share of a weight that it loses in a step of size 1.
     weight_decay: float = 0.01
+    #: Divide the means by what the first steps lack.
+    bias_correction: bool = True
 
     betas: InitVar[tuple[float, float] | None] = None
 
@@ -46,6 +48,8 @@ class Adam:
     epsilon: float = 1e-08
     #: Share of a weight that it loses in a step of size 1.
     weight_decay: float = 0.0
+    #: Divide the means by what the first steps lack.
+    bias_correction: bool = True
 
     betas: InitVar[tuple[float, float] | None] = None
 
@@ -144,10 +148,16 @@ class Schedule:
     kind: str = "constant"
     #: Steps in which the learning rate rises.
     warmup_steps: int = 0
-    #: The step at which the learning rate has fallen; needed unless it is constant.
+    #: The step at which the learning rate has fallen (default: the last one of the run).
     total_steps: int = 0
+    #: What it rises from, relative to its size.
+    initial_factor: float = 0.0
     #: What it has fallen to, relative to its size.
     final_factor: float = 0.0
+    #: Of step: what the learning rate is multiplied by.
+    decay_factor: float = 0.1
+    #: Of step: after how many steps, each time.
+    decay_every: int = 1000
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,8 @@ class Lora:
     targets: Sequence[str] = ("*",)
     #: Of what A begins as.
     seed: int = 0
+    #: Train a magnitude for each output of an adapted weight, too (DoRA, Liu et al. 2024).
+    dora: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,10 +215,10 @@ class LoadOptions:
     threads: int = 0
     #: tokenizer.json or its folder (default: in or beside the model).
     tokenizer: str | os.PathLike[str] = ""
-    #: What a student or Hugging Face PEFT wrote of its adapters.
+    #: What a student, Hugging Face PEFT or mlx-lm wrote of its adapters.
     adapter: str | os.PathLike[str] = ""
-    #: What an input of a language model takes, NAME=ROLE: ids, attention_mask, causal_mask, sliding_mask, positions, past_length, update_mask, zeros or cache:OUTPUT.
-    role: Sequence[str] = ()
+    #: Which weights the adapter's modules have, where their names do not tell.
+    module_names: str | os.PathLike[str] = ""
     #: Run op by op with the reference implementations.
     naive: bool = False
     #: Keep the time of every step.
@@ -245,6 +257,10 @@ class StudentOptions:
     naive: bool = False
     #: What a step may take; what does not fit is computed again; 0: any.
     memory: int = 0
+    #: Compute again in the backward pass whatever makes a step take less memory.
+    recompute: bool = False
+    #: Train or adapt what stands in the last so many layers; -1: in layers; 0: anywhere.
+    last_layers: int = 0
     #: Train adapters; the model's own weights stay frozen.
     lora: Lora | None = None
 
@@ -255,7 +271,7 @@ class RunSettings:
 
     #: A text, .jsonl with text, prompt and completion or messages, a folder with train.jsonl and valid.jsonl, or .npz/.safetensors with a tensor per input and labels.
     data: str | os.PathLike[str] = ""
-    #: The package to write (.mlpackage or .mlmodelc); of adapters also these alone (.safetensors, or a folder in the format peft).
+    #: The package to write (.mlpackage or .mlmodelc); of adapters also these alone (.safetensors, or a folder in the formats peft and mlx).
     output: str | os.PathLike[str] = ""
     #: Validation data (default: valid.jsonl of the folder).
     eval_data: str | os.PathLike[str] = ""
@@ -273,9 +289,21 @@ class RunSettings:
     steps: int = 1000
     #: Batches per step.
     accumulate: int = 1
-    #: Millwright, a .safetensors file; or peft, a folder as Hugging Face PEFT has it.
-    adapter_format: str = "millwright"
-    #: Weights of the model that this one was converted from (.safetensors, or the index .json of several): how its modules are called, for the format peft.
+    #: Learn of prompts and completions, and of messages, the answers alone.
+    mask_prompt: bool = True
+    #: Let examples share a window; without, each has one of its own, cut off at seq_len.
+    pack: bool = True
+    #: KEY=NAME: how lines call text, prompt, completion or messages.
+    data_keys: Sequence[str] = ()
+    #: Batches of a validation (default: all).
+    eval_batches: int | None = None
+    #: Batches of test.jsonl at the end (default: all).
+    test_batches: int | None = None
+    #: Begin with this adapter, of Millwright, Hugging Face PEFT or mlx-lm.
+    from_adapter: str | os.PathLike[str] = ""
+    #: Millwright, a .safetensors file; peft or mlx, a folder as Hugging Face PEFT or mlx-lm has it (default: that of the adapter it replaces or begins with).
+    adapter_format: str | None = None
+    #: How modules are called, for the formats peft and mlx: weights of the model that this one was converted from (.safetensors, or the index .json of several), or a file that says which module has which weight.
     adapter_names: str | os.PathLike[str] = ""
     #: Folder for checkpoints, metrics.jsonl and report.html (default: beside the output, NAME.run).
     checkpoint_dir: str | os.PathLike[str] = ""
@@ -354,7 +382,7 @@ class LoadSettings(TypedDict, total=False):
     threads: int
     tokenizer: str | os.PathLike[str] | None
     adapter: str | os.PathLike[str] | None
-    role: Sequence[str]
+    module_names: str | os.PathLike[str]
     naive: bool
     print_after: Sequence[str]
 
@@ -373,6 +401,8 @@ class Settings(LoadSettings, total=False):
     clip_norm: float
     wrt_inputs: Sequence[str]
     memory: int
+    recompute: bool
+    last_layers: int
     lora: Lora | None
 
 
@@ -406,7 +436,13 @@ class TrainSettings(Settings, total=False):
     seed: int
     steps: int
     accumulate: int
-    adapter_format: str
+    mask_prompt: bool
+    pack: bool
+    data_keys: Sequence[str]
+    eval_batches: int | None
+    test_batches: int | None
+    from_adapter: str | os.PathLike[str]
+    adapter_format: str | None
     adapter_names: str | os.PathLike[str]
     checkpoint_dir: str | os.PathLike[str]
     checkpoint_every: int

@@ -178,19 +178,25 @@ class StudentModel:
         self._core.load_checkpoint(os.fspath(path))
 
     def save_adapter(
-        self, path: str | os.PathLike[str], module_names: str | os.PathLike[str] | None = None
+        self,
+        path: str | os.PathLike[str],
+        module_names: str | os.PathLike[str] | None = None,
+        format: str | None = None,  # noqa: A002
     ) -> None:
         """The adapters alone, for MLModel(adapter=...).
 
-        A .safetensors file, or, by a name without extension, a folder as PEFT has it. There
-        `module_names`, a .safetensors file of the model that the package was converted from, tells
-        how its modules are called.
+        A .safetensors file, or, by a name without extension, a folder as PEFT has it, or mlx-lm
+        where `format` is "mlx" or such a folder is replaced. There `module_names`, a .safetensors
+        file of the model that the package was converted from or a map of modules, tells how its
+        modules are called.
         """
-        self._core.save_adapter(os.fspath(path), os.fspath(module_names or ""))
+        self._core.save_adapter(os.fspath(path), os.fspath(module_names or ""), format or "")
 
-    def load_adapter(self, path: str | os.PathLike[str]) -> None:
-        """Goes on from what save_adapter() or PEFT wrote, of a student with the same `lora`."""
-        self._core.load_adapter(os.fspath(path))
+    def load_adapter(
+        self, path: str | os.PathLike[str], module_names: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Goes on from what save_adapter(), PEFT or mlx-lm wrote, of a student with the same `lora`."""
+        self._core.load_adapter(os.fspath(path), os.fspath(module_names or ""))
 
     def notes(self) -> list[str]:
         """Sentences on what save() does beside the function in training.

@@ -11,9 +11,11 @@
 
 #include "api/impl.h"
 #include "arrays.h"
+#include "base/error.h"
 #include "base/threads.h"
 #include "millwright/training.hpp"
 #include "settings.h"
+#include "train/settings.h"
 #include "train/student.h"
 
 namespace nb = nanobind;
@@ -190,12 +192,20 @@ void bind_student(nb::module_& m) {
              s.alone([&](StudentModel& model) { model.load_checkpoint(path); });
            })
       .def("save_adapter",
-           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
-             s.alone([&](StudentModel& model) { model.save_adapter(path, names); });
+           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names,
+              const std::string& format) {
+             std::optional<AdapterFormat> chosen;
+             if (!format.empty()) {
+               const std::string objection = training::read(format, allowed::kAnything, chosen);
+               if (!objection.empty()) {
+                 mw::fail(ErrorCode::kInvalidArgument, "format: {}", objection);
+               }
+             }
+             s.alone([&](StudentModel& model) { model.save_adapter(path, names, chosen); });
            })
       .def("load_adapter",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.load_adapter(path); });
+           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
+             s.alone([&](StudentModel& model) { model.load_adapter(path, names); });
            })
       .def("notes",
            [](Student& s) { return s.alone([](StudentModel& model) { return model.notes(); }); })

@@ -70,8 +70,35 @@ def test_an_adapter_in_a_folder_is_one_of_peft(path, student, batch, tmp_path):
     assert other.evaluate(*batch).loss == student.evaluate(*batch).loss
     config["use_dora"] = True
     (tmp_path / "peft/adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(mw.Error, match="'use_dora': weights split into magnitude and direction"):
+    with pytest.raises(mw.Error, match="expected a magnitude, as 'use_dora' says, got none"):
         mw.MLModel(path, adapter=tmp_path / "peft")
+
+
+@pytest.mark.parametrize("form", ["peft", "mlx"])
+def test_magnitudes_are_trained_and_written_in_every_form(path, batch, tmp_path, form):
+    student = mw.StudentModel(
+        path, mw.AdamW(learning_rate=0.01), lora=mw.Lora(rank=4, alpha=8, dora=True)
+    )
+    names = [p.name for p in student.parameters() if p.name.endswith(".lora_magnitude")]
+    before = student.get_parameter(names[0])
+    for _ in range(3):
+        student.training_step(*batch)
+    assert np.abs(student.get_parameter(names[0]) - before).max() > 1e-3
+    weights = [name.removesuffix(".lora_magnitude") for name in names]
+    modules = "".join(f"net.{i}.part = {weight}\n" for i, weight in enumerate(weights))
+    (tmp_path / "map.txt").write_text(modules)
+    student.save_adapter(tmp_path / form, tmp_path / "map.txt", format=form)
+    data = {"input_ids": batch[0]}
+    beside = mw.MLModel(path, adapter=tmp_path / form, module_names=tmp_path / "map.txt")
+    np.testing.assert_allclose(
+        logits_of(beside.predict(data)), logits_of(student.predict(data)), atol=1e-4
+    )
+    student.save(tmp_path / "fused.mlpackage")
+    fused = logits_of(mw.MLModel(tmp_path / "fused.mlpackage").predict(data))
+    np.testing.assert_allclose(fused, logits_of(student.predict(data)), atol=1e-3)
+    other = mw.StudentModel(path, lora=mw.Lora(rank=4, alpha=8, dora=True))
+    other.load_adapter(tmp_path / form, tmp_path / "map.txt")
+    assert other.evaluate(*batch).loss == student.evaluate(*batch).loss
 
 
 def test_functions_that_share_weights_change_together(data, tmp_path):

@@ -375,7 +375,7 @@ def test_bad_batches_are_errors_that_say_so(student, batch, message):
         ({"target": "other"}, "target 'other': expected one of the outputs logits"),
         ({"wrt_inputs": ["other"]}, "wrt_inputs: 'other': expected an input of floats"),
         ({"wrt_inputs": ["input_ids"]}, "'input_ids': expected an input of floats"),
-        ({"schedule": mw.Schedule("step")}, "schedule: expected constant, linear or cosine"),
+        ({"schedule": mw.Schedule("stairs")}, "schedule: expected constant, linear, cosine or step"),
         ({"compute": "int8"}, "compute: expected fp32"),
         ({"function_name": "other"}, "function 'other'"),
     ],

@@ -127,7 +127,7 @@ def test_an_interrupt_keeps_a_checkpoint(files, train):
         ({"seed": 0.5}, "seed", "seed: expected a whole number, got 0.5"),
         ({"alpha": 2}, "alpha", "alpha: expected a number from 0 to 1, got 2"),
         ({"patience": 2, "eval_every": 0}, "patience", "patience: expected validations on the way, got eval_every= 0"),
-        ({"adapter_format": "zip"}, "adapter_format", "adapter_format: expected millwright or peft"),
+        ({"adapter_format": "zip"}, "adapter_format", "adapter_format: expected millwright, peft or mlx"),
     ],
 )
 def test_refuses_by_name(train, settings, setting, sentence):

@@ -1,13 +1,15 @@
-// Adapters of our own format; those of PEFT are passed on.
+// Adapters of our own format; those of others are passed on.
 #include "adapters/file.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "adapters/mlx.h"
 #include "adapters/peft.h"
 #include "base/error.h"
 #include "base/finite.h"
+#include "base/paths.h"
 #include "base/tensor_file.h"
 
 namespace mw::adapters {
@@ -16,7 +18,8 @@ namespace {
 using Weights = std::vector<AdaptableWeight>;
 
 constexpr const char* kFormat = "millwright.lora";
-constexpr const char* kVersion = "1";
+// The second has magnitudes.
+constexpr const char *kVersion = "1", *kVersionWithMagnitudes = "2";
 
 double number_in(const std::map<std::string, std::string>& metadata, const char* key) {
   const auto found = metadata.find(key);
@@ -47,7 +50,7 @@ int64_t rank_in(const std::map<std::string, std::string>& metadata) {
 void check_factor(const TensorMap& tensors, const std::string& name, const Shape& expected) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) {
-    fail(ErrorCode::kInvalidArgument, "tensor '{}': expected both factors of a weight, got one",
+    fail(ErrorCode::kInvalidArgument, "tensor '{}': expected all parts of an adapter, got none",
          name);
   }
   const Tensor& tensor = found->second;
@@ -67,12 +70,14 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
   const auto format = metadata.find("format"), version = metadata.find("version");
   if (format == metadata.end() || format->second != kFormat) {
     fail(ErrorCode::kInvalidArgument,
-         "expected an adapter that Millwright wrote, or one of Hugging Face PEFT with "
+         "expected an adapter that Millwright wrote, or one of Hugging Face PEFT or mlx-lm with "
          "adapter_config.json beside it");
   }
-  if (version == metadata.end() || version->second != kVersion) {
-    fail(ErrorCode::kUnsupported, "metadata 'version': expected {}, got {}", kVersion,
-         version == metadata.end() ? "none" : version->second);
+  const std::string told = version == metadata.end() ? "none" : version->second;
+  const bool with_magnitudes = told == kVersionWithMagnitudes;
+  if (told != kVersion && !with_magnitudes) {
+    fail(ErrorCode::kUnsupported, "metadata 'version': expected {} or {}, got {}", kVersion,
+         kVersionWithMagnitudes, told);
   }
   AdapterSet set;
   set.rank = rank_in(metadata);
@@ -83,14 +88,21 @@ AdapterSet parse(const TensorMap& tensors, const std::map<std::string, std::stri
     if (!weight.obstacle.empty() || (!tensors.contains(a) && !tensors.contains(b))) continue;
     check_factor(tensors, a, weight.shape_of_a(set.rank));
     check_factor(tensors, b, weight.shape_of_b(set.rank));
-    set.adapters.push_back({weight.name(), tensors.at(a).to(DType::kF32),
-                            tensors.at(b).to(DType::kF32),
-                            set.alpha / static_cast<double>(set.rank)});
+    Adapter adapter = {weight.name(), tensors.at(a).to(DType::kF32), tensors.at(b).to(DType::kF32),
+                       set.alpha / static_cast<double>(set.rank)};
+    if (with_magnitudes) {
+      const std::string m = name_of_magnitude(weight.name());
+      check_factor(tensors, m, {adapter.b.dim(0)});
+      adapter.magnitude = tensors.at(m).to(DType::kF32);
+    }
+    set.adapters.push_back(std::move(adapter));
   }
   for (const auto& [name, tensor] : tensors) {
     const bool known =
         std::any_of(set.adapters.begin(), set.adapters.end(), [&n = name](const Adapter& adapter) {
-          return n == name_of_a(adapter.weight) || n == name_of_b(adapter.weight);
+          const auto parts = parts_of(adapter);
+          return std::any_of(parts.begin(), parts.end(),
+                             [&](const auto& part) { return part.first == n; });
         });
     if (known) continue;
     fail(
@@ -113,58 +125,84 @@ void expect_finite(const std::string& name, const Tensor& factor) {
   }
 }
 
-}  // namespace
-
 bool is_own_adapter(const std::filesystem::path& path) {
   const auto metadata = safetensors_metadata(path);
   const auto format = metadata.find("format");
   return format != metadata.end() && format->second == kFormat;
 }
 
-void write_adapters(const std::filesystem::path& path, const AdapterSet& set,
+void write_own(const std::filesystem::path& path, const AdapterSet& set) {
+  TensorMap tensors;
+  for (const Adapter& adapter : set.adapters) {
+    for (const auto& [name, value] : parts_of(adapter)) tensors[name] = *value;
+  }
+  write_safetensors(path, tensors,
+                    {{"format", kFormat},
+                     {"version", has_magnitudes(set) ? kVersionWithMagnitudes : kVersion},
+                     {"rank", std::to_string(set.rank)},
+                     {"alpha", fmt::format("{}", static_cast<float>(set.alpha))}});
+}
+
+}  // namespace
+
+std::optional<AdapterFormat> format_at(const std::filesystem::path& path) {
+  if (!is_there(path)) return std::nullopt;
+  const bool file = path.extension() == ".safetensors" && !is_folder(path);
+  if (!file && !is_folder(path)) return std::nullopt;
+  if (file && is_own_adapter(path)) return AdapterFormat::kMillwright;
+  if (is_mlx(path)) return AdapterFormat::kMlx;
+  const auto config = (file ? path.parent_path() : path) / kAdapterConfig;
+  if (is_there(config)) return AdapterFormat::kPeft;
+  return std::nullopt;
+}
+
+AdapterFormat format_for(const std::filesystem::path& path) {
+  if (!path.extension().empty()) return AdapterFormat::kMillwright;
+  return is_folder(path) && is_mlx(path) ? AdapterFormat::kMlx : AdapterFormat::kPeft;
+}
+
+void write_adapters(const std::filesystem::path& path, const AdapterSet& set, AdapterFormat format,
                     const std::filesystem::path& module_names) {
   for (const Adapter& adapter : set.adapters) {
-    expect_finite(name_of_a(adapter.weight), adapter.a);
-    expect_finite(name_of_b(adapter.weight), adapter.b);
+    for (const auto& [name, value] : parts_of(adapter)) expect_finite(name, *value);
   }
-  if (path.extension().empty()) return write_peft(path, set, module_names);
-  if (path.extension() != ".safetensors") {
-    fail(
-        ErrorCode::kInvalidArgument,
-        "{}: expected a name that ends in .safetensors, or, for a folder of Hugging Face PEFT, one "
-        "without an extension",
-        path.string());
+  const bool own = format == AdapterFormat::kMillwright;
+  if (path.extension() != (own ? ".safetensors" : "")) {
+    fail(ErrorCode::kInvalidArgument,
+         "{}: expected a name that ends in .safetensors, or, for a folder of Hugging Face PEFT or "
+         "mlx-lm, one without an extension",
+         path.string());
   }
-  if (!module_names.empty()) {
+  if (own && !module_names.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "{}: expected no names of modules for a .safetensors file, which has those of weights; "
          "they are for a folder",
          path.string());
   }
-  TensorMap tensors;
-  for (const Adapter& adapter : set.adapters) {
-    tensors[name_of_a(adapter.weight)] = adapter.a;
-    tensors[name_of_b(adapter.weight)] = adapter.b;
-  }
-  write_safetensors(path, tensors,
-                    {{"format", kFormat},
-                     {"version", kVersion},
-                     {"rank", std::to_string(set.rank)},
-                     {"alpha", fmt::format("{}", static_cast<float>(set.alpha))}});
+  if (own) return write_own(path, set);
+  if (format == AdapterFormat::kPeft) return write_peft(path, set, module_names);
+  write_mlx(path, set, module_names);
 }
 
 AdapterSet read_adapters(const std::filesystem::path& path, const ir::Function& function,
-                         const ir::Catalog& catalog) {
-  if (is_peft(path)) return read_peft(path, adaptable_weights(function, catalog));
+                         const ir::Catalog& catalog, const std::filesystem::path& module_names) {
+  const auto weights = [&] { return adaptable_weights(function, catalog); };
+  const std::optional<AdapterFormat> format = format_at(path);
+  if (format == AdapterFormat::kMlx) {
+    return read_mlx(path, weights(), read_module_map(module_names));
+  }
+  if (format == AdapterFormat::kPeft || is_folder(path)) {
+    return read_peft(path, weights(), read_module_map(module_names));
+  }
   if (path.extension() != ".safetensors") {
     fail(ErrorCode::kInvalidArgument,
-         "{}: expected an adapter, a .safetensors file or a folder of Hugging Face PEFT",
+         "{}: expected an adapter, a .safetensors file or a folder of Hugging Face PEFT or mlx-lm",
          path.string());
   }
   const TensorMap tensors = read_tensors(path);
   const auto metadata = safetensors_metadata(path);
   return in_context([&] { return path.string(); },
-                    [&] { return parse(tensors, metadata, adaptable_weights(function, catalog)); });
+                    [&] { return parse(tensors, metadata, weights()); });
 }
 
 }  // namespace mw::adapters

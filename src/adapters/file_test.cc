@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "adapters/file.h"
+#include "adapters/layers.h"
 #include "adapters/testing.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -64,6 +65,37 @@ TEST(Lora, leaves_out_what_is_trained_itself) {
   EXPECT_EQ(set.adapters[0].weight, "layer_1_w");
 }
 
+TEST(Lora, adapts_the_last_layers_alone) {
+  const Choices choices;
+  const auto chosen = [&](int64_t layers, const std::string& target) {
+    std::string names;
+    for (const Adapter& adapter : begin_adapters(choices.function, ops::catalog(),
+                                                 {.rank = 4, .targets = {target}}, {}, layers)
+                                      .adapters) {
+      names += adapter.weight + " ";
+    }
+    return names;
+  };
+  EXPECT_EQ(chosen(1, "*"), "layer_1_w ");
+  EXPECT_EQ(chosen(7, "*"), "layer_0_w layer_1_w ");
+  EXPECT_EQ(chosen(-1, "*_w"), "layer_0_w layer_1_w ");
+  EXPECT_THROW((void)chosen(1, "layer_0*"), Error);
+  EXPECT_EQ(layer_of("model.layers.12.mlp"), 12);
+  EXPECT_EQ(layer_of("transformer_h_3_attn"), 3);
+  EXPECT_EQ(layer_of("layers_norm_3"), std::nullopt);
+  Built other;
+  Value* x = other.input("x", {2, 8});
+  other.returns({other.b.op("linear", {{"x", x}, {"weight", other.weight("w", {8, 8})}})});
+  try {
+    (void)begin_adapters(other.function, ops::catalog(), {.rank = 4}, {}, 1);
+    ADD_FAILURE() << "layers were found where no name has one";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("expected weights that are named by their layers"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
 TEST(Lora, says_what_it_cannot_adapt_and_what_it_can) {
   const Choices choices;
   const std::pair<Lora, std::string> refusals[] = {
@@ -92,7 +124,7 @@ class AdapterFile : public ::testing::Test {
   void SetUp() override {
     path_ = fs::temp_directory_path() / fmt::format("mw_lora_{}.safetensors", getpid());
     set_ = adapters_of(choices_.function, 4);
-    write_adapters(path_, set_);
+    write_adapters(path_, set_, AdapterFormat::kMillwright);
   }
   void TearDown() override { fs::remove(path_); }
 
@@ -125,6 +157,21 @@ TEST_F(AdapterFile, gives_back_what_was_written) {
     EXPECT_TRUE(bit_equal(read.adapters[i].a, set_.adapters[i].a));
     EXPECT_TRUE(bit_equal(read.adapters[i].b, set_.adapters[i].b));
   }
+}
+
+TEST_F(AdapterFile, with_magnitudes_gives_them_back) {
+  for (Adapter& adapter : set_.adapters) adapter.magnitude = random({adapter.b.dim(0)}, 8);
+  write_adapters(path_, set_, AdapterFormat::kMillwright);
+  const AdapterSet read = read_adapters(path_, choices_.function, ops::catalog());
+  ASSERT_EQ(read.adapters.size(), 2U);
+  EXPECT_TRUE(bit_equal(read.adapters[1].magnitude, set_.adapters[1].magnitude));
+  TensorMap tensors = read_tensors(path_);
+  const auto metadata = safetensors_metadata(path_);
+  EXPECT_EQ(metadata.at("version"), "2");
+  tensors.erase("layer_1_w.lora_magnitude");
+  EXPECT_NE(
+      refusal(tensors, metadata).find("tensor 'layer_1_w.lora_magnitude': expected all parts"),
+      std::string::npos);
 }
 
 TEST_F(AdapterFile, of_another_model_is_refused) {
@@ -171,13 +218,14 @@ TEST_F(AdapterFile, with_anything_else_wrong_is_refused_in_a_sentence) {
   changed["rank"] = "3";
   told(refusal(good, changed), "tensor 'layer_0_w.lora_A': expected floats of shape [3, 8], got");
   changed = metadata;
-  changed["version"] = "2";
-  told(refusal(good, changed), "metadata 'version': expected 1, got 2");
+  changed["version"] = "3";
+  told(refusal(good, changed), "metadata 'version': expected 1 or 2, got 3");
   told(refusal(good, {}), "expected an adapter that Millwright wrote");
   told(refusal({}, metadata), "it holds no factors");
   TensorMap tensors = good;
   tensors.erase("layer_0_w.lora_B");
-  told(refusal(tensors, metadata), "tensor 'layer_0_w.lora_B': expected both factors of a weight");
+  told(refusal(tensors, metadata),
+       "tensor 'layer_0_w.lora_B': expected all parts of an adapter, got none");
   tensors = good;
   tensors["layer_1_w.lora_B"] = tensors["layer_1_w.lora_B"].clone();
   tensors["layer_1_w.lora_B"].set_number(3, INFINITY);

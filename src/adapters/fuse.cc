@@ -5,10 +5,10 @@
 #include <map>
 #include <set>
 
+#include "adapters/magnitude.h"
 #include "adapters/sites.h"
 #include "base/error.h"
 #include "ir/builder.h"
-#include "ir/evaluate.h"
 #include "ops/weights/shared_weights.h"
 
 namespace mw::adapters {
@@ -165,14 +165,6 @@ class Replacer {
   std::set<std::pair<const Operation*, size_t>> sites_;
 };
 
-Tensor value_of(const Value& value, const ir::Function& function, const ir::Catalog& catalog) {
-  if (const ir::ConstantPtr constant = ir::constant_of(&value)) return constant->value();
-  const Operation& op = *value.producer;
-  const auto results =
-      ir::evaluate(op, catalog.at(op, function.opset), function.opset, ir::Facts(), nullptr);
-  return results.at(value.index).tensor;
-}
-
 // A weight that one function has as another function has it.
 struct Follower {
   ir::Function* function;
@@ -259,10 +251,13 @@ void fuse_adapters(ir::Function& function, const std::vector<ir::Function*>& oth
     const Adapter& adapter = adapters[i];
     const AdaptableWeight& weight = weight_named(weights, adapter.weight);
     FusedWeight made{.name = adapter.weight};
-    made.original = value_of(*weight.values.front(), function, catalog);
+    made.original = value_of(weight, function, catalog);
     made.exact = change_of(weight, adapter);
     for (int64_t k = 0; k < made.exact.count(); ++k) {
       made.exact.set_number(k, made.exact.number_at(k) + made.original.number_at(k));
+    }
+    if (!adapter.magnitude.empty()) {
+      scale_outputs(weight, factors_of(weight, made.original, adapter), made.exact);
     }
     made.stored = made.exact.to(weight.type().dtype());
     if (!bit_equal(made.stored, made.original)) {

@@ -53,7 +53,7 @@ double difference(const Tensor& a, const Tensor& b) {
 
 std::unique_ptr<ir::Program> inserted(const Built& built, const AdapterSet& set) {
   auto program = ir::clone(built.program);
-  (void)insert_adapters(*program->functions[0], ops::catalog(), set.adapters);
+  (void)insert_adapters(*program->functions[0], ops::catalog(), set.adapters, Inserted::kToTrain);
   return program;
 }
 
@@ -296,9 +296,11 @@ TEST(Lora, has_the_gradients_that_differences_give) {
   ASSERT_EQ(set.adapters.size(), 4U);
   autodiff::Subject subject;
   subject.function = ir::clone(built.function).function;
-  for (const auto& made : insert_adapters(*subject.function, ops::catalog(), set.adapters)) {
-    subject.wrt.push_back(made.a->outputs[0].get());
-    subject.wrt.push_back(made.b->outputs[0].get());
+  for (const auto& made :
+       insert_adapters(*subject.function, ops::catalog(), set.adapters, Inserted::kToTrain)) {
+    for (const InsertedPart& part : made.parts) {
+      subject.wrt.push_back(part.trained->outputs[0].get());
+    }
   }
   subject.arguments = inputs_of(*subject.function);
   std::mt19937_64 generator(11);

@@ -6,16 +6,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "adapters/set.h"
+#include "adapters/modules.h"
 #include "base/error.h"
-#include "base/mapped_file.h"
 
 namespace mw::adapters {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr size_t kMostBytes = size_t{1} << 20;
 
 // Keys without bearing on the result of a trained adapter: how it came about, or which modules it
 // has, which the tensors tell.
@@ -32,10 +29,9 @@ constexpr auto kSilent =
                                      "task_type",           "velora_config"});
 constexpr auto kRead =
     std::to_array<std::string_view>({"alpha_pattern", "bias", "init_lora_weights", "lora_alpha",
-                                     "peft_type", "r", "rank_pattern", "use_rslora"});
+                                     "peft_type", "r", "rank_pattern", "use_dora", "use_rslora"});
 constexpr auto kRefused = std::to_array<std::pair<std::string_view, std::string_view>>(
-    {{"use_dora", "weights split into magnitude and direction (DoRA)"},
-     {"modules_to_save", "modules trained as a whole"},
+    {{"modules_to_save", "modules trained as a whole"},
      {"lora_bias", "a bias beside the factors"},
      {"trainable_token_indices", "tokens trained by themselves"},
      {"target_parameters", "factors of parameters that are no module's weight"},
@@ -156,6 +152,14 @@ void check_kind(const Json& config) {
   }
 }
 
+bool flag_in(const Json& config, const char* key) {
+  const Json flag = config.value(key, Json(false));
+  if (!flag.is_boolean() && !flag.is_null()) {
+    fail(ErrorCode::kInvalidArgument, "'{}': expected true or false, got {}", key, shown(flag));
+  }
+  return flag.is_boolean() && flag.get<bool>();
+}
+
 PeftConfig parse(std::string_view text) {
   const Json config = Json::parse(text.begin(), text.end(), nullptr, false);
   if (!config.is_object()) fail(ErrorCode::kInvalidArgument, "expected a JSON object");
@@ -164,12 +168,8 @@ PeftConfig parse(std::string_view text) {
   PeftConfig read;
   read.rank = rank_in(config.value("r", Json()), "r");
   read.alpha = alpha_in(config.value("lora_alpha", Json()), "lora_alpha");
-  const Json by_root = config.value("use_rslora", Json(false));
-  if (!by_root.is_boolean() && !by_root.is_null()) {
-    fail(ErrorCode::kInvalidArgument, "'use_rslora': expected true or false, got {}",
-         shown(by_root));
-  }
-  read.by_root = by_root.is_boolean() && by_root.get<bool>();
+  read.by_root = flag_in(config, "use_rslora");
+  read.has_magnitudes = flag_in(config, "use_dora");
   read_patterns(config, "rank_pattern", read.ranks, rank_in);
   read_patterns(config, "alpha_pattern", read.alphas, alpha_in);
   return read;
@@ -187,19 +187,7 @@ double PeftConfig::scale_of(const std::string& module) const {
 }
 
 PeftConfig read_peft_config(const std::filesystem::path& path) {
-  return in_context([&] { return path.string(); },
-                    [&] {
-                      const auto file = MappedFile::open(path);
-                      const auto bytes = file->bytes();
-                      if (bytes.size() > kMostBytes) {
-                        fail(ErrorCode::kInvalidArgument, "expected at most {} bytes, got {}",
-                             kMostBytes, bytes.size());
-                      }
-                      const std::string text(reinterpret_cast<const char*>(bytes.data()),
-                                             bytes.size());
-                      file->check_intact();
-                      return parse(text);
-                    });
+  return in_context([&] { return path.string(); }, [&] { return parse(config_text(path)); });
 }
 
 std::string peft_config_text(const PeftConfig& config, const std::vector<std::string>& modules) {
@@ -214,7 +202,7 @@ std::string peft_config_text(const PeftConfig& config, const std::vector<std::st
                      {"r", config.rank},
                      {"lora_alpha", alpha},
                      {"use_rslora", false},
-                     {"use_dora", false},
+                     {"use_dora", config.has_magnitudes},
                      {"lora_dropout", 0.0},
                      {"bias", "none"},
                      {"fan_in_fan_out", false},

@@ -10,6 +10,7 @@ namespace mw::adapters {
 struct PeftConfig {
   int64_t rank = 0;
   double alpha = 0;
+  bool has_magnitudes = false;  // each module has one (DoRA)
   bool by_root = false;  // alpha counts by the square root of the rank (rank-stabilised LoRA)
   // Other ranks and alphas for the modules that a key names, by the end of their names; the first
   // one that does counts.

@@ -4,8 +4,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "adapters/file.h"
 #include "adapters/module_names.h"
-#include "adapters/peft.h"
 #include "adapters/testing.h"
 #include "base/error.h"
 #include "base/tensor_file.h"
@@ -156,7 +156,7 @@ TEST_F(Peft, ranks_and_alphas_may_differ_by_module) {
 TEST_F(Peft, settings_that_would_change_the_result_are_refused_by_name) {
   told_of("peft_type", "IA3", "'peft_type': expected LORA, got \"IA3\"");
   told_of("peft_type", nullptr, "'peft_type': expected LORA, got none");
-  told_of("use_dora", true, "'use_dora': weights split into magnitude and direction (DoRA)");
+  told_of("use_dora", true, "expected a magnitude, as 'use_dora' says, got none");
   told_of("modules_to_save", {"lm_head"}, "'modules_to_save': modules trained as a whole");
   told_of("bias", "lora_only", "'bias': expected none, got \"lora_only\"");
   told_of("lora_bias", true, "'lora_bias'");
@@ -167,6 +167,18 @@ TEST_F(Peft, settings_that_would_change_the_result_are_refused_by_name) {
   config_["a_new_setting"] = false;
   config_["init_lora_weights"] = "gaussian";
   EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(Peft, magnitudes_of_dora_are_taken) {
+  config_["use_dora"] = true;
+  tensors_["base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector"] =
+      random({6}, 3);
+  tensors_["base_model.model.model.layers.1.mlp.up.lora_magnitude_vector.weight"] =
+      random({1, 5, 1, 1}, 4);
+  const AdapterSet set = read();
+  EXPECT_TRUE(bit_equal(set.adapters[0].magnitude, random({6}, 3)));
+  EXPECT_EQ(set.adapters[1].magnitude.shape(), Shape{5});
+  EXPECT_EQ(describe(set), "rank 2, alpha 8, DoRA");
 }
 
 TEST_F(Peft, numbers_are_ranged) {
@@ -192,7 +204,7 @@ TEST_F(Peft, tensors_that_are_no_pair_of_factors_are_refused) {
     tensors_[name] = tensor;
     told(part);
   };
-  with(up + ".lora_magnitude_vector.weight", random({5}, 3), "(DoRA)");
+  with(up + ".lora_magnitude_vector", random({5}, 3), "expected no magnitude, as 'use_dora' says");
   with("base_model.model.embed.lora_embedding_A", random({2, 5}, 3), "adapters of embeddings");
   with("base_model.model.lm_head.weight", random({5, 6}, 3), "expected a factor");
   with(up + ".lora_B.bias", random({5}, 3), "biases are not taken");
@@ -232,7 +244,7 @@ TEST_F(Peft, files_that_are_missing_or_broken_are_told_of) {
 TEST_F(Peft, what_is_written_is_read_back) {
   const AdapterSet set = adapters_of(model_.function, 2);
   const fs::path out = folder_ / "out";
-  write_adapters(out, set);
+  write_adapters(out, set, AdapterFormat::kPeft);
   const AdapterSet back = read_adapters(out, model_.function, ops::catalog());
   ASSERT_EQ(back.adapters.size(), 3U);
   for (size_t i = 0; i < 3; ++i) {
@@ -252,14 +264,15 @@ TEST_F(Peft, modules_are_written_by_the_names_of_the_source_model) {
   }
   write_safetensors(folder_ / "source.safetensors", source);
   const fs::path out = folder_ / "out";
-  write_adapters(out, set, folder_ / "source.safetensors");
+  write_adapters(out, set, AdapterFormat::kPeft, folder_ / "source.safetensors");
   const TensorMap written = read_tensors(out / "adapter_model.safetensors");
   EXPECT_TRUE(written.contains("base_model.model.model.layers.1.mlp.up.lora_A.weight"));
   EXPECT_EQ(written.size(), 6U);
   EXPECT_EQ(read_adapters(out, model_.function, ops::catalog()).adapters.size(), 3U);
   source.erase("model.layers.1.mlp.up.weight");
   write_safetensors(folder_ / "source.safetensors", source);
-  EXPECT_THROW(write_adapters(out, set, folder_ / "source.safetensors"), Error);
+  EXPECT_THROW(write_adapters(out, set, AdapterFormat::kPeft, folder_ / "source.safetensors"),
+               Error);
 }
 
 TEST(ModuleNames, of_weights_lose_what_converters_append) {

@@ -7,11 +7,12 @@ namespace {
 struct Adaption {
   const ir::Catalog& catalog;
   const std::vector<Adapter>& adapters;
+  Inserted how;
   std::vector<InsertedAdapter> made = {};
 };
 
 void insert(ir::Function& function, Adaption& a) {
-  a.made = insert_adapters(function, a.catalog, a.adapters);
+  a.made = insert_adapters(function, a.catalog, a.adapters, a.how);
 }
 
 constexpr passes::PassName kAdapters = {
@@ -28,9 +29,9 @@ std::vector<passes::Listing> pipelines() {
            passes::names_of<Adaption>(kAdapt)}};
 }
 
-Adapted adapted_by(const ir::Function& function, const std::vector<Adapter>& adapters,
+Adapted adapted_by(const ir::Function& function, const std::vector<Adapter>& adapters, Inserted how,
                    const passes::Supervision& supervision) {
-  Adaption context = {supervision.catalog, adapters};
+  Adaption context = {supervision.catalog, adapters, how};
   auto made = passes::run<Adaption>(kAdapt, function, context, supervision);
   return {std::move(made), std::move(context.made)};
 }

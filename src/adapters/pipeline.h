@@ -16,7 +16,7 @@ struct Adapted {
   std::vector<InsertedAdapter> made;
 };
 // `function`, of a file, stays as it is.
-Adapted adapted_by(const ir::Function& function, const std::vector<Adapter>& adapters,
+Adapted adapted_by(const ir::Function& function, const std::vector<Adapter>& adapters, Inserted how,
                    const passes::Supervision& supervision);
 
 }  // namespace mw::adapters

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/layers.h"
+#include "adapters/magnitude.h"
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/glob.h"
@@ -14,17 +16,19 @@ namespace {
 
 using Weights = std::vector<AdaptableWeight>;
 
-bool matches(const std::string& glob, const AdaptableWeight& weight) {
-  return std::any_of(weight.names.begin(), weight.names.end(),
-                     [&](const std::string& name) { return matches_glob(glob, name); });
+bool matches(const std::string& glob, const AdaptableWeight& weight, const LastLayers& layers) {
+  return std::any_of(weight.names.begin(), weight.names.end(), [&](const std::string& name) {
+    return matches_glob(glob, name) && layers.takes(name, glob);
+  });
 }
 
 // Which weights a target takes in; an error that says why it takes none.
-void mark(const std::string& target, const Weights& weights, std::vector<bool>& chosen) {
+void mark(const std::string& target, const Weights& weights, const LastLayers& layers,
+          std::vector<bool>& chosen) {
   const AdaptableWeight* refused = nullptr;
   bool any = false;
   for (size_t i = 0; i < weights.size(); ++i) {
-    if (!matches(target, weights[i])) continue;
+    if (!matches(target, weights[i], layers)) continue;
     const bool can = weights[i].obstacle.empty();
     chosen[i] = chosen[i] || can;
     any = any || can;
@@ -67,7 +71,8 @@ void check_rank(int64_t rank) {
 }
 
 AdapterSet begin_adapters(const ir::Function& function, const ir::Catalog& catalog,
-                          const Lora& lora, const std::vector<std::string>& trained) {
+                          const Lora& lora, const std::vector<std::string>& trained,
+                          int64_t last_layers) {
   check_rank(lora.rank);
   check_alpha(lora.alpha);
   Weights weights = adaptable_weights(function, catalog);
@@ -81,7 +86,10 @@ AdapterSet begin_adapters(const ir::Function& function, const ir::Catalog& catal
   if (lora.targets.empty()) {
     fail(ErrorCode::kInvalidArgument, "lora: targets: expected a glob, got none");
   }
-  for (const std::string& target : lora.targets) mark(target, weights, chosen);
+  std::vector<std::string> names;
+  for (const AdaptableWeight& weight : weights) names.push_back(weight.name());
+  const LastLayers layers(names, last_layers);
+  for (const std::string& target : lora.targets) mark(target, weights, layers, chosen);
   AdapterSet set{lora.rank, lora.alpha, {}};
   int64_t highest = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -95,10 +103,12 @@ AdapterSet begin_adapters(const ir::Function& function, const ir::Catalog& catal
   for (size_t i = 0; i < weights.size(); ++i) {
     if (!chosen[i]) continue;
     const AdaptableWeight& weight = weights[i];
-    set.adapters.push_back({weight.name(),
-                            begin_a(weight.shape_of_a(lora.rank), lora.seed, weight.name()),
-                            Tensor(DType::kF32, weight.shape_of_b(lora.rank)),
-                            set.alpha / static_cast<double>(set.rank)});
+    Adapter adapter = {weight.name(),
+                       begin_a(weight.shape_of_a(lora.rank), lora.seed, weight.name()),
+                       Tensor(DType::kF32, weight.shape_of_b(lora.rank)),
+                       set.alpha / static_cast<double>(set.rank)};
+    if (lora.dora) adapter.magnitude = lengths_of(weight, value_of(weight, function, catalog));
+    set.adapters.push_back(std::move(adapter));
   }
   return set;
 }
@@ -115,8 +125,14 @@ std::string names_of(const std::vector<AdaptableWeight>& weights) {
   return count == 0 ? "none" : text;
 }
 
+bool has_magnitudes(const AdapterSet& set) {
+  return std::any_of(set.adapters.begin(), set.adapters.end(),
+                     [](const Adapter& adapter) { return !adapter.magnitude.empty(); });
+}
+
 std::string describe(const AdapterSet& set) {
-  return fmt::format("rank {}, alpha {}", set.rank, static_cast<float>(set.alpha));
+  return fmt::format("rank {}, alpha {}{}", set.rank, static_cast<float>(set.alpha),
+                     has_magnitudes(set) ? ", DoRA" : "");
 }
 
 }  // namespace mw::adapters

@@ -37,7 +37,10 @@ mw::Schedule schedule_of(const mw_student_options& o) {
   using Kind = mw::Schedule::Kind;
   constexpr Kind kKinds[] = {Kind::kConstant, Kind::kLinear, Kind::kCosine};
   require(number_of(o.schedule) < std::size(kKinds), "mw_student_create: unknown schedule");
-  return {kKinds[number_of(o.schedule)], o.warmup_steps, o.total_steps, o.final_factor};
+  return {.kind = kKinds[number_of(o.schedule)],
+          .warmup_steps = o.warmup_steps,
+          .total_steps = o.total_steps,
+          .final_factor = o.final_factor};
 }
 
 std::optional<mw::Lora> lora_of(const mw_student_options& o) {

@@ -156,12 +156,17 @@ CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
                       "the description names function '{}', which the program does not have",
                       impl->description->name);
                }
+               if (options.adapter.empty() && !options.module_names.empty()) {
+                 fail(ErrorCode::kInvalidArgument, "{}: expected {} beside it, got none",
+                      setting("module_names"), setting("adapter"));
+               }
                if (!options.adapter.empty()) {
-                 const auto set =
-                     adapters::read_adapters(options.adapter, *impl->function, ops::catalog());
-                 impl->adapted = adapters::adapted_by(*impl->function, set.adapters,
-                                                      {ops::catalog(), watch.get()})
-                                     .function;
+                 const auto set = adapters::read_adapters(options.adapter, *impl->function,
+                                                          ops::catalog(), options.module_names);
+                 impl->adapted =
+                     adapters::adapted_by(*impl->function, set.adapters, adapters::Inserted::kToRun,
+                                          {ops::catalog(), watch.get()})
+                         .function;
                  impl->function = impl->adapted.get();
                }
                impl->lowered = opened(*impl->function, numerics_of(options.compute), watch.get());

@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <system_error>
 
-#include "adapters/peft.h"
+#include "adapters/file.h"
+#include "adapters/modules.h"
 #include "base/error.h"
 #include "package/container.h"
 #include "package/package.h"
@@ -22,13 +23,31 @@ std::filesystem::path without_slash(const std::filesystem::path& path) {
   return text;
 }
 
-bool is_peft(const TrainingSettings& s) { return s.run.adapter_format == AdapterFormat::kPeft; }
-bool adapts(const TrainingSettings& s) { return s.student.lora.has_value(); }
+bool adapts(const TrainingSettings& s) {
+  return s.student.lora.has_value() || !s.run.from_adapter.empty();
+}
 
-// Whether the output is an adapter and no package: a .safetensors file, or, as PEFT has it, a
+// The output's own form, where it is an adapter or replaces one; else that of the one to begin
+// with.
+AdapterFormat format_of(const TrainingSettings& s) {
+  if (s.run.adapter_format) return *s.run.adapter_format;
+  const fs::path& output = s.run.output;
+  std::optional<AdapterFormat> known;
+  if (output.extension() == ".safetensors") known = AdapterFormat::kMillwright;
+  if (output.extension().empty()) known = adapters::format_at(output);
+  if (!known && !s.run.from_adapter.empty()) known = adapters::format_at(s.run.from_adapter);
+  return known.value_or(AdapterFormat::kMillwright);
+}
+
+// Whether adapters are written as a folder.
+bool is_folder_form(const TrainingSettings& s) {
+  return format_of(s) != AdapterFormat::kMillwright;
+}
+
+// Whether the output is an adapter and no package: a .safetensors file, or, as others have it, a
 // folder whose name has no extension.
 bool is_adapter(const TrainingSettings& s) {
-  return s.run.output.extension() == (is_peft(s) ? "" : ".safetensors");
+  return s.run.output.extension() == (is_folder_form(s) ? "" : ".safetensors");
 }
 
 void expect_folder_of(const fs::path& output) {
@@ -43,7 +62,7 @@ void expect_folder_of(const fs::path& output) {
 
 void check_output(const TrainingSettings& s, const fs::path& model) {
   const fs::path& output = s.run.output;
-  if (adapts(s) && is_peft(s)) adapters::expect_replaceable_peft(adapter_path(s));
+  if (adapts(s) && is_folder_form(s)) adapters::expect_replaceable_folder(adapter_path(s));
   if (adapts(s) && is_adapter(s)) return expect_folder_of(output);
   if (package::container_named(output)) {
     expect_folder_of(output);
@@ -53,7 +72,7 @@ void check_output(const TrainingSettings& s, const fs::path& model) {
   fail(ErrorCode::kInvalidArgument,
        "{} {}: expected a path that ends in .mlpackage, .mlmodelc or .mlmodel, or, with {}, {}",
        setting("output"), output.string(), setting("lora_rank"),
-       is_peft(s) ? "the name of a folder, without an extension" : ".safetensors");
+       is_folder_form(s) ? "the name of a folder, without an extension" : ".safetensors");
 }
 
 void check_given(const TrainingSettings& s) {
@@ -64,15 +83,18 @@ void check_given(const TrainingSettings& s) {
   };
   need(s.run.output, "output", "a package to write");
   if (s.run.steps > 0) need(s.run.data, "data", "a file to train on");
-  const char* stray = is_peft(s)                     ? "adapter_format"
+  const bool other_form =
+      s.run.adapter_format && *s.run.adapter_format != AdapterFormat::kMillwright;
+  const char* stray = other_form                     ? "adapter_format"
                       : !s.run.adapter_names.empty() ? "adapter_names"
                                                      : nullptr;
   if (!adapts(s) && stray != nullptr) {
     fail(ErrorCode::kInvalidArgument, "{}: expected {} beside it, got none", setting(stray),
          setting("lora_rank"));
   }
-  if (!s.run.adapter_names.empty() && !is_peft(s)) {
-    fail(ErrorCode::kInvalidArgument, "{}: expected {} peft beside it, got millwright",
+  const bool names_needed = is_folder_form(s) || !s.run.from_adapter.empty();
+  if (!s.run.adapter_names.empty() && !names_needed) {
+    fail(ErrorCode::kInvalidArgument, "{}: expected {} peft or mlx beside it, got millwright",
          setting("adapter_names"), setting("adapter_format"));
   }
   if (adapts(s) && is_adapter(s) && s.student.trainable != StudentOptions().trainable) {
@@ -90,6 +112,7 @@ TrainingSettings resolved(const TrainingSettings& given) {
   int64_t& total = s.student.schedule.total_steps;
   if (total == 0) total = std::max<int64_t>(s.run.steps, 1);
   if (s.student.lora && s.student.lora->seed == 0) s.student.lora->seed = s.run.seed;
+  if (adapts(s)) s.run.adapter_format = format_of(s);
   return s;
 }
 
@@ -98,7 +121,7 @@ fs::path adapter_path(const TrainingSettings& s) {
   const fs::path& output = s.run.output;
   if (is_adapter(s)) return output;
   return output.parent_path() /
-         (output.stem().string() + (is_peft(s) ? "-adapter" : "-adapter.safetensors"));
+         (output.stem().string() + (is_folder_form(s) ? "-adapter" : "-adapter.safetensors"));
 }
 
 void check_outputs(const TrainingSettings& s, const fs::path& model,
@@ -109,6 +132,7 @@ void check_outputs(const TrainingSettings& s, const fs::path& model,
                                          {setting("data"), s.run.data},
                                          {setting("eval_data"), s.run.eval_data},
                                          {setting("adapter_names"), s.run.adapter_names},
+                                         {setting("from_adapter"), s.run.from_adapter},
                                          {setting("checkpoint_dir"), training::run_folder(s.run)},
                                          {setting("resume_from"), s.run.resume_from}};
   needed.insert(needed.end(), read.begin(), read.end());

@@ -149,12 +149,15 @@ std::vector<std::string> StudentModel::notes(const SaveOptions& options) const {
 }
 
 void StudentModel::save_adapter(const std::filesystem::path& path,
-                                const std::filesystem::path& module_names) const {
-  adapters::write_adapters(path, impl_->student->lora().now(impl_->trainer()), module_names);
+                                const std::filesystem::path& module_names,
+                                std::optional<AdapterFormat> format) const {
+  adapters::write_adapters(path, impl_->student->lora().now(impl_->trainer()),
+                           format ? *format : adapters::format_for(path), module_names);
 }
-void StudentModel::load_adapter(const std::filesystem::path& path) {
+void StudentModel::load_adapter(const std::filesystem::path& path,
+                                const std::filesystem::path& module_names) {
   in_context([&] { return impl_->model.path().string(); },
-             [&] { impl_->student->lora().load(path, impl_->trainer()); });
+             [&] { impl_->student->lora().load(path, module_names, impl_->trainer()); });
 }
 
 training::Student& student_of(const StudentModel& student) { return *student.impl().student; }

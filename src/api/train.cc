@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "adapters/file.h"
 #include "api/impl.h"
 #include "api/run_outputs.h"
 #include "base/error.h"
 #include "millwright/training.hpp"
+#include "ops/catalog.h"
 #include "train/run.h"
 #include "train/settings.h"
 #include "train/summary.h"
@@ -26,7 +28,10 @@ class PackageFiles final : public training::RunFiles {
                        run_.output.filename().string());
   }
   std::vector<std::string> write() override {
-    if (!adapter_.empty()) student_.save_adapter(adapter_, run_.adapter_names);
+    if (!adapter_.empty()) {
+      const bool own = run_.adapter_format == AdapterFormat::kMillwright;
+      student_.save_adapter(adapter_, own ? "" : run_.adapter_names, run_.adapter_format);
+    }
     if (adapter_alone()) return {};
     return student_.save(run_.output, {.only_function = run_.only_function});
   }
@@ -38,7 +43,10 @@ class PackageFiles final : public training::RunFiles {
     options.function = model_.function();
     options.device = model_.impl().options.device;
     options.tokenizer = model_.tokenizer().path();
-    if (adapter_alone()) options.adapter = adapter_;
+    if (adapter_alone()) {
+      options.adapter = adapter_;
+      options.module_names = run_.adapter_names;
+    }
     return shared_model(
         CoreMLModelWrapper::load(adapter_alone() ? model_.path() : run_.output, options));
   }
@@ -75,15 +83,51 @@ Rows rows_of(const CoreMLModelWrapper& model, const CoreMLModelWrapper* teacher,
   return rows;
 }
 
-std::map<std::string, std::string> fixed_of(const StudentOptions& options) {
-  if (!options.lora) return {};
-  return {{"lora_rank", std::to_string(options.lora->rank)},
-          {"lora_alpha", fmt::format("{}", options.lora->alpha)}};
+// What is usual is left out where checkpoints once did not tell it.
+std::map<std::string, std::string> fixed_of(const TrainingSettings& settings) {
+  std::map<std::string, std::string> fixed;
+  if (!settings.run.mask_prompt) fixed["mask_prompt"] = "false";
+  if (const auto& lora = settings.student.lora) {
+    fixed["lora_rank"] = std::to_string(lora->rank);
+    fixed["lora_alpha"] = fmt::format("{}", lora->alpha);
+    if (lora->dora) fixed["lora_dora"] = "true";
+  }
+  return fixed;
+}
+
+std::string as_glob(const std::string& name) {
+  std::string glob;
+  for (const char c : name) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') glob += '\\';
+    glob += c;
+  }
+  return glob;
+}
+
+// Adapters as those that the run begins with, where nothing else is asked for.
+Lora lora_of(const CoreMLModelWrapper& model, const TrainingSettings& settings) {
+  const adapters::AdapterSet set =
+      in_context([&] { return model.path().string(); },
+                 [&] {
+                   return adapters::read_adapters(settings.run.from_adapter, *model.impl().function,
+                                                  ops::catalog(), settings.run.adapter_names);
+                 });
+  const adapters::Adapter& first = set.adapters.at(0);
+  Lora lora;
+  lora.rank = first.a.dim(0);
+  lora.alpha = static_cast<float>(first.scale * static_cast<double>(lora.rank));
+  lora.dora = adapters::has_magnitudes(set);
+  lora.seed = settings.run.seed;
+  lora.targets.clear();
+  for (const adapters::Adapter& adapter : set.adapters) {
+    lora.targets.push_back(as_glob(adapter.weight));
+  }
+  return lora;
 }
 
 TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWrapper* teacher,
                             const TrainingSettings& given, TrainingObserver& observer) {
-  const TrainingSettings settings = resolved(given);
+  TrainingSettings settings = resolved(given);
   training::check(settings);
   std::vector<package::Needed> read;
   if (teacher != nullptr) read.push_back({setting("teacher"), teacher->path()});
@@ -95,10 +139,13 @@ TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWr
                                           observer.reading(file, done, all);
                                         });
   }
+  const bool goes_on = !settings.run.from_adapter.empty();
+  if (goes_on && !settings.student.lora) settings.student.lora = lora_of(model, settings);
   StudentModel student(model, settings.student);
+  if (goes_on) student.load_adapter(settings.run.from_adapter, settings.run.adapter_names);
   if (teacher != nullptr) student.set_teacher(*teacher, settings.distill);
   PackageFiles files(model, student, settings);
-  training::RunPlan plan = {settings.run, fixed_of(settings.student),
+  training::RunPlan plan = {settings.run, fixed_of(settings),
                             rows_of(model, teacher, settings, data)};
   if (teacher != nullptr) plan.loss_name = "training with teacher";
   training::Run run(student_of(student), std::move(data), std::move(plan), files, observer);

@@ -69,12 +69,13 @@ void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
       ->required();
   settings.add_load_to(command, [&](const std::string& name) {
     if (name == "tokenizer") return with_tokenizer;
-    return name != "adapter" && name != "profile";
+    return name != "adapter" && name != "module_names" && name != "profile";
   });
 }
 
 void ModelOptions::add_adapter_to(CLI::App& command) {
-  settings.add_load_to(command, [](const std::string& name) { return name == "adapter"; });
+  settings.add_load_to(
+      command, [](const std::string& name) { return name == "adapter" || name == "module_names"; });
 }
 
 LoadOptions ModelOptions::load_options() const {

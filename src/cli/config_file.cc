@@ -4,11 +4,13 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <vector>
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "cli/mlx_config.h"
 
 namespace mw::cli {
 namespace {
@@ -48,11 +50,33 @@ void add_value(CLI::Option& option, const YAML::Node& value) {
   }
 }
 
+// What gives one value to an option, where the command line does not.
+void apply(CLI::Option& option, const std::string& where, const std::function<void()>& give) {
+  if (option.count() > 0) return;
+  try {
+    in_context([&] { return where; }, give);
+    option.run_callback();
+  } catch (const CLI::Error& e) {
+    fail(ErrorCode::kInvalidArgument, "{}: {}", where.substr(0, where.rfind(": ")), e.what());
+  }
+}
+
+void apply_mlx(CLI::App& command, const YAML::Node& root, const std::string& path) {
+  for (const OptionValue& row : options_of_mlx(root, path, command)) {
+    CLI::Option* option = option_named(command, row.option);
+    MW_CHECK(option != nullptr);
+    apply(*option, row.where, [&] {
+      for (const std::string& value : row.values) option->add_result(value);
+    });
+  }
+}
+
 }  // namespace
 
 void apply_config(CLI::App& command, const std::string& path) {
   const YAML::Node root = parse(path);
   if (!root.IsMap()) fail(ErrorCode::kInvalidArgument, "{}: expected keys and values", path);
+  if (command.get_name() == "train" && is_mlx_config(root)) return apply_mlx(command, root, path);
   std::set<const CLI::Option*> seen;
   for (const auto& row : root) {
     const std::string key = row.first.IsScalar() ? row.first.Scalar() : "";
@@ -65,14 +89,8 @@ void apply_config(CLI::App& command, const std::string& path) {
     if (!seen.insert(option).second) {
       fail(ErrorCode::kInvalidArgument, "{}: '{}' is there twice", where, key);
     }
-    if (option->count() > 0 || row.second.IsNull()) continue;
-    try {
-      in_context([&] { return fmt::format("{}: {}", where, key); },
-                 [&] { add_value(*option, row.second); });
-      option->run_callback();
-    } catch (const CLI::Error& e) {
-      fail(ErrorCode::kInvalidArgument, "{}: {}", where, e.what());
-    }
+    if (row.second.IsNull()) continue;
+    apply(*option, fmt::format("{}: {}", where, key), [&] { add_value(*option, row.second); });
   }
 }
 

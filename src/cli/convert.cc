@@ -23,7 +23,7 @@ namespace mw::cli {
 namespace {
 
 struct Options {
-  std::string in, out, adapter, function;
+  std::string in, out, adapter, adapter_names, function;
   std::vector<std::string> renames;
   bool strip = false, json = false, only_function = false;
 };
@@ -140,7 +140,8 @@ void add_adapter(package::Model& model, const Options& o) {
     for (const auto& known : model.functions) names += (names.empty() ? "" : ", ") + known.name;
     fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", function, names);
   }
-  const adapters::AdapterSet set = adapters::read_adapters(o.adapter, *adapted, ops::catalog());
+  const adapters::AdapterSet set =
+      adapters::read_adapters(o.adapter, *adapted, ops::catalog(), o.adapter_names);
   const auto reach =
       o.only_function ? exporter::Reach::kOneFunction : exporter::Reach::kAllFunctions;
   for (const std::string& note : exporter::notes_on_sharing(model, *adapted, set, reach)) {
@@ -192,7 +193,11 @@ void add_convert(CLI::App& app) {
                     "leave out author, licence, descriptions and other metadata");
   CLI::Option* adapter = command->add_option(
       "--adapter", options->adapter,
-      "what `train --lora-rank` or Hugging Face PEFT wrote, added to the weights");
+      "what `train --lora-rank`, Hugging Face PEFT or mlx-lm wrote, added to the weights");
+  command
+      ->add_option("--adapter-names", options->adapter_names,
+                   "which weights the adapter's modules have, where their names do not tell")
+      ->needs(adapter);
   command
       ->add_option("--function", options->function,
                    "the function that the adapter is of (default: the package's own)")

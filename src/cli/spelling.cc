@@ -8,11 +8,13 @@
 namespace mw::cli {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kShort = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kShort = {{
     {"learning_rate", "lr"},
     {"warmup_steps", "warmup"},
     {"clip_norm", "clip"},
     {"groups", "group"},
+    {"from_adapter", "adapter"},
+    {"module_names", "adapter-names"},
 }};
 
 }  // namespace

@@ -19,16 +19,20 @@
 namespace mw::cli {
 namespace {
 
-// A line redrawn in place on a terminal; elsewhere one every ten seconds and per validation.
+// A line redrawn in place on a terminal; elsewhere one every ten seconds, or every so many steps,
+// and per validation.
 class Watcher : public TrainingObserver {
  public:
+  explicit Watcher(int64_t report_every) : report_every_(report_every) {}
   ~Watcher() override { clear(); }
 
   void stepped(const TrainingProgress& progress) override {
     const StepRecord& record = progress.record;
     const bool last = record.step == progress.steps;
     const double time = now_seconds();
-    if (!last && !record.valid_loss && time - drawn_ < (terminal_ ? 0.1 : 10)) return;
+    const bool due = report_every_ > 0 && !terminal_ ? record.step % report_every_ == 0
+                                                     : time - drawn_ >= (terminal_ ? 0.1 : 10);
+    if (!last && !record.valid_loss && !due) return;
     drawn_ = time;
     std::string facts = fmt::format("loss {:.4f}", record.loss.value_or(0));
     if (progress.valid_loss) facts += fmt::format("  valid {:.4f}", *progress.valid_loss);
@@ -78,6 +82,7 @@ class Watcher : public TrainingObserver {
     visible_ = false;
   }
 
+  int64_t report_every_;  // 0: by time
   bool terminal_ = isatty(STDERR_FILENO) != 0, visible_ = false;
   double drawn_ = 0;
 };
@@ -110,7 +115,7 @@ void run_training_command(TrainingOptions& o, CLI::App& command) {
   const TrainingSettings settings = o.training_settings();
   check(o, settings);
   watch_interrupts();
-  Watcher watcher;
+  Watcher watcher(o.report_every);
   const TrainingReport report = train_as_told(o, settings, watcher);
   for (const std::string& warning : report.warnings) watcher.note("warning: " + warning);
   if (o.json) print_json_outcome(report);

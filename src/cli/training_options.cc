@@ -12,8 +12,7 @@ namespace mw::cli {
 namespace {
 
 // Settings that other options of a run decide, or that are for programs.
-const std::set<std::string> kElsewhere = {"total_steps", "groups", "naive", "lora_seed",
-                                          "wrt_inputs"};
+const std::set<std::string> kElsewhere = {"groups", "naive", "lora_seed", "wrt_inputs"};
 const std::set<std::string> kOfLoading = {"function",  "compute",     "device", "threads",
                                           "tokenizer", "print_after", "role"};
 
@@ -35,6 +34,9 @@ void TrainingOptions::add_to(CLI::App& c) {
                "GLOB:lr=NUMBER,decay=NUMBER: learning rate and weight decay of the parameters that "
                "match, one or both; the last match counts")
       ->take_all();
+  c.add_option("--report-every", report_every,
+               "steps between lines on the way, where there is no terminal (default: by time)")
+      ->check(CLI::PositiveNumber);
   load.add_load_to(c, [](const std::string& name) { return kOfLoading.contains(name); });
   c.add_flag("--json", json, "print JSON");
 }

@@ -14,6 +14,7 @@ struct TrainingOptions {
   SettingOptions settings, load;
   std::vector<std::string> groups;
   bool distills = false, json = false;
+  int64_t report_every = 0;  // steps; 0: by time
 
   // All but the models, which are positional in one command and not in the other.
   void add_to(CLI::App& command);

@@ -108,6 +108,12 @@ struct AdapterRule {
   // The op with b a for its weight, a: [rank, inputs, kernel..], b: [outputs, rank, 1..], and no
   // bias. `swapped`: with the transposed product.
   Value* (*product)(Builder&, const Operation&, Value* a, Value* b, bool swapped) = nullptr;
+  // The products of the rows of a with those of the matrix, each of the inputs to one output:
+  // [rank, outputs, 1..]. `outputs_first`: how the matrix lies.
+  Value* (*rows)(Builder&, Value* matrix, Value* a, bool outputs_first) = nullptr;
+  // The axis of the result that counts the outputs of the matrix or, `swapped`, of the data.
+  int64_t (*outputs_axis)(const Operation&, bool swapped) = nullptr;
+  std::string bias = "";  // the input that is added to each output; empty: none
 };
 
 class OpDef {

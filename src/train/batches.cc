@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -112,8 +113,14 @@ void choose_batch(TrainingData& data, const Extent& extent, const std::optional<
 
 void choose_seq_len(TrainingData& data, const Extent& time, const lm::CallShapes& shapes,
                     const std::optional<int64_t>& wanted) {
+  // Where examples stand apart, what the longest needs is known already.
+  const int64_t needed = data.seq_len;
   data.seq_len = wanted.value_or(0);
-  if (!wanted) {
+  if (needed > 0) {
+    const int64_t most = std::clamp(needed, time.least, time.most);
+    const auto held = shapes.padded({1, most});
+    data.seq_len = held && shapes.allow_time(held->time) ? held->time : shapes.longest(most);
+  } else if (!wanted) {
     const int64_t usual = std::clamp(kTextLength, time.least, time.most);
     data.seq_len = std::max(shapes.longest(usual), time.least);
   }
@@ -166,14 +173,16 @@ void choose_windows(TrainingData& data, const Reader& reader, const lm::Language
   time.limit(input, rank - 1);
   time.most = std::min(time.most, lm.shapes().max_time());
   if (lm.has_cache()) time.most = std::min(time.most, lm.max_total());
-  const bool calls = lm.has_cache() && wanted.value_or(kCallsLength) > time.most;
+  const int64_t asked = reader.run.pack ? wanted.value_or(kCallsLength) : data.seq_len;
+  const bool calls = lm.has_cache() && asked > time.most;
   if (rank > 1 && !calls) {
     batch.limit(input, 0);
   } else {
     batch.most = 1;
   }
   if (calls) {
-    data.seq_len = lm.window(wanted.value_or(0), kCallsLength);
+    data.seq_len = reader.run.pack ? lm.window(wanted.value_or(0), kCallsLength)
+                                   : std::min(data.seq_len, lm.max_total());
   } else {
     choose_seq_len(data, time, lm.shapes(), wanted);
   }
@@ -183,28 +192,74 @@ void choose_windows(TrainingData& data, const Reader& reader, const lm::Language
   check_logits(lm, data, reader, calls);
 }
 
+// "prompt=question": by what a line of data is known here, and what it is called there.
+std::map<std::string, std::string> keys_of(const std::vector<std::string>& given) {
+  static const std::set<std::string> kKnown = {"text", "prompt", "completion", "messages"};
+  std::map<std::string, std::string> keys;
+  for (const std::string& one : given) {
+    const size_t sign = one.find('=');
+    const std::string key = one.substr(0, sign);
+    const std::string name = sign == std::string::npos ? "" : one.substr(sign + 1);
+    if (!kKnown.contains(key) || name.empty() || !keys.emplace(key, name).second) {
+      fail(ErrorCode::kInvalidArgument,
+           "{} '{}': expected text, prompt, completion or messages, each once, as KEY=NAME",
+           setting("data_keys"), one);
+    }
+  }
+  return keys;
+}
+
+// Where each example has a window of its own: as long as the longest needs, in steps of 32, and no
+// longer than the run and the model allow.
+void choose_length_for(TrainingData& data, int64_t longest, const Reader& reader) {
+  constexpr int64_t kStep = 32;
+  if (reader.run.pack) return;
+  const int64_t needed = std::max<int64_t>(longest - 1, 1);
+  const int64_t rounded = (needed + kStep - 1) / kStep * kStep;
+  data.seq_len = std::min(reader.run.seq_len.value_or(kUnbounded), rounded);
+}
+
 void load_texts(TrainingData& data, const Files& files, const Reader& reader) {
   const Tokenizer& tokenizer = reader.model.tokenizer();
-  in_context([&] { return reader.model.name(); },
-             [&] {
-               choose_windows(data, reader, lm::LanguageModel(reader.model, reader.student.target));
-             });
+  const lm::LanguageModel lm =
+      in_context([&] { return reader.model.name(); },
+                 [&] { return lm::LanguageModel(reader.model, reader.student.target); });
+  const auto choose = [&] {
+    in_context([&] { return reader.model.name(); }, [&] { choose_windows(data, reader, lm); });
+  };
+  if (reader.run.pack) choose();
   const auto chat = text::ChatTemplate::find(fs::path(tokenizer.path()).parent_path());
-  const auto read = [&](const fs::path& path, bool prompts) -> std::unique_ptr<Dataset> {
-    if (path.empty()) return nullptr;
+  const auto keys = keys_of(reader.run.data_keys);
+  const auto read = [&](const fs::path& path) -> std::optional<TokenStream> {
+    if (path.empty()) return std::nullopt;
     TextReader text{&tokenizer, chat ? &*chat : nullptr};
+    text.mask_prompt = reader.run.mask_prompt;
+    text.keys = keys;
     if (reader.progress) {
       text.progress = [&](int64_t done, int64_t all) {
         reader.progress(path.filename().string(), done, all);
       };
     }
-    TokenStream stream = read_tokens(path, text);
-    if (prompts) data.prompt = stream.prompt(kPromptTokens);
-    return windows_of(std::move(stream), data.seq_len, path.string());
+    return read_tokens(path, text);
   };
-  data.train = read(files.train, true);
-  data.valid = read(files.valid, true);
-  data.test = read(files.test, false);
+  std::optional<TokenStream> train = read(files.train), valid = read(files.valid),
+                             test = read(files.test);
+  if (!reader.run.pack) {
+    int64_t longest = 0;
+    for (const auto* stream : {&train, &valid, &test}) {
+      if (*stream) longest = std::max(longest, (*stream)->longest());
+    }
+    choose_length_for(data, longest, reader);
+    choose();
+  }
+  const auto windows = [&](std::optional<TokenStream>& stream, const fs::path& path) {
+    return stream ? windows_of(std::move(*stream), data.seq_len, path.string(), !reader.run.pack)
+                  : nullptr;
+  };
+  data.prompt = (valid ? *valid : *train).prompt(kPromptTokens);
+  data.train = windows(train, files.train);
+  data.valid = windows(valid, files.valid);
+  data.test = windows(test, files.test);
 }
 
 std::unique_ptr<Dataset> read_arrays(const fs::path& path, const Reader& reader,
@@ -261,9 +316,13 @@ TrainingData load_training_data(const lm::Model& model, const RunSettings& run,
     load_texts(data, files, reader);
     return data;
   }
-  if (run.seq_len) {
-    fail(ErrorCode::kInvalidArgument, "{}: {} holds no text", setting("seq_len"),
-         files.train.string());
+  const char* stray = run.seq_len              ? "seq_len"
+                      : !run.pack              ? "pack"
+                      : !run.mask_prompt       ? "mask_prompt"
+                      : !run.data_keys.empty() ? "data_keys"
+                                               : nullptr;
+  if (stray != nullptr) {
+    fail(ErrorCode::kInvalidArgument, "{}: {} holds no text", setting(stray), files.train.string());
   }
   data.train = read_arrays(files.train, reader, data.notes);
   data.valid = read_arrays(files.valid, reader, data.notes);

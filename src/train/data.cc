@@ -22,10 +22,12 @@ struct Window {
 
 class Windows : public Dataset {
  public:
-  Windows(TokenStream stream, int64_t seq_len, const std::string& name)
+  Windows(TokenStream stream, int64_t seq_len, const std::string& name, bool apart)
       : stream_(std::move(stream)), seq_len_(seq_len) {
     const auto total = static_cast<int64_t>(stream_.ids.size());
-    if (stream_.whole_examples) {
+    if (apart && !stream_.starts.empty()) {
+      set_apart();
+    } else if (stream_.whole_examples) {
       pack();
     } else {
       for (int64_t at = 0; at + seq_len + 1 <= total; at += seq_len) keep({at, seq_len + 1});
@@ -74,6 +76,13 @@ class Windows : public Dataset {
       if (!stream_.learnt[static_cast<size_t>(window.start + i)]) continue;
       windows_.push_back(window);
       return;
+    }
+  }
+
+  void set_apart() {
+    for (size_t i = 0; i < stream_.starts.size(); ++i) {
+      const int64_t start = stream_.starts[i];
+      keep({start, std::min(stream_.end_of(i) - start, seq_len_ + 1)});
     }
   }
 
@@ -213,8 +222,20 @@ std::vector<int32_t> TokenStream::prompt(int64_t limit) const {
   return {ids.begin(), ids.begin() + end};
 }
 
-std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name) {
-  return std::make_unique<Windows>(std::move(stream), seq_len, name);
+int64_t TokenStream::end_of(size_t example) const {
+  return example + 1 < starts.size() ? starts[example + 1] : static_cast<int64_t>(ids.size());
+}
+
+int64_t TokenStream::longest() const {
+  if (starts.empty()) return static_cast<int64_t>(ids.size());
+  int64_t most = 0;
+  for (size_t i = 0; i < starts.size(); ++i) most = std::max(most, end_of(i) - starts[i]);
+  return most;
+}
+
+std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name,
+                                    bool apart) {
+  return std::make_unique<Windows>(std::move(stream), seq_len, name, apart);
 }
 
 std::unique_ptr<Dataset> arrays_of(TensorMap tensors, const std::string& name,

@@ -26,6 +26,10 @@ struct TokenStream {
   // would teach nothing.
   bool whole_examples = false;
 
+  // Where an example ends.
+  [[nodiscard]] int64_t end_of(size_t example) const;
+  // Tokens of the longest example; of a text, all.
+  [[nodiscard]] int64_t longest() const;
   // The beginning of the text, or the first example up to its answer; at most `limit` tokens.
   [[nodiscard]] std::vector<int32_t> prompt(int64_t limit) const;
 };
@@ -51,8 +55,10 @@ class Dataset {
 
 // Windows of `seq_len` tokens, as `input_ids`, with the tokens that follow them as `labels`. A text
 // is cut every `seq_len` tokens and a rest that fills no window is left out; whole examples share a
-// window while they fit. `name` is that of the file, for errors.
-std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name);
+// window while they fit, or, where they are `apart`, each has one, which it is cut off at. `name`
+// is that of the file, for errors.
+std::unique_ptr<Dataset> windows_of(TokenStream stream, int64_t seq_len, const std::string& name,
+                                    bool apart = false);
 
 // Tensors whose first axis counts the examples. With `skip_uncounted` an example none of whose
 // labels counts is left out.

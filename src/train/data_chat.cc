@@ -32,13 +32,13 @@ void check_message(const Json& message) {
   }
 }
 
-void check_messages(const Json& messages) {
+void check_messages(const Json& messages, bool needs_answer) {
   if (!messages.is_array() || messages.empty()) {
     fail(ErrorCode::kInvalidArgument, "messages: expected a list of messages, got {}",
          messages.is_array() ? "none" : messages.type_name());
   }
   for (const Json& message : messages) check_message(message);
-  if (std::none_of(messages.begin(), messages.end(), is_answer)) {
+  if (needs_answer && std::none_of(messages.begin(), messages.end(), is_answer)) {
     fail(ErrorCode::kInvalidArgument, "messages: expected one with role assistant, got none");
   }
 }
@@ -145,13 +145,18 @@ Example encode(const std::string& text, const Ranges& answers, bool add_special,
 }
 
 Example conversation(const Json& line, const TextReader& reader) {
-  check_messages(line.at("messages"));
+  check_messages(line.at("messages"), reader.mask_prompt);
   if (reader.chat == nullptr) {
     fail(ErrorCode::kInvalidArgument,
          "messages: expected a chat template in tokenizer_config.json beside the tokenizer, found "
          "none; put it there, or give prompt and completion");
   }
   const auto rendering = reader.chat->render(line, false);
+  if (!reader.mask_prompt) {
+    Example whole = encode(rendering.text, {{0, rendering.text.size()}}, false, *reader.tokenizer);
+    whole.has_answer = true;
+    return whole;
+  }
   if (!rendering.generated) {
     fail(ErrorCode::kInvalidArgument,
          "messages: the chat template has a {{% generation %}} block inside a macro or a "

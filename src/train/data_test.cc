@@ -89,6 +89,24 @@ TEST(Windows, cut_an_example_that_is_longer_than_a_window_without_losing_a_label
   EXPECT_EQ(said, (std::multiset<int32_t>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
 
+TEST(Windows, give_examples_that_stand_apart_one_each_and_cut_them_off) {
+  TokenStream stream = counting(12);
+  stream.starts = {0, 3, 5};  // of 3, 2 and 7 tokens
+  EXPECT_EQ(stream.longest(), 7);
+  for (const bool whole : {false, true}) {
+    stream.whole_examples = whole;
+    const auto windows = windows_of(stream, 4, "examples", true);
+    ASSERT_EQ(windows->size(), 3);
+    const std::vector<int64_t> all = {0, 1, 2};
+    const TensorMap batch = windows->batch(all);
+    EXPECT_EQ(row(batch.at("input_ids"), 0), (Ids{0, 1, 0, 0}));
+    EXPECT_EQ(row(batch.at("labels"), 0), (Ids{1, 2, -100, -100}));
+    EXPECT_EQ(row(batch.at("labels"), 1), (Ids{4, -100, -100, -100}));
+    EXPECT_EQ(row(batch.at("input_ids"), 2), (Ids{5, 6, 7, 8}));
+    EXPECT_EQ(row(batch.at("labels"), 2), (Ids{6, 7, 8, 9}));
+  }
+}
+
 TEST(Arrays, stack_examples_by_their_first_axis) {
   const auto arrays = arrays_of({{"x", Tensor::from<float>({1, 2, 3, 4, 5, 6}, {3, 2})},
                                  {"labels", Tensor::from<int64_t>({7, 8, 9}, {3})}},
@@ -193,6 +211,15 @@ TEST_F(Reading, learns_the_completion_only) {
   EXPECT_EQ(stream.starts.size(), 2U);
   EXPECT_TRUE(stream.whole_examples);
   EXPECT_EQ(learnt(stream), " not to be<|endoftext|> night<|endoftext|>");
+}
+
+TEST_F(Reading, learns_prompts_too_where_they_are_not_masked_and_knows_keys_by_other_names) {
+  TextReader reader{.tokenizer = &tokenizer_, .mask_prompt = false};
+  reader.keys = {{"prompt", "question"}, {"completion", "answer"}};
+  const TokenStream stream =
+      read_tokens(file("a.jsonl", R"({"question": "To be, or", "answer": " not to be"})"), reader);
+  EXPECT_TRUE(stream.whole_examples);
+  EXPECT_EQ("To" + learnt(stream), "To be, or not to be<|endoftext|>");
 }
 
 TEST_F(Reading, learns_the_whole_of_a_text) {

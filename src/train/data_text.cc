@@ -73,7 +73,8 @@ Example completion(const Json& line, const TextReader& reader) {
     return conversation(talk, reader);
   }
   const std::string whole = prompt + answer;
-  Example example = encode(whole, {{prompt.size(), whole.size()}}, true, *reader.tokenizer);
+  const size_t begin = reader.mask_prompt ? prompt.size() : 0;
+  Example example = encode(whole, {{begin, whole.size()}}, true, *reader.tokenizer);
   end_text(example, *reader.tokenizer);
   example.has_answer = true;
   return example;
@@ -93,10 +94,17 @@ Example example_of(std::string_view line, const TextReader& reader) {
     }
     return true;
   };
-  const Json json = Json::parse(line.begin(), line.end(), shallow, false);
+  Json json = Json::parse(line.begin(), line.end(), shallow, false);
   if (!json.is_object()) {
     fail(ErrorCode::kInvalidArgument, "expected a JSON object, got {}",
          json.is_discarded() ? "broken JSON" : json.type_name());
+  }
+  for (const auto& [key, name] : reader.keys) {
+    const auto found = json.find(name);
+    if (found == json.end()) continue;
+    const Json value = *found;
+    json.erase(name);
+    json[key] = value;
   }
   if (json.contains("messages")) return conversation(json, reader);
   if (json.contains("prompt")) return completion(json, reader);

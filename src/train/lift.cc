@@ -35,12 +35,7 @@ class Lifter {
 
  private:
   void add(const Parameter& chosen) {
-    std::vector<Place> places;
-    for (const ir::ParameterId& id : chosen.places) {
-      Value* value = const_of(id);
-      const auto used = uses_.find(value);
-      if (used != uses_.end()) places.push_back({id, value, used->second});
-    }
+    const std::vector<Place> places = places_of(chosen.places);
     if (places.empty()) return;
     const Place& first = places.front();
     const bool is_economy =
@@ -51,6 +46,17 @@ class Lifter {
       if (i > 0) part.name += fmt::format("_use{}", i);
       make(part, {{{first.id.value, static_cast<int64_t>(i)}, first.value, {first.uses[i]}}});
     }
+  }
+
+  // Those of the consts that are used.
+  [[nodiscard]] std::vector<Place> places_of(const std::vector<ir::ParameterId>& ids) const {
+    std::vector<Place> places;
+    for (const ir::ParameterId& id : ids) {
+      Value* value = const_of(id);
+      const auto used = uses_.find(value);
+      if (used != uses_.end()) places.push_back({id, value, used->second});
+    }
+    return places;
   }
 
   Value* const_of(const ir::ParameterId& id) const {
@@ -78,18 +84,19 @@ class Lifter {
     lifted_.function->body.add_argument(parameter.state,
                                         ir::Type::state(ir::Type::tensor(dtype_, parameter.shape)));
     for (const Place& place : places) parameter.places.push_back(place.id);
-    read(parameter, places);
+    read(parameter, places, "_value");
+    if (!parameter.still.empty()) read(parameter, places_of({{parameter.still}}), "_still");
     lifted_.parameters.push_back(std::move(parameter));
   }
 
-  // A state is read once, so that its gradient is that of one value, at the beginning of the
-  // function; consts that are tied may have several shapes.
-  void read(const Parameter& parameter, const std::vector<Place>& places) {
+  // A state is read once, so that its gradient is that of one value (and once more where there is
+  // to be none), at the beginning of the function; consts that are tied may have several shapes.
+  void read(const Parameter& parameter, const std::vector<Place>& places, const char* suffix) {
     ir::Block& body = lifted_.function->body;
     ir::Builder b(body, catalog_, lifted_.function->opset);
     if (!body.ops.empty()) b.insert_before(body.ops.front().get());
     Value* state = lifted_.function->find_argument(parameter.state);
-    const ops::Expr master = ops::read_parameter(b, state, parameter.name + "_value");
+    const ops::Expr master = ops::read_parameter(b, state, parameter.name + suffix);
     std::map<Shape, Value*> shaped;
     for (const Place& place : places) {
       const ir::Type& type = place.value->type;

@@ -72,16 +72,24 @@ std::unique_ptr<ir::Function> within_memory(const ir::Function& function, const 
                                             const exec::Planner& planner) {
   const exec::Footprint whole = planner(function);
   const uint64_t fixed = limit.beside + whole.weights;
-  if (fixed + whole.arena <= limit.bytes) return ir::clone(function).function;
+  const bool least_of_all = limit.bytes == 0;
+  if (!least_of_all && fixed + whole.arena <= limit.bytes) return ir::clone(function).function;
   const auto& results = function.body.outputs;
   MW_CHECK(results.size() >= 2);
   const std::vector<const Value*> ends = {results[0], results[1]};  // loss and count
-  const int64_t budget = limit.bytes > fixed ? static_cast<int64_t>(limit.bytes - fixed) : 0;
+  const auto within = [&](int64_t budget) {
+    return autodiff::recompute(function, *platform.catalog, ends,
+                               hints_of(*platform.ops, *whole.plan), budget,
+                               [&](const ir::Function& candidate) {
+                                 return static_cast<int64_t>(planner(candidate).arena);
+                               });
+  };
   autodiff::Recomputed changed =
-      autodiff::recompute(function, *platform.catalog, ends, hints_of(*platform.ops, *whole.plan),
-                          budget, [&](const ir::Function& candidate) {
-                            return static_cast<int64_t>(planner(candidate).arena);
-                          });
+      within(limit.bytes > fixed ? static_cast<int64_t>(limit.bytes - fixed) : 0);
+  if (least_of_all && changed.function == nullptr) {
+    if (changed.need >= static_cast<int64_t>(whole.arena)) return ir::clone(function).function;
+    changed = within(changed.need);
+  }
   if (changed.function != nullptr) return std::move(changed.function);
   const auto least = static_cast<uint64_t>(changed.need);
   fail(ErrorCode::kInvalidArgument,

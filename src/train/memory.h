@@ -10,7 +10,7 @@
 namespace mw::training {
 
 struct MemoryLimit {
-  uint64_t bytes = 0;   // for all of a step
+  uint64_t bytes = 0;   // for all of a step; 0: as little as there can be
   uint64_t beside = 0;  // of them for what lies beside the program: states and such
 };
 

@@ -14,6 +14,8 @@ struct Parameter {
   // those of the model's file, unless this is the factor of an adapter.
   std::vector<ir::ParameterId> places;
   bool is_factor = false;  // of an adapter; never split, whatever its numbers are
+  // Another const of the numbers it begins with: it follows them, and no gradient comes from there.
+  std::string still = "";
 
   // Known once it is lifted.
   std::string state;  // the argument that holds it

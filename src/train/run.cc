@@ -173,8 +173,9 @@ void Run::train_and_write() {
   }
   tell_position();
   if (!report_.interrupted && trains) take_best();
-  if (!report_.interrupted && steps_left && data_.test != nullptr) {
-    report_.test_loss = evaluate(*data_.test);
+  const auto& tested = plan_.settings.test_batches;
+  if (!report_.interrupted && steps_left && data_.test != nullptr && tested != 0) {
+    report_.test_loss = evaluate(*data_.test, tested);
   }
   report_.interrupted = report_.interrupted || observer_.has_thrown();
   if (report_.interrupted) {

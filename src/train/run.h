@@ -67,7 +67,8 @@ class Run {
   [[nodiscard]] int64_t calls_per_step() const { return examples_per_step_ / data_.call_size; }
   [[nodiscard]] bool evaluation_is_due() const;
   // Nothing when it was interrupted.
-  std::optional<double> evaluate(const Dataset& dataset);
+  // The first `batches` of it, or all.
+  std::optional<double> evaluate(const Dataset& dataset, const std::optional<int64_t>& batches);
   void take_valid_loss(StepRecord& record);
   [[nodiscard]] bool is_out_of_patience() const;
   [[nodiscard]] bool has_steps_left() const;

@@ -18,13 +18,15 @@ bool Run::evaluation_is_due() const {
          (plan_.settings.eval_every > 0 && position_.step % plan_.settings.eval_every == 0);
 }
 
-std::optional<double> Run::evaluate(const Dataset& dataset) {
+std::optional<double> Run::evaluate(const Dataset& dataset, const std::optional<int64_t>& batches) {
+  const int64_t asked =
+      batches ? std::min(dataset.size(), *batches * data_.batch_size) : dataset.size();
   double sum = 0;
   int64_t count = 0;
-  for (int64_t at = 0; at < dataset.size(); at += data_.call_size) {
+  for (int64_t at = 0; at < asked; at += data_.call_size) {
     if (observer_.should_stop()) return std::nullopt;
     std::vector<int64_t> examples;
-    for (int64_t i = at; i < std::min(at + data_.call_size, dataset.size()); ++i) {
+    for (int64_t i = at; i < std::min(at + data_.call_size, asked); ++i) {
       examples.push_back(i);
     }
     if (dataset.can_pad()) examples.resize(static_cast<size_t>(data_.call_size), -1);
@@ -32,11 +34,11 @@ std::optional<double> Run::evaluate(const Dataset& dataset) {
     const StepResult result = student_.evaluate(dataset.batch(examples));
     sum += result.loss * static_cast<double>(result.tokens);
     count += result.tokens;
-    observer_.evaluated(std::min(at + data_.call_size, dataset.size()), dataset.size());
+    observer_.evaluated(std::min(at + data_.call_size, asked), asked);
   }
   if (count == 0) {
     fail(ErrorCode::kInvalidArgument,
-         "validation: expected labels that count, got none among {} examples{}", dataset.size(),
+         "validation: expected labels that count, got none among {} examples{}", asked,
          data_.fixed_calls ? fmt::format(", of which the model takes {} at a time", data_.call_size)
                            : "");
   }
@@ -44,7 +46,7 @@ std::optional<double> Run::evaluate(const Dataset& dataset) {
 }
 
 void Run::take_valid_loss(StepRecord& record) {
-  const std::optional<double> loss = evaluate(*data_.valid);
+  const std::optional<double> loss = evaluate(*data_.valid, plan_.settings.eval_batches);
   if (!loss) return;
   if (!std::isfinite(*loss)) {
     std::vector<int64_t> all(static_cast<size_t>(data_.valid->size()));

@@ -9,7 +9,12 @@ namespace mw {
 
 float Schedule::factor(int64_t step) const {
   if (step < warmup_steps) {
-    return static_cast<float>(step + 1) / static_cast<float>(warmup_steps);
+    const float risen = static_cast<float>(step + 1) / static_cast<float>(warmup_steps);
+    return initial_factor + (1 - initial_factor) * risen;
+  }
+  if (kind == Kind::kStep) {
+    const int64_t times = (step - warmup_steps) / decay_every;
+    return static_cast<float>(std::pow(double{decay_factor}, static_cast<double>(times)));
   }
   if (kind == Kind::kConstant || total_steps <= warmup_steps) return 1;
   const double done = std::clamp(

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "adapters/layers.h"
 #include "adapters/sites.h"
 #include "base/error.h"
 #include "base/glob.h"
@@ -57,11 +58,15 @@ class Trained {
 
 }  // namespace
 
-Selection select(const ir::Function& function, const std::vector<std::string>& globs) {
+Selection select(const ir::Function& function, const std::vector<std::string>& globs,
+                 int64_t last_layers) {
   Selection selection;
   std::vector<bool> used(globs.size(), false);
   Trained trained(selection.trained);
   const auto infos = adapters::parameters_of(function, ops::catalog());
+  std::vector<std::string> names;
+  for (const ops::ParameterInfo& info : infos) names.push_back(info.name);
+  const adapters::LastLayers layers(names, globs.empty() ? 0 : last_layers);
   for (const ops::ParameterInfo& info : infos) {
     mw::Parameter parameter;
     parameter.name = info.name;
@@ -69,7 +74,7 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
     parameter.stored = info.value->type.dtype();
     parameter.reason = info.reason;
     for (size_t i = 0; i < globs.size(); ++i) {
-      if (!matches_glob(globs[i], info.name)) continue;
+      if (!matches_glob(globs[i], info.name) || !layers.takes(info.name, globs[i])) continue;
       const bool taken = info.trainable || (info.selectable && globs[i] != "*");
       used[i] = used[i] || taken;
       parameter.trained = parameter.trained || taken;

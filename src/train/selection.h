@@ -15,7 +15,9 @@ struct Selection {
   std::vector<mw::Parameter> parameters;  // all, with the reason why each is in or out
 };
 
-Selection select(const ir::Function& function, const std::vector<std::string>& globs);
+// `last_layers` as in StudentOptions.
+Selection select(const ir::Function& function, const std::vector<std::string>& globs,
+                 int64_t last_layers = 0);
 
 // Throws when a group's glob matches none of the parameters.
 void check_groups(const std::vector<ParameterGroup>& groups,

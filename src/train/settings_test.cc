@@ -35,6 +35,14 @@ std::string value_of(const StudentOptions& options, const std::string& name) {
   return "no such setting";
 }
 
+TEST(ScheduleFactor, rises_from_its_first_factor_and_falls_by_steps) {
+  Schedule s{.kind = Schedule::Kind::kStep, .warmup_steps = 4, .initial_factor = 0.2F};
+  s.decay_factor = 0.5F;
+  s.decay_every = 3;
+  const float expected[] = {0.4F, 0.6F, 0.8F, 1, 1, 1, 1, 0.5F, 0.5F, 0.5F, 0.25F};
+  for (int64_t step = 0; step < 11; ++step) EXPECT_FLOAT_EQ(s.factor(step), expected[step]) << step;
+}
+
 TEST(settings, are_set_by_name) {
   StudentOptions options;
   set(options, "optimizer", {"sgd"});
@@ -134,7 +142,8 @@ TEST(settings, are_known_with_what_is_usual) {
   const auto named = [&](const std::string& name) -> const SettingFacts& {
     return *std::find_if(all.begin(), all.end(), [&](const auto& f) { return f.name == name; });
   };
-  EXPECT_EQ(named("schedule").choices, (std::vector<std::string>{"constant", "linear", "cosine"}));
+  EXPECT_EQ(named("schedule").choices,
+            (std::vector<std::string>{"constant", "linear", "cosine", "step"}));
   EXPECT_EQ(named("lora_rank").usual, std::vector<std::string>{"8"});
   EXPECT_EQ(named("momentum").optimizers.front().first, "sgd");
   EXPECT_EQ(named("beta1").objection("2"), "expected a number in [0, 1), got 2");

@@ -40,7 +40,9 @@ void check_together(const StudentOptions& options) {
   only_with(options.class_axis.has_value(), classes || binary, "class_axis", "cross entropy");
   only_with(!options.pos_weight.empty(), binary, "pos_weight", "binary cross entropy");
   const Schedule& schedule = options.schedule;
-  if (schedule.kind != Schedule::Kind::kConstant && schedule.total_steps <= 0) {
+  const bool ends =
+      schedule.kind == Schedule::Kind::kLinear || schedule.kind == Schedule::Kind::kCosine;
+  if (ends && schedule.total_steps <= 0) {
     fail(ErrorCode::kInvalidArgument,
          "{}: expected the step at which the rate reaches its end, got {}", setting("total_steps"),
          schedule.total_steps);
@@ -95,9 +97,11 @@ void Student::select_parameters(const StudentSource& source) {
   const ir::Function& function = form_.function();
   const bool adapted = options_.lora.has_value();
   const bool nothing = adapted && options_.trainable == std::vector<std::string>{"*"};
-  selection_ = select(function, nothing ? std::vector<std::string>() : options_.trainable);
+  selection_ = select(function, nothing ? std::vector<std::string>() : options_.trainable,
+                      options_.last_layers);
   if (adapted) {
-    adapters_.emplace(function, *options_.lora, selection_, source.watch.get());
+    adapters_.emplace(function, *options_.lora, options_.last_layers, selection_,
+                      source.watch.get());
   } else {
     adapters_.emplace(function);
   }

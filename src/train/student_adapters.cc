@@ -18,9 +18,11 @@ std::vector<std::string> names_of(const std::vector<Parameter>& parameters) {
   return names;
 }
 
-void add_factor(const std::string& name, const ir::Operation& op,
-                std::vector<Parameter>& parameters) {
-  parameters.push_back({.name = name, .places = {{op.outputs[0]->name}}, .is_factor = true});
+void add_part(const adapters::InsertedPart& part, std::vector<Parameter>& parameters) {
+  Parameter parameter = {
+      .name = part.name, .places = {{part.trained->outputs[0]->name}}, .is_factor = true};
+  if (part.still != nullptr) parameter.still = part.still->outputs[0]->name;
+  parameters.push_back(std::move(parameter));
 }
 
 // Among what a student says of its parameters.
@@ -29,10 +31,10 @@ void list(const adapters::Adapter& adapter, std::vector<mw::Parameter>& paramete
     if (parameter.name == adapter.weight) parameter.reason = "frozen; LoRA adapts it";
   }
   const std::string reason = "LoRA of " + adapter.weight;
-  parameters.push_back({adapters::name_of_a(adapter.weight), adapter.a.shape(), DType::kF32, true,
-                        reason, mw::Parameter::Role::kAdapter});
-  parameters.push_back({adapters::name_of_b(adapter.weight), adapter.b.shape(), DType::kF32, true,
-                        reason, mw::Parameter::Role::kAdapter});
+  for (const auto& [name, value] : adapters::parts_of(adapter)) {
+    parameters.push_back(
+        {name, value->shape(), DType::kF32, true, reason, mw::Parameter::Role::kAdapter});
+  }
 }
 
 const Parameter& parameter_named(const Trainer& trainer, const std::string& name) {
@@ -64,8 +66,9 @@ void check_same(const adapters::AdapterSet& wanted, const adapters::AdapterSet& 
            adapter.weight);
     }
     const int64_t rank = adapter.a.dim(0);
-    const adapters::AdapterSet its = {rank, adapter.scale * static_cast<double>(rank), {}};
-    if (rank == wanted.rank && static_cast<float>(its.alpha) == static_cast<float>(wanted.alpha)) {
+    const adapters::AdapterSet its = {rank, adapter.scale * static_cast<double>(rank), {adapter}};
+    if (rank == wanted.rank && static_cast<float>(its.alpha) == static_cast<float>(wanted.alpha) &&
+        adapters::has_magnitudes(its) == adapters::has_magnitudes(wanted)) {
       continue;
     }
     fail(ErrorCode::kInvalidArgument, "expected {} as the student has, got {} of '{}'",
@@ -75,16 +78,16 @@ void check_same(const adapters::AdapterSet& wanted, const adapters::AdapterSet& 
 
 }  // namespace
 
-StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection,
-                                 passes::Watch* watch)
+StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, int64_t last_layers,
+                                 Selection& selection, passes::Watch* watch)
     : source_(source),
-      begun_(adapters::begin_adapters(source, ops::catalog(), lora, names_of(selection.trained))) {
-  adapters::Adapted adapted =
-      adapters::adapted_by(source, begun_.adapters, {ops::catalog(), watch});
+      begun_(adapters::begin_adapters(source, ops::catalog(), lora, names_of(selection.trained),
+                                      last_layers)) {
+  adapters::Adapted adapted = adapters::adapted_by(
+      source, begun_.adapters, adapters::Inserted::kToTrain, {ops::catalog(), watch});
   function_ = std::move(adapted.function);
   for (const adapters::InsertedAdapter& made : adapted.made) {
-    add_factor(adapters::name_of_a(made.weight), *made.a, selection.trained);
-    add_factor(adapters::name_of_b(made.weight), *made.b, selection.trained);
+    for (const adapters::InsertedPart& part : made.parts) add_part(part, selection.trained);
   }
   for (const adapters::Adapter& adapter : begun_.adapters) list(adapter, selection.parameters);
 }
@@ -92,20 +95,22 @@ StudentAdapters::StudentAdapters(const ir::Function& source, const Lora& lora, S
 adapters::AdapterSet StudentAdapters::now(const Trainer& trainer) const {
   adapters::AdapterSet set = begun_;
   for (adapters::Adapter& adapter : set.adapters) {
-    adapter.a =
-        copy_of(trainer.master(parameter_named(trainer, adapters::name_of_a(adapter.weight))));
-    adapter.b =
-        copy_of(trainer.master(parameter_named(trainer, adapters::name_of_b(adapter.weight))));
+    for (const auto& [name, value] : adapters::parts_of(adapter)) {
+      *value = copy_of(trainer.master(parameter_named(trainer, name)));
+    }
   }
   return set;
 }
 
-void StudentAdapters::load(const std::filesystem::path& path, Trainer& trainer) const {
-  const adapters::AdapterSet set = adapters::read_adapters(path, source_, ops::catalog());
+void StudentAdapters::load(const std::filesystem::path& path,
+                           const std::filesystem::path& module_names, Trainer& trainer) const {
+  const adapters::AdapterSet set =
+      adapters::read_adapters(path, source_, ops::catalog(), module_names);
   in_context([&] { return path.string(); }, [&] { check_same(begun_, set); });
   for (const adapters::Adapter& adapter : set.adapters) {
-    trainer.set_master(parameter_named(trainer, adapters::name_of_a(adapter.weight)), adapter.a);
-    trainer.set_master(parameter_named(trainer, adapters::name_of_b(adapter.weight)), adapter.b);
+    for (const auto& [name, value] : adapters::parts_of(adapter)) {
+      trainer.set_master(parameter_named(trainer, name), *value);
+    }
   }
 }
 

@@ -17,8 +17,8 @@ class StudentAdapters {
   explicit StudentAdapters(const ir::Function& source) : source_(source) {}
   // Begins them and adds what is trained of them to the selection, where a weight that has an
   // adapter says so; what is selected already is trained itself. The source outlives this.
-  StudentAdapters(const ir::Function& source, const Lora& lora, Selection& selection,
-                  passes::Watch* watch);
+  StudentAdapters(const ir::Function& source, const Lora& lora, int64_t last_layers,
+                  Selection& selection, passes::Watch* watch);
 
   // The source with the adapters.
   [[nodiscard]] const ir::Function& function() const {
@@ -29,7 +29,8 @@ class StudentAdapters {
   // The adapters as they are now, in fp32.
   [[nodiscard]] adapters::AdapterSet now(const Trainer& trainer) const;
   // All is checked before anything changes.
-  void load(const std::filesystem::path& path, Trainer& trainer) const;
+  void load(const std::filesystem::path& path, const std::filesystem::path& module_names,
+            Trainer& trainer) const;
 
  private:
   const ir::Function& source_;

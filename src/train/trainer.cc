@@ -147,10 +147,11 @@ Trainer::Engine& Trainer::engine(Kind kind, bool of_texts) {
 
 void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
   const uint64_t limit = options_.settings.memory;
-  if (limit == 0 ||
+  if ((limit == 0 && !options_.settings.recompute) ||
       (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients)) {
     return;
   }
+  if (session.naive && limit == 0) return;  // nothing is planned
   if (session.naive) {
     fail(ErrorCode::kInvalidArgument,
          "{}: expected no limit where a program is computed op by op (naive, or in fp64), got "

@@ -191,6 +191,11 @@ Value* thin_product(Builder& builder, const Operation& op, Value* a, Value* b, b
   return thin.op("conv", {{"weight", b}});
 }
 
+// Each row of a is an image as large as the kernel.
+Value* rows_of_kernel(Builder& builder, Value* matrix, Value* a, bool /*outputs_first*/) {
+  return Expr(builder, a).op("conv", {{"weight", matrix}});
+}
+
 OpDef with_window(OpDef def) {
   def.input("strides", DType::kI32, kConst | kOptional)
       .input("pad_type", DType::kString, kConst | kOptional, "valid")
@@ -233,7 +238,10 @@ OpDef conv() {
                 .data = "x",
                 .has_kernel = true,
                 .obstacle = groups_of,
-                .product = thin_product});
+                .product = thin_product,
+                .rows = rows_of_kernel,
+                .outputs_axis = [](const Operation&, bool) { return int64_t{1}; },
+                .bias = "bias"});
 }
 
 OpDef conv_quantized() {

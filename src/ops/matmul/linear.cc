@@ -89,7 +89,12 @@ OpDef linear() {
       .infer(infer)
       .eval(evaluate)
       .vjp(rule)
-      .adapter({.weight = "weight", .data = "x", .product = thin_from_right});
+      .adapter({.weight = "weight",
+                .data = "x",
+                .product = thin_from_right,
+                .rows = rows_of_matrix,
+                .outputs_axis = outputs_axis_from_right,
+                .bias = "bias"});
 }
 
 }  // namespace mw::ops

@@ -147,11 +147,15 @@ OpDef matmul() {
       .adapter({.weight = "y",
                 .data = "x",
                 .outputs_first = [](const Operation& op) { return says(op, "transpose_y"); },
-                .product = thin_from_right})
+                .product = thin_from_right,
+                .rows = rows_of_matrix,
+                .outputs_axis = outputs_axis_from_right})
       .adapter({.weight = "x",
                 .data = "y",
                 .outputs_first = [](const Operation& op) { return !says(op, "transpose_x"); },
-                .product = thin_from_left});
+                .product = thin_from_left,
+                .rows = rows_of_matrix,
+                .outputs_axis = outputs_axis_from_left});
 }
 
 }  // namespace mw::ops

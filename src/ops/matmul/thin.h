@@ -12,4 +12,11 @@ ir::Value* thin_from_right(ir::Builder& builder, const ir::Operation& op, ir::Va
 ir::Value* thin_from_left(ir::Builder& builder, const ir::Operation& op, ir::Value* a, ir::Value* b,
                           bool swapped);
 
+// As ir::AdapterRule::rows.
+ir::Value* rows_of_matrix(ir::Builder& builder, ir::Value* matrix, ir::Value* a,
+                          bool outputs_first);
+// As ir::AdapterRule::outputs_axis.
+int64_t outputs_axis_from_right(const ir::Operation& op, bool swapped);
+int64_t outputs_axis_from_left(const ir::Operation& op, bool swapped);
+
 }  // namespace mw::ops

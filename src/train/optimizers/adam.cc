@@ -1,7 +1,8 @@
 // Adam (Kingma and Ba 2014) and AdamW (Loshchilov and Hutter 2017):
 //   m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
 //   p -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon),
-// where weight decay is added to g, or, with AdamW, takes lr times the decay off p first.
+// where without bias correction nothing is divided by 1 - b^t, and weight decay is added to g, or,
+// with AdamW, takes lr times the decay off p first.
 #include <cmath>
 
 #include "train/optimizers/rule.h"
@@ -24,6 +25,7 @@ class AdamRule : public SettingsRule<Settings> {
   }
   [[nodiscard]] std::vector<Number> numbers() const override {
     const double beta1 = this->s_.beta1, beta2 = this->s_.beta2;
+    if (!this->s_.bias_correction) return {};
     return {
         {"first_correction",
          [beta1](int64_t step) { return 1 / (1 - std::pow(beta1, static_cast<double>(step))); }},
@@ -44,6 +46,9 @@ class AdamRule : public SettingsRule<Settings> {
     }
     const Expr m = o.states.at("m") * beta1 + g * (1 - beta1);
     const Expr v = o.states.at("v") * beta2 + g * g * (1 - beta2);
+    if (!this->s_.bias_correction) {
+      return {p - m * o.learning_rate / (sqrt(v) + epsilon), {{"m", m}, {"v", v}}};
+    }
     const Expr denominator = sqrt(v) * o.numbers.at("second_correction") + epsilon;
     return {p - m * (o.learning_rate * o.numbers.at("first_correction")) / denominator,
             {{"m", m}, {"v", v}}};

@@ -1,7 +1,6 @@
-// What is said of a setting beside its name: what it may be, and how settings nest.
+// What each() of a struct of settings tells of a member beside its name and its help.
 #pragma once
 
-#include <array>
 #include <limits>
 
 namespace mw {
