@@ -1,6 +1,6 @@
 # One word for each thing a person does with this tree; the work is in tools/.
 .DEFAULT_GOAL := build
-.PHONY: help deps build demo test check-long check-coremltools format lint docs plans python clean
+.PHONY: help deps build demo test check-long check-coremltools check-adapters format lint docs plans python clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest
 
 check-coremltools: ## coremltools 9.0 loads every package that `convert` and `train` write
 	@tools/check_coremltools.sh
+
+check-adapters: ## PEFT and mlx-lm compute what `train --lora-rank` writes, and the other way round
+	@tools/check_adapters.sh
 
 format: deps ## format the C++ and Rust sources in place
 	@tools/format.sh

@@ -15,6 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
 
 VENV=$ROOT/.deps/venv
 COREMLTOOLS_VENV=$ROOT/.deps/venv-coremltools
+ADAPTERS_VENV=$ROOT/.deps/venv-adapters
 JOBS=${JOBS:-$(nproc)}
 case ":$PATH:" in
   *":$HOME/.cargo/bin:"*) ;;

@@ -5,6 +5,7 @@
 #   tools/setup.sh --blas        also OpenBLAS, for the preset `blas`
 #   tools/setup.sh --aarch64     also cross compilers, qemu-user and .deps/aarch64, for that preset
 #   tools/setup.sh --coremltools also coremltools in .deps/venv-coremltools, for its check
+#   tools/setup.sh --adapters    also transformers, PEFT, mlx-lm and PyTorch in .deps/venv-adapters
 #   tools/setup.sh --peers       also coremltools, onnx, onnxruntime and PyTorch, to compare with
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -22,7 +23,7 @@ aarch64_packages=(g++-aarch64-linux-gnu qemu-user rustc-web cargo-web)
 # What stands in .deps/aarch64: libraries for that processor, and headers for any.
 aarch64_libraries=(libc6-dev libstdc++-12-dev libhwy-dev libprotobuf-dev nlohmann-json3-dev libcli11-dev
   libfmt-dev libyaml-cpp-dev libzip-dev libgtest-dev libopenblas-openmp-dev libstd-rust-web-dev)
-with_peers=no with_coremltools=no with_aarch64=no
+with_peers=no with_coremltools=no with_adapters=no with_aarch64=no
 
 for argument in "$@"; do
   case $argument in
@@ -30,9 +31,10 @@ for argument in "$@"; do
     --blas) packages+=(libopenblas-openmp-dev) ;;
     --aarch64) with_aarch64=yes && packages+=("${aarch64_packages[@]}") ;;
     --coremltools) with_coremltools=yes ;;
+    --adapters) with_adapters=yes ;;
     --peers) with_peers=yes ;;
     -h | --help)
-      sed -n '2,8s/^# //p' "$0"
+      sed -n '2,9s/^# //p' "$0"
       exit 0
       ;;
     *) die "setup.sh: unknown option '$argument'; see tools/setup.sh --help" ;;
@@ -180,14 +182,24 @@ install_aarch64() {
   rm -rf "$fresh"
 }
 
-install_peers() {
-  install_python peers
+install_torch() {
   install_python torch --no-deps
   if ! "$VENV/bin/python" -c 'import torch' >/dev/null 2>&1; then
     say "making PyTorch importable without CUDA"
     quietly "tools/torch_without_cuda.py" "$VENV/bin/python" "$ROOT/tools/torch_without_cuda.py"
     quietly "import torch" "$VENV/bin/python" -c 'import torch; torch.ones(2) @ torch.ones(2)'
   fi
+}
+
+install_peers() {
+  install_python peers
+  install_torch
+}
+
+# None brings PyTorch's own dependencies along.
+install_adapters() {
+  install_python adapters --no-deps
+  install_torch
 }
 
 mkdir -p "$ROOT/.deps"
@@ -205,5 +217,6 @@ install_python python
 install_onednn
 if [[ $with_aarch64 == yes ]]; then install_aarch64; fi
 if [[ $with_coremltools == yes ]]; then VENV=$COREMLTOOLS_VENV install_python coremltools; fi
+if [[ $with_adapters == yes ]]; then VENV=$ADAPTERS_VENV install_adapters; fi
 if [[ $with_peers == yes ]]; then install_peers; fi
 say "dependencies are in place"
