@@ -30,7 +30,7 @@ class AttentionKernel : public plan::Kernel {
     const size_t rank = a.batch.size();
     heads_ = count_of(a.batch);
     key_by_depth_ = a.key.strides[rank] == 1 && a.keys > 1;
-    few_ = !key_by_depth_ && a.queries <= kMaxDotRows;
+    few_ = !key_by_depth_ && (a.queries <= kMaxDotRows || a.shares_keys);
     chunk_ = heads_ >= 8 ? std::min<int64_t>(a.queries, 4 * kChunk) : kChunk;
     chunks_ = (a.queries + chunk_ - 1) / chunk_;
     keys_stride_ = round_up(a.keys, 16);
@@ -192,7 +192,10 @@ bool can_attend(const Attention& a) {
 }
 
 std::unique_ptr<plan::Kernel> make_attention(Claim& claim, const Attention& a) {
-  const Place y = claim.result_for_view();
+  Shape shape = a.batch;
+  shape.insert(shape.end(), {a.queries, a.value_depth});
+  Place y;
+  MW_CHECK(plan::reshape(claim.result_for_view(), shape, y));
   claim.set_kind("attention");
   const auto heads = static_cast<double>(count_of(a.batch));
   const auto pairs = heads * static_cast<double>(a.queries) * static_cast<double>(a.keys);

@@ -19,6 +19,7 @@ struct Attention {
   plan::Place value;                // [batch.., keys, value_depth]
   std::optional<plan::Place> mask;  // [batch.., queries, keys]: fp32 to add, or bools to keep
   float scale = 1;
+  bool shares_keys = false;  // the queries are those of several heads
 };
 
 // Whether dtypes and strides suit make_attention.

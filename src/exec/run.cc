@@ -159,6 +159,8 @@ void Run::step(size_t index, int64_t& blocks_entered) {
   }
   if (step.kernel != nullptr) {
     step.kernel->run(memory_.frame());
+  } else if (step.locating != nullptr) {
+    memory_.locate(*step.locating);
   } else {
     const auto run_block = [&](const auto& plan, const std::vector<ir::Datum>& arguments) {
       return run_nested(plan, arguments, blocks_entered);

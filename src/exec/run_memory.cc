@@ -1,6 +1,7 @@
 // RunMemory: addresses, and tensors that show what lies behind them.
 #include "exec/run_memory.h"
 
+#include <array>
 #include <map>
 
 namespace mw::exec {
@@ -50,7 +51,10 @@ void RunMemory::reserve_for_caller() {
   std::map<int, std::byte*> states;  // by input: its buffers are the same memory
   for (size_t b = 0; b < plan_.buffers.size(); ++b) {
     const Buffer& buffer = plan_.buffers[b];
-    if (buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kConstant) continue;
+    if (buffer.kind == Buffer::Kind::kArena || buffer.kind == Buffer::Kind::kConstant ||
+        buffer.kind == Buffer::Kind::kWindow) {
+      continue;
+    }
     std::byte*& state = states[buffer.kind == Buffer::Kind::kState ? buffer.index : -1];
     if (buffer.kind != Buffer::Kind::kState || state == nullptr) {
       for_caller_.push_back(memory_.allocate(buffer.bytes, "inputs and results"));
@@ -97,6 +101,26 @@ ir::Datum RunMemory::datum_at(const Where& where) const {
       return {};
   }
   return {};
+}
+
+void RunMemory::locate(const plan::Locating& locating) {
+  std::array<const std::byte*, plan::MovingPart::kMaxIntegers> integers{};
+  const size_t count = locating.integers.size();
+  std::array<size_t, plan::MovingPart::kMaxIntegers> starts{};
+  integers_.clear();
+  for (size_t i = 0; i < count; ++i) {
+    const plan::Place& place = locating.integers[i];
+    integers[i] = seen_by_host(place.ref);
+    if (integers[i] != nullptr) continue;
+    starts[i] = integers_.size();
+    integers_.resize(integers_.size() + static_cast<size_t>(place.nbytes()));
+    memory_.read(*stream_, frame_.at(place.ref), integers_.data() + starts[i], place.nbytes());
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (integers[i] == nullptr) integers[i] = integers_.data() + starts[i];
+  }
+  const int64_t offset = locating.position->offset({integers.data(), count});
+  frame_.bind(static_cast<size_t>(locating.window), frame_.at(locating.first) + offset);
 }
 
 void RunMemory::store(const plan::Place& place, const Tensor& tensor) const {

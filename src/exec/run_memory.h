@@ -36,6 +36,8 @@ class RunMemory {
   [[nodiscard]] Tensor tensor_at(const plan::Place& place) const;
   [[nodiscard]] ir::Datum datum_at(const plan::Where& where) const;
   void store(const plan::Place& place, const Tensor& tensor) const;
+  // Binds a window to where it begins in this run.
+  void locate(const plan::Locating& locating);
   // Binds a buffer to a tensor of the caller, or copies its elements there; and back.
   void give(int buffer, const Tensor& tensor);
   void fetch(int buffer, Tensor& tensor) const;
@@ -52,6 +54,7 @@ class RunMemory {
   plan::Frame frame_;
   std::vector<std::shared_ptr<std::byte>> for_caller_;
   std::vector<ir::Datum> slots_;
+  std::vector<std::byte> integers_;  // of a device whose memory the host does not see
 };
 
 }  // namespace mw::exec

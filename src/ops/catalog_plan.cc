@@ -1,7 +1,7 @@
 // The list of op families with plans: each adds those of its ops.
 #include "ops/catalog_plan.h"
 
-#define MW_PLANNED_FAMILIES(X) X(elementwise) X(norm) X(quant) X(reduce) X(shape) X(state)
+#define MW_PLANNED_FAMILIES(X) X(elementwise) X(index) X(norm) X(quant) X(reduce) X(shape) X(state)
 
 namespace mw::ops {
 

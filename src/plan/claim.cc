@@ -45,7 +45,7 @@ ConstantPool& Claim::pool() const { return *block_.request().pool; }
 
 Place Claim::dense(const ir::Operand& operand) {
   Place place = values_.dense(operand);
-  add_once(reads_, place.ref.buffer);
+  values_.touch(reads_, place.ref.buffer);
   note(operand, place);
   return place;
 }
@@ -53,7 +53,7 @@ Place Claim::dense(const ir::Operand& operand) {
 Place Claim::strided(const ir::Operand& operand) {
   const Where found = values_.at(operand);
   MW_CHECK(found.kind == Where::Kind::kPlace);
-  add_once(reads_, found.place.ref.buffer);
+  values_.touch(reads_, found.place.ref.buffer);
   note(operand, found.place);
   return found.place;
 }
@@ -101,7 +101,7 @@ Place Claim::result(size_t index) {
     values_.plan().buffers.back().shares = overwritten_;
     overwritten_ = -1;
   }
-  add_once(writes_, place.ref.buffer);
+  values_.touch(writes_, place.ref.buffer);
   results_.emplace_back(&value, place);
   return place;
 }
@@ -113,7 +113,7 @@ void Claim::overwrite(std::string_view input, size_t index) {
 
 Place Claim::workspace(int64_t bytes) {
   Place place = values_.place(Buffer::Kind::kArena, DType::kU8, {std::max<int64_t>(bytes, 1)});
-  add_once(writes_, place.ref.buffer);
+  values_.touch(writes_, place.ref.buffer);
   if (described()) account_.workspaces.push_back(place.ref.buffer);
   return place;
 }

@@ -26,6 +26,7 @@ bool same_place(const Where& a, const Where& b) {
 // The operand in whose memory the results may lie; null: none.
 const ir::Value* aliased_by(const ir::Operation& op, const OpPlan::Form& form) {
   if (const auto* view = std::get_if<ViewOf>(&form)) return op.input(view->input);
+  if (const auto* view = std::get_if<MayView>(&form)) return op.input(view->input);
   if (const auto* update = std::get_if<UpdateOf>(&form)) return op.input(update->input);
   return nullptr;
 }

@@ -67,28 +67,65 @@ void Lowering::close_region(const std::vector<const ir::Value*>& later) {
 }
 
 bool Lowering::as_form(const ir::OpView& op, const OpPlan::Form& form) {
-  if (const auto* view = std::get_if<ViewOf>(&form)) return as_view(op, *view);
+  if (const auto* view = std::get_if<ViewOf>(&form)) {
+    return as_view(op, view->input, view->results, view->moving);
+  }
+  if (const auto* view = std::get_if<MayView>(&form)) {
+    return !frozen_.holds(op.operand(view->input)) &&
+           as_view(op, view->input, view->results, view->moving);
+  }
   if (const auto* update = std::get_if<UpdateOf>(&form)) return states_.update(op, *update);
   if (const auto* read = std::get_if<ReadsState>(&form)) return states_.read(op, *read);
   if (const auto* write = std::get_if<WritesState>(&form)) return states_.write(op, *write);
   return false;
 }
 
-bool Lowering::as_view(const ir::OpView& op, const ViewOf& form) {
-  const Where x = values_.at(op.operand(form.input));
+// Where it is one of a copy without gaps alone, the copy is put off: a kernel may do without.
+bool Lowering::as_view(const ir::OpView& op, std::string_view input, const ViewRule& results,
+                       const MovingRule& moving) {
+  const Where x = values_.at(op.operand(input));
   if (x.kind != Where::Kind::kPlace) return false;
+  if (std::optional<std::vector<Place>> places = results(op, x.place)) {
+    put_views(op, std::move(*places));
+    return true;
+  }
+  if (moving && as_moving_view(op, x.place, moving)) return true;
+  Place gapless = x.place;
+  gapless.strides = row_major(gapless.shape);
+  if (x.place.dense() || !results(op, gapless)) return false;
+  const ir::Operation& operation = op.operation();
+  if (operation.outputs.size() != 1 || block_.is_used_late(operation)) return as_gapless_view(op);
+  waiting_.add({&operation, nullptr, {}, depth_behind(operation)});
+  return true;
+}
+
+bool Lowering::as_moving_view(const ir::OpView& op, const Place& x, const MovingRule& moving) {
+  std::optional<MovingPart> part = moving(op, x);
+  if (!part) return false;
+  put_views(op, {values_.window(op, std::move(*part))});
+  return true;
+}
+
+void Lowering::put_views(const ir::OpView& op, std::vector<Place> places) {
   const auto& outputs = op.operation().outputs;
-  std::optional<std::vector<Place>> places = form.results(op, x.place);
-  if (!places && !x.place.dense()) places = form.results(op, values_.dense(op.operand(form.input)));
-  if (!places) return false;
-  MW_CHECK(places->size() == outputs.size());
+  MW_CHECK(places.size() == outputs.size());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    Place& result = (*places)[i];
+    Place& result = places[i];
     MW_CHECK(result.shape == outputs[i]->type.shape());
     MW_CHECK(result.dtype == outputs[i]->type.dtype());
     states_.note_alias(outputs[i].get(), result);
     values_.put(outputs[i].get(), std::move(result));
   }
+}
+
+// A view that was put off, of a copy.
+bool Lowering::as_gapless_view(const ir::OpView& op) {
+  const auto* form = block_.op_plans().form<ViewOf>(op.operation().type);
+  if (form == nullptr) return false;
+  Place gapless = values_.at(op.operand(form->input)).place;
+  gapless.strides = row_major(gapless.shape);
+  if (!form->results(op, gapless)) return false;
+  put_views(op, *form->results(op, values_.dense(op.operand(form->input))));
   return true;
 }
 
@@ -126,7 +163,7 @@ void Lowering::compute(const ir::Value* value) {
   waiting_.erase(value);
   const ir::OpView view = block_.view(op, &frozen_);
   const ir::Operation* before = values_.read_for(&op);
-  if (!as_kernel(view)) as_reference(view);
+  if (!as_gapless_view(view) && !as_kernel(view)) as_reference(view);
   (void)values_.read_for(before);
 }
 

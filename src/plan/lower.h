@@ -34,7 +34,11 @@ class Lowering : private Deferred {
 
  private:
   bool as_form(const ir::OpView& op, const OpPlan::Form& form);
-  bool as_view(const ir::OpView& op, const ViewOf& form);
+  bool as_view(const ir::OpView& op, std::string_view input, const ViewRule& results,
+               const MovingRule& moving);
+  bool as_moving_view(const ir::OpView& op, const Place& x, const MovingRule& moving);
+  void put_views(const ir::OpView& op, std::vector<Place> places);
+  bool as_gapless_view(const ir::OpView& op);
   bool as_waiting(const ir::OpView& op);
   bool as_kernel(const ir::OpView& op);
   void as_reference(const ir::OpView& op);

@@ -1,7 +1,7 @@
 // OpPlan: how any planner may treat an op, whatever device it plans for: as an alias of an operand,
 // as an access to a state, as a part of a row program, as an epilogue. OpPlans: those of all ops.
 //
-//   plans["transpose"].form = plan::ViewOf{"x", transposed};
+//   plans["transpose"].form = plan::ViewOf{"x", transposed, {}};
 //   plans["gelu"].row = plan::RowRule{on_floats, emit_gelu};
 #pragma once
 
@@ -16,6 +16,7 @@
 
 #include "ir/op_view.h"
 #include "plan/place.h"
+#include "plan/position.h"
 #include "plan/row.h"
 
 namespace mw::plan {
@@ -31,16 +32,30 @@ class WeightReader {
                          float* out) const = 0;
 };
 
-// All results alias the operand; nullopt: not as this one lies.
+// nullopt: not as the operand lies.
+using ViewRule =
+    std::function<std::optional<std::vector<Place>>(const ir::OpView&, const Place& input)>;
+// Of an op with one result, where it is not known while planning; nullopt: nor is it such a part.
+using MovingRule = std::function<std::optional<MovingPart>(const ir::OpView&, const Place& input)>;
+
+// All results alias the operand.
 struct ViewOf {
   std::string input;
-  std::function<std::optional<std::vector<Place>>(const ir::OpView&, const Place& input)> results;
+  ViewRule results;
+  MovingRule moving;  // may be empty
+};
+// The same, of an op that for other operands computes its result. Constants are left to that.
+struct MayView {
+  std::string input;
+  ViewRule results;
+  MovingRule moving;  // may be empty
 };
 // The result is the operand `input` but for a region of it, which is `update`; nullopt: the region
 // is not known while planning.
 struct UpdateOf {
   std::string input, update;
   std::function<std::optional<Place>(const ir::OpView&, const Place& input)> region;
+  MovingRule moving;  // may be empty
 };
 // The result is what the state holds.
 struct ReadsState {
@@ -65,19 +80,21 @@ using ActivationRule =
     std::function<std::optional<Activation>(const ir::OpView&, const ir::Value* x)>;
 
 struct OpPlan {
-  using Form = std::variant<std::monostate, ViewOf, UpdateOf, ReadsState, WritesState, Decodes>;
+  using Form =
+      std::variant<std::monostate, ViewOf, MayView, UpdateOf, ReadsState, WritesState, Decodes>;
   Form form;                   // tried first
   std::optional<RowRule> row;  // as a part of a row program
   ActivationRule activation;   // as the epilogue of a kernel; may be empty
   bool adds = false;           // x + y: a kernel may take one of them as its bias
-  // The operand whose elements the result repeats, whatever their dtype; empty: none. A view need
-  // not say so.
-  std::string repeats;
+  // The operand whose elements the result picks, whatever their dtype; empty: none. A view need not
+  // say so.
+  std::string picks;
 
   // The operand whose elements the results hold in another order or number; empty: none.
   [[nodiscard]] std::string_view moved() const {
-    const auto* view = std::get_if<ViewOf>(&form);
-    return view != nullptr ? view->input : repeats;
+    if (const auto* view = std::get_if<ViewOf>(&form)) return view->input;
+    if (const auto* view = std::get_if<MayView>(&form)) return view->input;
+    return picks;
   }
 };
 

@@ -13,6 +13,7 @@
 #include "ir/op_def.h"
 #include "plan/kernel.h"
 #include "plan/place.h"
+#include "plan/position.h"
 #include "plan/platform.h"
 
 namespace mw::passes {
@@ -40,7 +41,8 @@ struct Where {
 };
 
 struct Buffer {
-  enum class Kind : uint8_t { kArena, kConstant, kInput, kOutput, kState };
+  // kWindow: a part of another buffer; a step of the run says where it begins.
+  enum class Kind : uint8_t { kArena, kConstant, kInput, kOutput, kState, kWindow };
   Kind kind = Kind::kArena;
   int64_t bytes = 0;
   int index = -1;                         // of the input (a state is one) or output
@@ -48,6 +50,7 @@ struct Buffer {
   std::shared_ptr<const std::byte> data;  // ... and where they lie in the memory of the device
   int first = -1, last = -1;              // steps that use it
   int shares = -1;                        // an earlier buffer whose memory this one takes over
+  int within = -1;                        // kWindow: the buffer that it is a part of
 };
 
 // An operation run by its reference implementation.
@@ -61,12 +64,22 @@ struct ReferenceCall {
   std::vector<std::shared_ptr<const Plan>> blocks;
 };
 
-// Exactly one of `kernel` and `call` is set.
+// Where a window begins.
+struct Locating {
+  int window = -1;              // buffer
+  Ref first;                    // of what it is a part of: its beginning at position 0
+  std::vector<Place> integers;  // without gaps
+  std::shared_ptr<const Position> position;
+};
+
+// Exactly one of `kernel`, `call` and `locating` is set. Who touches a window touches all that it
+// is a part of: `reads` and `writes` name both.
 struct Step {
   const ir::Operation* op = nullptr;  // what it computes, or the reader a copy was made for
-  const char* kind = "";              // "gemm", "row", "copy", "reference", ...
+  const char* kind = "";              // "gemm", "row", "copy", "position", "reference", ...
   std::shared_ptr<const Kernel> kernel;
   std::shared_ptr<const ReferenceCall> call;
+  std::shared_ptr<const Locating> locating;
   std::vector<int> reads, writes;  // buffers
   double flops = 0, bytes = 0;
   std::shared_ptr<const Account> account;  // of a described plan

@@ -8,8 +8,8 @@ namespace {
 
 bool is_static(const ir::Value& v) { return !v.type.is_tensor() || v.type.is_static(); }
 
-void note_buffer(std::vector<int>& list, const Where& where) {
-  if (where.kind == Where::Kind::kPlace) add_once(list, where.place.ref.buffer);
+void note_buffer(const Values& values, std::vector<int>& list, const Where& where) {
+  if (where.kind == Where::Kind::kPlace) values.touch(list, where.place.ref.buffer);
 }
 
 // Where a value lies without gaps; the step reads it there.
@@ -18,7 +18,7 @@ Where read(Values& values, const ir::Value* value, Step& step) {
   if (found.kind == Where::Kind::kPlace && !found.place.dense()) {
     found.place = values.dense({const_cast<ir::Value*>(value), nullptr});
   }
-  note_buffer(step.reads, found);
+  note_buffer(values, step.reads, found);
   return found;
 }
 
@@ -62,7 +62,7 @@ Step reference_step(const BlockFacts& block, Values& values, const ir::OpView& o
   }
   for (const auto& output : operation.outputs) {
     Where result = values.result(output->type);
-    note_buffer(step.writes, result);
+    note_buffer(values, step.writes, result);
     values.put(output.get(), result);
     call->results.push_back(std::move(result));
   }

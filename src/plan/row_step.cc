@@ -184,8 +184,9 @@ bool RowWriter::may_overwrite(size_t i, size_t o) const {
   const auto& input = program_.inputs[i];
   const auto& output = program_.outputs[o];
   const bool alone =
-      std::count_if(program_.inputs.begin(), program_.inputs.end(),
-                    [&](const auto& other) { return other.ref.buffer == input.ref.buffer; }) == 1;
+      std::ranges::count_if(program_.inputs, [&](const auto& other) {
+        return values_.whole(other.ref.buffer) == values_.whole(input.ref.buffer);
+      }) == 1;
   return alone && input.ref.offset == 0 && input.inner == 1 && output.inner == 1 &&
          bit_width(input.dtype) == bit_width(output.dtype) && strides_[i] == output_strides_[o] &&
          !read_after(input.value, output.value);
@@ -244,18 +245,18 @@ Step RowWriter::step() {
   step.kind = "row";
   const auto elements = static_cast<double>(count_of(shape_));
   for (const auto& input : program_.inputs) {
-    add_once(step.reads, input.ref.buffer);
+    values_.touch(step.reads, input.ref.buffer);
     step.bytes += elements * static_cast<double>(input.inner) * bit_width(input.dtype) / 8;
   }
   for (const auto& output : program_.outputs) {
-    add_once(step.writes, output.ref.buffer);
+    values_.touch(step.writes, output.ref.buffer);
     step.bytes += elements * static_cast<double>(output.inner) * bit_width(output.dtype) / 8;
   }
   step.flops = elements * static_cast<double>(program_.code.size());
   Account account;
   const auto reserve = [&](int64_t bytes) {
     const Place place = values_.place(Buffer::Kind::kArena, DType::kU8, {bytes});
-    add_once(step.writes, place.ref.buffer);
+    values_.touch(step.writes, place.ref.buffer);
     if (described) account.workspaces.push_back(place.ref.buffer);
     return place.ref;
   };

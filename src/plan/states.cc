@@ -14,8 +14,9 @@ bool touches(const std::vector<int>& list, int buffer) {
 
 }  // namespace
 
-bool States::is_state(int buffer) const {
-  return values_.buffer(buffer).kind == Buffer::Kind::kState;
+int States::state_of(int buffer) const {
+  const int whole = values_.whole(buffer);
+  return values_.buffer(whole).kind == Buffer::Kind::kState ? whole : -1;
 }
 
 // All of a state's memory.
@@ -50,7 +51,8 @@ void States::bind() {
 }
 
 void States::note_alias(const ir::Value* value, const Place& place) {
-  if (is_state(place.ref.buffer)) aliases_[place.ref.buffer].push_back(value);
+  const int state = state_of(place.ref.buffer);
+  if (state >= 0) aliases_[state].push_back(value);
 }
 
 bool States::uses_any(const ir::Operation& op, const std::vector<const ir::Value*>& values) const {
@@ -98,9 +100,13 @@ bool States::write(const ir::OpView& op, const WritesState& form) {
   }
   Plan& plan = values_.plan();
   plan.inputs[static_cast<size_t>(values_.buffer(buffer).index)].written = true;
-  if (source.place.ref.buffer == buffer) return true;
+  const Place state = place_of(*value, buffer);
+  const bool in_place = source.place.ref.buffer == buffer && source.place.ref.offset == 0;
+  if (in_place && source.place.dense()) return true;
+  // Of its own elements in another order: they are copied away first.
+  if (state_of(source.place.ref.buffer) == buffer) values_.move(data.value);
   protect(buffer, block_.order_of(&op.operation()));
-  const Place state = place_of(*value, buffer), from = values_.at(data).place;
+  const Place from = values_.at(data).place;
   const bool whole = from.dense() && from.ref.offset == 0 &&
                      values_.buffer(from.ref.buffer).bytes == state.nbytes();
   if (whole) write_backs_.push_back({from.ref.buffer, buffer, plan.steps.size()});
@@ -153,18 +159,25 @@ void States::write_in_place() {
   }
 }
 
-// Whether the result of an update of a state's content goes back to that state and nowhere else,
-// with no access to the state in between.
+// The first op that writes the value to the state of the buffer; null: none.
+const ir::Operation* States::writer_of(const ir::Value& value, int buffer) const {
+  const ir::Operation* first = nullptr;
+  for (const ir::Use& use : block_.uses(&value)) {
+    if (use.op == nullptr || use.op->parent != &block_.block()) continue;
+    const auto* form = block_.op_plans().form<WritesState>(use.op->type);
+    if (form == nullptr || use.op->inputs[use.input].name != form->data) continue;
+    const auto state = buffers_.find(use.op->input(form->state));
+    if (state == buffers_.end() || state->second != buffer) continue;
+    if (first == nullptr || block_.order_of(use.op) < block_.order_of(first)) first = use.op;
+  }
+  return first;
+}
+
+// Whether the result of an update of a state's content goes back to that state, with no access to
+// the state in between. Who else uses the result finds it there, like any other alias.
 bool States::returns_to(int buffer, const ir::Operation& op) const {
-  const ir::Value& result = *op.outputs[0];
-  const ir::Use* use = block_.only_use(&result);
-  if (use == nullptr || use->op == nullptr || block_.is_tapped(result)) return false;
-  const ir::Operation* writer = use->op;
-  if (writer->parent != &block_.block()) return false;
-  const auto* form = block_.op_plans().form<WritesState>(writer->type);
-  if (form == nullptr) return false;
-  const auto state = buffers_.find(writer->input(form->state));
-  if (state == buffers_.end() || state->second != buffer) return false;
+  const ir::Operation* writer = writer_of(*op.outputs[0], buffer);
+  if (writer == nullptr) return false;
   const size_t begin = block_.order_of(&op), end = block_.order_of(writer);
   return std::ranges::none_of(accesses_.at(buffer), [&](const ir::Operation* access) {
     const size_t order = block_.order_of(access);
@@ -177,15 +190,22 @@ bool States::update(const ir::OpView& op, const UpdateOf& form) {
   if (!has_place(value->type)) return false;
   const Where x = values_.at(op.operand(form.input));
   if (x.kind != Where::Kind::kPlace) return false;
-  if (!form.region(op, x.place)) return false;
+  const auto region = [&](const Place& all) -> std::optional<Place> {
+    if (std::optional<Place> part = form.region(op, all)) return part;
+    std::optional<MovingPart> part = form.moving ? form.moving(op, all) : std::nullopt;
+    if (!part) return std::nullopt;
+    return values_.window(op, std::move(*part));
+  };
+  if (!form.region(op, x.place) && !(form.moving && form.moving(op, x.place))) return false;
   const ir::Operand& update = op.operand(form.update);
   Place part = values_.at(update).place, result;
   const int buffer = x.place.ref.buffer;
   const bool whole = x.place.dense() && x.place.ref.offset == 0;
-  if (is_state(buffer) && whole && returns_to(buffer, op.operation())) {
+  const bool is_state = values_.buffer(buffer).kind == Buffer::Kind::kState;
+  if (is_state && whole && returns_to(buffer, op.operation())) {
     // An update that itself reads the state is copied away with all else.
-    if (part.ref.buffer == buffer) part = values_.dense(update);
-    if (part.ref.buffer == buffer) return false;
+    if (state_of(part.ref.buffer) == buffer) part = values_.dense(update);
+    if (state_of(part.ref.buffer) == buffer) return false;
     protect(buffer, block_.order_of(&op.operation()));
     result = x.place;
     aliases_[buffer].push_back(value);
@@ -195,7 +215,7 @@ bool States::update(const ir::OpView& op, const UpdateOf& form) {
     if (whole && arena) values_.plan().buffers.back().shares = buffer;
     values_.copy(x.place, result);
   }
-  values_.copy(part, *form.region(op, result));
+  values_.copy(part, *region(result));
   values_.put(value, result);
   return true;
 }

@@ -33,9 +33,11 @@ class States {
   void write_in_place();
 
  private:
-  [[nodiscard]] bool is_state(int buffer) const;
+  // The buffer of the state that it is a part of; -1: of none.
+  [[nodiscard]] int state_of(int buffer) const;
   [[nodiscard]] Place place_of(const ir::Value& state, int buffer) const;
   [[nodiscard]] bool is_plain(const ir::Value& state) const;
+  [[nodiscard]] const ir::Operation* writer_of(const ir::Value& value, int buffer) const;
   [[nodiscard]] bool returns_to(int buffer, const ir::Operation& op) const;
   void protect(int buffer, size_t order);
   [[nodiscard]] bool uses_any(const ir::Operation& op,

@@ -44,7 +44,7 @@ class Lines {
 };
 
 char letter(Buffer::Kind kind) {
-  constexpr char kLetters[] = {'a', 'c', 'i', 'o', 's'};
+  constexpr char kLetters[] = {'a', 'c', 'i', 'o', 's', 'w'};
   return kLetters[static_cast<size_t>(kind)];
 }
 
@@ -135,9 +135,11 @@ class Writer {
 
   // Buffers of a kind; the arena's with their offsets and the steps between which they live.
   void buffers() {
-    constexpr const char* kTitles[] = {"arena", "constants", "inputs", "outputs", "states"};
-    for (const auto kind : {Buffer::Kind::kInput, Buffer::Kind::kState, Buffer::Kind::kOutput,
-                            Buffer::Kind::kConstant, Buffer::Kind::kArena}) {
+    constexpr const char* kTitles[] = {"arena",   "constants", "inputs",
+                                       "outputs", "states",    "windows"};
+    for (const auto kind :
+         {Buffer::Kind::kInput, Buffer::Kind::kState, Buffer::Kind::kOutput,
+          Buffer::Kind::kConstant, Buffer::Kind::kArena, Buffer::Kind::kWindow}) {
       Lines lines(indent_ + 2);
       for (size_t b = 0; b < plan_.buffers.size(); ++b) {
         if (plan_.buffers[b].kind == kind) lines.add(buffer_text(static_cast<int>(b)));
@@ -155,6 +157,7 @@ class Writer {
     if (b.kind == Buffer::Kind::kConstant) {
       text += fmt::format(" {}{}", name_of(b.constant.dtype()), shape_text(b.constant.shape()));
     }
+    if (b.kind == Buffer::Kind::kWindow) text += fmt::format(" in {}", name(b.within));
     if (b.kind == Buffer::Kind::kState) text += fmt::format(" of input {}", b.index);
     if (b.kind == Buffer::Kind::kArena) {
       const auto offset = plan_.layout->items[static_cast<size_t>(index)].offset;
@@ -175,6 +178,7 @@ class Writer {
     shown_.clear();
     if (step.account != nullptr) account(*step.account, lines);
     if (step.call != nullptr) call(*step.call, lines);
+    if (step.locating != nullptr) lines.add(fmt::format("from {}", at(step.locating->first)));
     rest("reads", step.reads, lines);
     rest("writes", step.writes, lines);
     text_ += lines.str();
@@ -241,9 +245,17 @@ class Writer {
 
   void rest(const char* what, const std::vector<int>& list, Lines& lines) {
     for (const int b : list) {
-      if (std::find(shown_.begin(), shown_.end(), b) != shown_.end()) continue;
+      if (std::ranges::find(shown_, b) != shown_.end() || is_around_shown(b)) continue;
       lines.add(fmt::format("{} {}", what, name(b)));
     }
+  }
+
+  // Whether a window that the step's lines name is a part of it.
+  [[nodiscard]] bool is_around_shown(int index) const {
+    return std::ranges::any_of(shown_, [&](int shown) {
+      while (shown >= 0 && shown != index) shown = buffer(shown).within;
+      return shown == index;
+    });
   }
 
   void blocks(const ReferenceCall& call) {

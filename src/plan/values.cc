@@ -15,14 +15,21 @@ bool has_place(const ir::Type& type) {
          bit_width(type.dtype()) >= 8;
 }
 
-void add_once(std::vector<int>& list, int buffer) {
-  if (std::find(list.begin(), list.end(), buffer) == list.end()) list.push_back(buffer);
-}
-
 Values::Values(const BlockFacts& block, Frozen& frozen, Deferred& deferred)
     : block_(block), frozen_(frozen), deferred_(deferred) {
   plan_->backend = &block.backend();
   plan_->described = block.request().described;
+}
+
+int Values::whole(int buffer) const {
+  while (this->buffer(buffer).within >= 0) buffer = this->buffer(buffer).within;
+  return buffer;
+}
+
+void Values::touch(std::vector<int>& list, int buffer) const {
+  for (; buffer >= 0; buffer = this->buffer(buffer).within) {
+    if (std::ranges::find(list, buffer) == list.end()) list.push_back(buffer);
+  }
 }
 
 const Where* Values::find(const ir::Value* value) const {
@@ -136,13 +143,40 @@ Where Values::constant(const Tensor& tensor) {
   return constants_[tensor.raw()] = where;
 }
 
+Place Values::window(const ir::OpView& op, MovingPart part) {
+  MW_CHECK(part.integers.size() <= MovingPart::kMaxIntegers);
+  Locating locating;
+  locating.first = part.place.ref;
+  locating.position = std::move(part.position);
+  Account account;
+  Step step;
+  for (const std::string& input : part.integers) {
+    const Place integers = dense(op.operand(input));
+    touch(step.reads, integers.ref.buffer);
+    if (plan_->described) account.operands.push_back({input, integers});
+    locating.integers.push_back(integers);
+  }
+  locating.window = add_buffer(Buffer::Kind::kWindow, part.place.nbytes());
+  plan_->buffers.back().within = part.place.ref.buffer;
+  part.place.ref = {locating.window, 0};
+  step.op = &op.operation();
+  step.kind = "position";
+  step.locating = std::make_shared<const Locating>(std::move(locating));
+  if (plan_->described) {
+    account.results = {{"", part.place}};
+    step.account = std::make_shared<const Account>(std::move(account));
+  }
+  plan_->steps.push_back(std::move(step));
+  return part.place;
+}
+
 void Values::copy(const Place& from, const Place& to) {
   Step& step = plan_->steps.emplace_back();
   step.op = reader_;
   step.kind = "copy";
   step.kernel = block_.backend().make_copy(from, to);
-  step.reads = {from.ref.buffer};
-  step.writes = {to.ref.buffer};
+  touch(step.reads, from.ref.buffer);
+  touch(step.writes, to.ref.buffer);
   step.bytes = 2 * static_cast<double>(to.nbytes());
   if (!plan_->described) return;
   Account account;

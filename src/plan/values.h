@@ -13,9 +13,6 @@ namespace mw::plan {
 
 // A static tensor whose elements have addresses.
 bool has_place(const ir::Type& type);
-// Appends a buffer that is not in the list.
-void add_once(std::vector<int>& list, int buffer);
-
 // Computes values that were put off until something asks for them.
 class Deferred {
  public:
@@ -37,6 +34,10 @@ class Values {
     return plan_->buffers[static_cast<size_t>(index)];
   }
   [[nodiscard]] Frozen& frozen() { return frozen_; }
+  // The buffer that it is a part of, a window or not.
+  [[nodiscard]] int whole(int buffer) const;
+  // Notes in the list of a step that it touches the buffer.
+  void touch(std::vector<int>& list, int buffer) const;
 
   // Where a value lies that has a place already; null: it has none.
   [[nodiscard]] const Where* find(const ir::Value* value) const;
@@ -57,6 +58,8 @@ class Values {
   Place place(Buffer::Kind kind, DType dtype, const Shape& shape);
   int add_buffer(Buffer::Kind kind, int64_t bytes);
   void bind_input(const ir::Value& value);
+  // The part as a run finds it, from here on; what it depends on is computed.
+  Place window(const ir::OpView& op, MovingPart part);
   Where constant(const Tensor& tensor);
 
   void copy(const Place& from, const Place& to);

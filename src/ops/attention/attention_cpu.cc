@@ -1,6 +1,8 @@
 // Attention: the op itself, and the chain of ops that programs of older opsets have in its place.
+#include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "cpu/attention.h"
 #include "ir/widening.h"
 #include "ops/kernels_cpu.h"
@@ -41,13 +43,12 @@ Place as_heads(const Place& place, bool swapped, const Shape& batch) {
   return matrix;
 }
 
-Place mask_of(const Place& place, const cpu::Attention& a) {
-  Shape scores = a.batch;
-  scores.insert(scores.end(), {a.queries, a.keys});
-  Place mask = place;
-  mask.strides = plan::broadcast(place, scores);
-  mask.shape = std::move(scores);
-  return mask;
+// As if broadcast to the shape.
+Place spread(const Place& place, const Shape& shape) {
+  Place result = place;
+  result.strides = plan::broadcast(place, shape);
+  result.shape = shape;
+  return result;
 }
 
 struct Operands {
@@ -56,21 +57,93 @@ struct Operands {
   double scale = 1;
 };
 
+// Heads that several queries share are repeated and then counted as one axis more, which only a
+// copy could say: that reshaping waits, and the batch is cut instead, as what is repeated lies.
+struct Shared {
+  const Operand* operand = nullptr;  // before it was reshaped
+  Shape batch;                       // of the same number of elements
+};
+
+// nullopt: nothing waits behind the operand, or it does not keep rows and columns.
+std::optional<Shared> shared_heads(Claim& claim, const Operand& operand, const Shape& batch) {
+  const Operation* op = claim.waiting(operand);
+  if (op == nullptr || op->type != "reshape") return std::nullopt;
+  const OpView view = claim.view(*op);
+  Shape before = view.shape("x");
+  const Shape after = op->outputs[0]->type.shape();
+  if (before.size() < 3 || after.size() < 3) return std::nullopt;
+  if (!std::equal(before.end() - 2, before.end(), after.end() - 2, after.end())) return std::nullopt;
+  before.resize(before.size() - 2);
+  if (count_of(before) != count_of(batch)) return std::nullopt;
+  return Shared{&view.operand("x"), std::move(before)};
+}
+
+// The same rows with the batch cut otherwise.
+Place recut(const Place& place, const Shape& batch) {
+  Place cut;
+  Shape shape = batch;
+  shape.insert(shape.end(), place.shape.end() - 2, place.shape.end());
+  if (shape == place.shape) return place;
+  MW_CHECK(plan::reshape(place, shape, cut));
+  std::copy(place.strides.end() - 2, place.strides.end(), cut.strides.end() - 2);
+  return cut;
+}
+
+void drop_axis(Place& place, size_t axis) {
+  place.shape.erase(place.shape.begin() + static_cast<int64_t>(axis));
+  place.strides.erase(place.strides.begin() + static_cast<int64_t>(axis));
+}
+
+// Single queries of several heads over the same keys and values are the rows of one head.
+void gather_queries(cpu::Attention& a) {
+  while (a.queries == 1 && !a.batch.empty()) {
+    const size_t axis = a.batch.size() - 1;
+    if (a.key.strides[axis] != 0 || a.value.strides[axis] != 0) return;
+    a.queries = a.batch.back();
+    a.batch.pop_back();
+    drop_axis(a.key, axis);
+    drop_axis(a.value, axis);
+    drop_axis(a.query, axis + 1);
+    if (a.mask) drop_axis(*a.mask, axis + 1);
+    a.shares_keys = true;
+  }
+}
+
 // With the operands as they lie, and if that does not do, as dense copies.
-std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, cpu::Attention a) {
+std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, const Shape& batch) {
+  const Operand &key = stored(claim, *operands.key), &value = stored(claim, *operands.value);
   for (const bool dense : {false, true}) {
     const auto place = [&](const Operand& operand) {
       return dense ? claim.dense(operand) : claim.strided(operand);
     };
-    a.query = as_heads(place(*operands.query), false, a.batch);
-    a.key = as_heads(place(stored(claim, *operands.key)), operands.key_swapped, a.batch);
-    a.value = as_heads(place(stored(claim, *operands.value)), false, a.batch);
-    a.queries = a.query.shape[a.batch.size()];
+    std::optional<Shared> shared_key, shared_value;
+    if (!dense) shared_key = shared_heads(claim, key, batch);
+    if (!dense) shared_value = shared_heads(claim, value, batch);
+    if (shared_key && shared_value && shared_key->batch != shared_value->batch) {
+      shared_value.reset();
+    }
+    cpu::Attention a;
+    a.batch = shared_key ? shared_key->batch : shared_value ? shared_value->batch : batch;
+    const auto heads = [&](const Operand& operand, const std::optional<Shared>& shared,
+                           bool swapped) {
+      if (shared) return as_heads(place(*shared->operand), swapped, a.batch);
+      return recut(as_heads(place(operand), swapped, batch), a.batch);
+    };
+    a.query = heads(*operands.query, std::nullopt, false);
+    a.key = heads(key, shared_key, operands.key_swapped);
+    a.value = heads(value, shared_value, false);
+    const size_t rank = a.batch.size();
+    a.queries = a.query.shape[rank];
     a.depth = a.query.shape.back();
-    a.keys = a.key.shape[a.batch.size()];
+    a.keys = a.key.shape[rank];
     a.value_depth = a.value.shape.back();
     a.scale = static_cast<float>(operands.scale);
-    if (operands.mask != nullptr) a.mask = mask_of(place(*operands.mask), a);
+    if (operands.mask != nullptr) {
+      Shape scores = batch;
+      scores.insert(scores.end(), {a.queries, a.keys});
+      a.mask = recut(spread(place(*operands.mask), scores), a.batch);
+    }
+    gather_queries(a);
     if (cpu::can_attend(a)) return cpu::make_attention(claim, a);
   }
   return nullptr;
@@ -153,13 +226,12 @@ std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
   Operands operands;
   if (!find_scores(claim, probabilities.operand("x"), operands)) return nullptr;
   operands.value = &op.operand("y");
-  cpu::Attention a;
   const Shape scores = probabilities.shape("x"), result = op.operation().outputs[0]->type.shape();
-  a.batch.assign(result.begin(), result.end() - 2);
+  const Shape batch(result.begin(), result.end() - 2);
   // The values must not add batch axes that the scores do not have.
-  if (!std::equal(scores.begin(), scores.end() - 2, a.batch.begin(), a.batch.end())) return nullptr;
+  if (!std::equal(scores.begin(), scores.end() - 2, batch.begin(), batch.end())) return nullptr;
   if (count_of(scores) == 0 || count_of(result) == 0) return nullptr;
-  return attend(claim, operands, std::move(a));
+  return attend(claim, operands, batch);
 }
 
 std::unique_ptr<Kernel> make_attention(Claim& claim) {
@@ -175,11 +247,10 @@ std::unique_ptr<Kernel> make_attention(Claim& claim) {
     if (dtype != DType::kF32 && dtype != DType::kBool) return nullptr;
   }
   operands.scale = 1 / std::sqrt(static_cast<double>(op.shape("query").back()));
-  cpu::Attention a;
   const Shape result = op.operation().outputs[0]->type.shape();
-  a.batch.assign(result.begin(), result.end() - 2);
+  const Shape batch(result.begin(), result.end() - 2);
   if (count_of(result) == 0 || count_of(op.shape("key")) == 0) return nullptr;
-  return attend(claim, operands, std::move(a));
+  return attend(claim, operands, batch);
 }
 
 }  // namespace

@@ -17,21 +17,6 @@ using plan::Ref;
 
 constexpr int64_t kGrainBytes = 1 << 15;
 
-int64_t index_at(const std::byte* data, DType dtype, int64_t i) {
-  switch (dtype) {
-    case DType::kI32:
-      return reinterpret_cast<const int32_t*>(data)[i];
-    case DType::kI16:
-      return reinterpret_cast<const int16_t*>(data)[i];
-    case DType::kU16:
-      return reinterpret_cast<const uint16_t*>(data)[i];
-    case DType::kI8:
-      return reinterpret_cast<const int8_t*>(data)[i];
-    default:
-      return reinterpret_cast<const uint8_t*>(data)[i];
-  }
-}
-
 // Positions along one axis: an operand of the run, checked before anything is copied.
 class Indices {
  public:
@@ -47,12 +32,12 @@ class Indices {
   }
   [[nodiscard]] int64_t count() const { return count_; }
   [[nodiscard]] int64_t at(const Frame& frame, int64_t i) const {
-    const int64_t value = index_at(frame.at(ref_), dtype_, i);
+    const int64_t value = integer_at(frame.at(ref_), dtype_, i);
     return value < 0 ? value + extent_ : value;
   }
   void check(const Frame& frame) const {
     for (int64_t i = 0; i < count_; ++i) {
-      const int64_t value = index_at(frame.at(ref_), dtype_, i);
+      const int64_t value = integer_at(frame.at(ref_), dtype_, i);
       if (value >= low_ && value < extent_) continue;
       fail(ErrorCode::kInvalidModel, "{}: indices: expected values in [{}, {}], got {}", where_,
            low_, extent_ - 1, value);
@@ -66,11 +51,34 @@ class Indices {
   int64_t count_, extent_, low_ = 0;
 };
 
+// What lies before and behind an axis, each in one stride.
+struct Rows {
+  int64_t outer = 0, row = 0;  // bytes from one to the next
+};
+
+// nullopt: the elements of a row do not lie side by side, or the outer axes not in one stride.
+std::optional<Rows> rows_of(const Place& x, size_t axis) {
+  const auto at = static_cast<int64_t>(axis);
+  Shape outer(x.shape.begin(), x.shape.begin() + at), inner(x.shape.begin() + at + 1, x.shape.end());
+  std::vector<plan::Strides> before{{x.strides.begin(), x.strides.begin() + at}},
+      behind{{x.strides.begin() + at + 1, x.strides.end()}};
+  plan::coalesce(outer, before);
+  plan::coalesce(inner, behind);
+  if (outer.size() > 1 || inner.size() > 1) return std::nullopt;
+  if (!inner.empty() && behind[0][0] != 1) return std::nullopt;
+  return Rows{(outer.empty() ? 0 : before[0][0]) * x.item(), x.strides[axis] * x.item()};
+}
+
 // y[o, i, :] = x[o, indices[i], :]
 class GatherRows : public Kernel {
  public:
-  GatherRows(Indices indices, const AxisCut& cut, const Place& x, const Place& y)
-      : indices_(std::move(indices)), cut_(cut), run_(cut.inner * x.item()), x_(x.ref), y_(y.ref) {}
+  GatherRows(Indices indices, const AxisCut& cut, const Place& x, const Rows& rows, const Place& y)
+      : indices_(std::move(indices)),
+        cut_(cut),
+        rows_(rows),
+        run_(cut.inner * x.item()),
+        x_(x.ref),
+        y_(y.ref) {}
 
   void run(const Frame& frame) const override {
     indices_.check(frame);
@@ -81,8 +89,9 @@ class GatherRows : public Kernel {
     cpu::parallel_blocks(
         cut_.outer * count, grain, thread_count(), [&](int, int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; ++i) {
-            const int64_t row = i / count * cut_.extent + indices_.at(frame, i % count);
-            std::memcpy(y + i * run_, x + row * run_, static_cast<size_t>(run_));
+            const int64_t at =
+                i / count * rows_.outer + indices_.at(frame, i % count) * rows_.row;
+            std::memcpy(y + i * run_, x + at, static_cast<size_t>(run_));
           }
         });
   }
@@ -90,6 +99,7 @@ class GatherRows : public Kernel {
  private:
   Indices indices_;
   AxisCut cut_;
+  Rows rows_;
   int64_t run_;
   Ref x_, y_;
 };
@@ -133,11 +143,6 @@ class GatherWeightRows : public Kernel {
   Ref y_;
 };
 
-bool is_index(DType dtype) {
-  return is_integer(dtype) && bit_width(dtype) >= 8 && bit_width(dtype) <= 32 &&
-         dtype != DType::kU32;
-}
-
 std::unique_ptr<Kernel> make_gather(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x");
@@ -157,9 +162,14 @@ std::unique_ptr<Kernel> make_gather(Claim& claim) {
     }
   }
   if (bit_width(type.dtype()) < 8 || type.dtype() == DType::kString) return nullptr;
-  const Place data = claim.dense("x");
+  Place data = claim.strided("x");
+  std::optional<Rows> rows = rows_of(data, static_cast<size_t>(axis));
+  if (!rows) {
+    data = claim.dense("x");
+    rows = rows_of(data, static_cast<size_t>(axis));
+  }
   Indices indices(op, claim.dense("indices"), cut.extent);
-  return std::make_unique<GatherRows>(std::move(indices), cut, data, claim.result());
+  return std::make_unique<GatherRows>(std::move(indices), cut, data, *rows, claim.result());
 }
 
 }  // namespace

@@ -31,6 +31,26 @@ std::vector<int64_t> IndexReader::all(int64_t extent) const {
   return result;
 }
 
+bool is_index(DType dtype) {
+  return is_integer(dtype) && bit_width(dtype) >= 8 && bit_width(dtype) <= 32 &&
+         dtype != DType::kU32;
+}
+
+int64_t integer_at(const std::byte* integers, DType dtype, int64_t i) {
+  switch (dtype) {
+    case DType::kI32:
+      return reinterpret_cast<const int32_t*>(integers)[i];
+    case DType::kI16:
+      return reinterpret_cast<const int16_t*>(integers)[i];
+    case DType::kU16:
+      return reinterpret_cast<const uint16_t*>(integers)[i];
+    case DType::kI8:
+      return reinterpret_cast<const int8_t*>(integers)[i];
+    default:
+      return reinterpret_cast<const uint8_t*>(integers)[i];
+  }
+}
+
 AxisCut cut_at(const Shape& shape, int64_t axis) {
   const auto i = static_cast<size_t>(axis);
   return {product(shape, 0, i), shape[i], product(shape, i + 1, shape.size())};

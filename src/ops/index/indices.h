@@ -1,6 +1,7 @@
 // What ops that take positions share: reading and checking them, and cutting a shape at an axis.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,11 @@ class IndexReader {
   bool strict_;
   std::vector<int64_t> values_;
 };
+
+// Of 32 bits at most, signed where they have as many.
+bool is_index(DType dtype);
+// Element i of such integers that lie one after the other.
+int64_t integer_at(const std::byte* integers, DType dtype, int64_t i);
 
 // A static shape seen as [outer, extent, inner] around an axis.
 struct AxisCut {

@@ -1,5 +1,6 @@
 // Plans of the shape family: most of its ops only say where elements lie.
 #include "ops/catalog_plan.h"
+#include "ops/shape/moving_plan.h"
 #include "ops/shape/slices.h"
 
 namespace mw::ops {
@@ -35,7 +36,7 @@ Views transposed(const OpView& op, const Place& x) {
 }
 
 // The part of x that begin, end, stride and the masks cut out.
-std::optional<Place> slice_of(const OpView& op, const Place& x) {
+std::optional<Place> fixed_slice(const OpView& op, const Place& x) {
   if (!op.known("begin") || !op.known("end")) return std::nullopt;
   Place y = x;
   y.shape.clear();
@@ -53,7 +54,7 @@ std::optional<Place> slice_of(const OpView& op, const Place& x) {
 }
 
 Views sliced(const OpView& op, const Place& x) {
-  std::optional<Place> y = slice_of(op, x);
+  std::optional<Place> y = fixed_slice(op, x);
   if (!y) return std::nullopt;
   return std::vector{std::move(*y)};
 }
@@ -99,20 +100,34 @@ Views reversed(const OpView& op, const Place& x) {
   return std::vector{std::move(y)};
 }
 
+// Along axes of one element the same lies everywhere.
+Views repeated(const OpView& op, const Place& x) {
+  const auto reps = op.known_ints("reps");
+  if (!reps) return std::nullopt;
+  Place y = x;
+  for (size_t i = 0; i < reps->size(); ++i) {
+    if ((*reps)[i] == 1) continue;
+    if (x.shape[i] != 1) return std::nullopt;
+    y.shape[i] = (*reps)[i];
+    y.strides[i] = 0;
+  }
+  return std::vector{std::move(y)};
+}
+
 }  // namespace
 
 void add_shape_plans(plan::OpPlans& plans) {
   for (const char* op : {"reshape", "expand_dims", "squeeze", "flatten2d", "reshape_like"}) {
-    plans[op].form = ViewOf{"x", reshaped};
+    plans[op].form = ViewOf{"x", reshaped, {}};
   }
-  for (const char* op : {"identity", "cast"}) plans[op].form = ViewOf{"x", unchanged};
-  plans["transpose"].form = ViewOf{"x", transposed};
-  plans["slice_by_index"].form = ViewOf{"x", sliced};
-  plans["slice_update"].form = plan::UpdateOf{"x", "update", slice_of};
-  plans["slice_by_size"].form = ViewOf{"x", sliced_by_size};
-  plans["split"].form = ViewOf{"x", parts};
-  plans["reverse"].form = ViewOf{"x", reversed};
-  plans["tile"].repeats = std::string("x");
+  for (const char* op : {"identity", "cast"}) plans[op].form = ViewOf{"x", unchanged, {}};
+  plans["transpose"].form = ViewOf{"x", transposed, {}};
+  plans["slice_by_index"].form = ViewOf{"x", sliced, moving_slice};
+  plans["slice_update"].form = plan::UpdateOf{"x", "update", fixed_slice, moving_slice};
+  plans["slice_by_size"].form = ViewOf{"x", sliced_by_size, moving_slice_by_size};
+  plans["split"].form = ViewOf{"x", parts, {}};
+  plans["reverse"].form = ViewOf{"x", reversed, {}};
+  plans["tile"].form = plan::MayView{"x", repeated, {}};
 }
 
 }  // namespace mw::ops

@@ -11,7 +11,12 @@ namespace {
 Type infer(const OpView& op) {
   Type x = expect_movable(op, "x");
   expect_dtype(op, "update", x.dtype());
-  expect_shape(op, "update", sliced_shape(slices_of(op, x.shape())));
+  const Shape sliced = sliced_shape(slices_of(op, x.shape())), update = op.shape("update");
+  const bool known = std::ranges::none_of(sliced, [](int64_t extent) { return extent == kAny; });
+  if (known && op.type("update").is_static() && update != sliced) {
+    reject_update(op.where(), slice_axes(op, x.shape()), sliced, update);
+  }
+  expect_shape(op, "update", sliced);
   return x;
 }
 

@@ -12,12 +12,6 @@ namespace {
 constexpr int64_t kMaxStride = int64_t{1}
                                << 40;  // beyond any extent; keeps the sums below in range
 
-// A bound of a slice: masked (or not known before the run) when not given.
-struct Position {
-  bool given = false;
-  int64_t value = 0;
-};
-
 std::vector<bool> mask(const OpView& op, std::string_view input, size_t rank) {
   if (!op.has(input)) return std::vector<bool>(rank, false);
   std::vector<bool> flags = op.flags(input);
@@ -39,46 +33,29 @@ std::vector<int64_t> strides(const OpView& op, size_t rank) {
   return values;
 }
 
-Slice squeezed(const OpView& op, int64_t extent, Position begin, size_t axis) {
-  if (!begin.given || extent == kAny) {
-    return {.begin = kAny, .stride = 1, .count = 1, .squeezed = true};
-  }
-  const int64_t index = begin.value < 0 ? begin.value + extent : begin.value;
-  if (index < 0 || index >= extent) {
-    op.reject("begin", "expected an index in [{}, {}] on axis {}, got {}", -extent, extent - 1,
-              axis, begin.value);
-  }
-  return {.begin = index, .stride = 1, .count = 1, .squeezed = true};
-}
-
-Slice resolved(int64_t extent, Position begin, Position end, int64_t stride) {
-  const int64_t low = stride > 0 ? 0 : -1, high = stride > 0 ? extent : extent - 1;
-  const auto place = [&](Position position, int64_t otherwise) {
-    if (!position.given) return otherwise;
-    const int64_t value = position.value;
-    return std::clamp(value < 0 ? value + extent : value, low, high);
-  };
-  const int64_t first = place(begin, stride > 0 ? low : high);
-  const int64_t last = place(end, stride > 0 ? high : low);
-  const int64_t span = stride > 0 ? last - first : first - last, step = std::abs(stride);
-  return {.begin = first, .stride = stride, .count = span <= 0 ? 0 : (span + step - 1) / step};
+std::optional<Slice> squeezed(const SliceAxis& axis) {
+  const int64_t begin = axis.begin_masked ? 0 : axis.begin.value_or(0);
+  const int64_t index = begin < 0 ? begin + axis.extent : begin;
+  if (index < 0 || index >= axis.extent) return std::nullopt;
+  return Slice{.begin = index, .stride = 1, .count = 1, .squeezed = true};
 }
 
 // The extent that MIL states although the sliced one is unknown: slices of one element, or none.
-int64_t count_without_extent(Position begin, Position end, int64_t stride) {
-  if (begin.given && !end.given) {
-    const bool one = stride > 0 ? begin.value == -1 : begin.value == 0;
+int64_t count_without_extent(const SliceAxis& axis) {
+  const auto &begin = axis.begin, &end = axis.end;
+  if (begin && !end) {
+    const bool one = axis.stride > 0 ? *begin == -1 : *begin == 0;
     return one ? 1 : kAny;
   }
-  if (!begin.given || !end.given || (begin.value < 0) != (end.value < 0)) return kAny;
-  const int64_t span = stride > 0 ? end.value - begin.value : begin.value - end.value;
+  if (!begin || !end || (*begin < 0) != (*end < 0)) return kAny;
+  const int64_t span = axis.stride > 0 ? *end - *begin : *begin - *end;
   if (span <= 0) return 0;
-  return span <= std::abs(stride) ? 1 : kAny;
+  return span <= std::abs(axis.stride) ? 1 : kAny;
 }
 
 }  // namespace
 
-std::vector<Slice> slices_of(const OpView& op, const Shape& x) {
+std::vector<SliceAxis> slice_axes(const OpView& op, const Shape& x) {
   const auto rank = static_cast<int64_t>(x.size());
   expect_index_vector(op, "begin", rank);
   expect_index_vector(op, "end", rank);
@@ -87,20 +64,66 @@ std::vector<Slice> slices_of(const OpView& op, const Shape& x) {
   const std::vector<bool> begin_mask = mask(op, "begin_mask", x.size());
   const std::vector<bool> end_mask = mask(op, "end_mask", x.size());
   const std::vector<bool> squeeze_mask = mask(op, "squeeze_mask", x.size());
-  std::vector<Slice> slices;
+  std::vector<SliceAxis> axes;
   for (size_t i = 0; i < x.size(); ++i) {
-    const Position begin = begins && !begin_mask[i] ? Position{true, (*begins)[i]} : Position{};
-    const Position end = ends && !end_mask[i] ? Position{true, (*ends)[i]} : Position{};
-    if (squeeze_mask[i]) {
-      slices.push_back(squeezed(op, x[i], begin_mask[i] ? Position{true, 0} : begin, i));
-      continue;
-    }
-    const bool known = (begin.given || begin_mask[i]) && (end.given || end_mask[i]);
-    if (known && x[i] != kAny) {
-      slices.push_back(resolved(x[i], begin, end, steps[i]));
+    SliceAxis& axis = axes.emplace_back();
+    axis.extent = x[i];
+    axis.stride = steps[i];
+    axis.begin_masked = begin_mask[i];
+    axis.end_masked = end_mask[i];
+    axis.squeezed = squeeze_mask[i];
+    if (begins && !begin_mask[i]) axis.begin = (*begins)[i];
+    if (ends && !end_mask[i]) axis.end = (*ends)[i];
+  }
+  return axes;
+}
+
+std::optional<Slice> slice_of(const SliceAxis& axis) {
+  if (axis.squeezed) return squeezed(axis);
+  const int64_t low = axis.stride > 0 ? 0 : -1;
+  const int64_t high = axis.stride > 0 ? axis.extent : axis.extent - 1;
+  const auto place = [&](const std::optional<int64_t>& position, int64_t otherwise) {
+    if (!position) return otherwise;
+    return std::clamp(*position < 0 ? *position + axis.extent : *position, low, high);
+  };
+  const int64_t first = place(axis.begin, axis.stride > 0 ? low : high);
+  const int64_t last = place(axis.end, axis.stride > 0 ? high : low);
+  const int64_t span = axis.stride > 0 ? last - first : first - last;
+  const int64_t step = std::abs(axis.stride);
+  return Slice{
+      .begin = first, .stride = axis.stride, .count = span <= 0 ? 0 : (span + step - 1) / step};
+}
+
+std::string text_of(const std::vector<SliceAxis>& axes) {
+  std::vector<std::string> items;
+  Shape x;
+  for (const SliceAxis& axis : axes) {
+    std::string& item = items.emplace_back();
+    x.push_back(axis.extent);
+    if (axis.begin) item = fmt::format("{}", *axis.begin);
+    if (axis.squeezed) continue;
+    item += ":";
+    if (axis.end) item += fmt::format("{}", *axis.end);
+    if (axis.stride != 1) item += fmt::format(":{}", axis.stride);
+  }
+  return fmt::format("[{}] of {}", fmt::join(items, ", "), to_string(x));
+}
+
+std::vector<Slice> slices_of(const OpView& op, const Shape& x) {
+  std::vector<Slice> slices;
+  for (const SliceAxis& axis : slice_axes(op, x)) {
+    const size_t i = slices.size();
+    const bool begins = axis.begin || axis.begin_masked, ends = axis.end || axis.end_masked;
+    if (axis.squeezed && (!begins || axis.extent == kAny)) {
+      slices.push_back({.begin = kAny, .stride = 1, .count = 1, .squeezed = true});
+    } else if (!axis.squeezed && (!begins || !ends || axis.extent == kAny)) {
+      const int64_t count = begins && ends ? count_without_extent(axis) : kAny;
+      slices.push_back({.begin = kAny, .stride = axis.stride, .count = count});
+    } else if (const std::optional<Slice> slice = slice_of(axis)) {
+      slices.push_back(*slice);
     } else {
-      const int64_t count = known ? count_without_extent(begin, end, steps[i]) : kAny;
-      slices.push_back({.begin = kAny, .stride = steps[i], .count = count});
+      op.reject("begin", "expected an index in [{}, {}] on axis {}, got {}", -axis.extent,
+                axis.extent - 1, i, axis.begin.value_or(0));
     }
   }
   return slices;
@@ -112,6 +135,12 @@ Shape sliced_shape(const std::vector<Slice>& slices) {
     if (!slice.squeezed) shape.push_back(slice.count);
   }
   return shape;
+}
+
+void reject_update(const std::string& where, const std::vector<SliceAxis>& axes,
+                   const Shape& sliced, const Shape& update) {
+  fail(ErrorCode::kInvalidModel, "{}: update: expected shape {} for {}, got {}", where,
+       to_string(sliced), text_of(axes), to_string(update));
 }
 
 Layout sliced_layout(const std::vector<Slice>& slices, const Shape& x) {
