@@ -177,16 +177,18 @@ void print_profile(const exec::Profile& profile) {
                fmt::format("{:>4.1f} %", row.seconds / total * 100),
                row.flops > 0 ? fmt::format("{:>7.1f}", row.flops / seconds / 1e9) : "", row.name});
   }
-  inform("\n{:.3f} ms in {} steps\n{}", profile.seconds() * 1e3, profile.rows.size(), table.str());
+  inform("\n{:.3f} ms in {} steps, {} bytes copied\n{}", profile.seconds() * 1e3,
+         profile.rows.size(), profile.copied(), table.str());
   Table kinds("  ");
   for (const exec::ProfileRow& row : profile.by_kind()) {
     kinds.row({row.kind, fmt::format("{:>5}", row.calls),
                fmt::format("{:>8.3f} ms", row.seconds * 1e3),
                fmt::format("{:>4.1f} %", row.seconds / total * 100),
                fmt::format("{:>8.3f} GFLOP", row.flops / 1e9),
-               fmt::format("{:>4.1f} %", row.flops / flops * 100)});
+               fmt::format("{:>4.1f} %", row.flops / flops * 100),
+               fmt::format("{:>10} bytes", row.copied)});
   }
-  inform("by kind: calls, time, floating-point operations\n{}", kinds.str());
+  inform("by kind: calls, time, floating-point operations, bytes copied\n{}", kinds.str());
 }
 
 void print_passes(const std::vector<passes::Watch::Time>& times) {

@@ -20,6 +20,7 @@ using plan::Place;
 using plan::Ref;
 using plan::RowOp;
 
+constexpr size_t kMaskPiece = 512;  // numbers of a narrow mask that are widened at once
 constexpr int64_t kChunk = 64;  // queries that share a transposed copy of the keys
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
@@ -49,6 +50,12 @@ class AttentionKernel : public plan::Kernel {
     subtract_ = binary_loop(RowOp::kSub, Scalar::kSecond);
     max_ = reduce_loop(RowOp::kRowMax);
     sum_ = reduce_loop(RowOp::kRowSum);
+  }
+
+  // Bytes of keys in another order.
+  [[nodiscard]] int64_t copied() const {
+    const int64_t floats = heads_ * chunks_ * (copies_keys_ ? a_.depth * a_.keys : 0);
+    return floats * int64_t{sizeof(float)};
   }
 
   void run(const Frame& frame) const override {
@@ -149,12 +156,26 @@ class AttentionKernel : public plan::Kernel {
     return sum_(row, count, 0, 0);
   }
 
+  void add_half(const uint16_t* mask, int64_t stride, float* row, size_t count) const {
+    float wide[kMaskPiece];
+    if (stride == 0) f16_to_f32(mask, wide, 1);
+    if (stride == 0) return add_scalar_(row, wide, row, count);
+    for (size_t at = 0; at < count; at += kMaskPiece) {
+      const size_t length = std::min(kMaskPiece, count - at);
+      f16_to_f32(mask + at, wide, length);
+      add_(row + at, wide, row + at, length);
+    }
+  }
+
   void apply_mask(const std::byte* mask, float* row, size_t count) const {
     const int64_t stride = a_.mask->strides.back();
     if (a_.mask->dtype == DType::kF32) {
       const auto* added = reinterpret_cast<const float*>(mask);
       (stride == 1 ? add_ : add_scalar_)(row, added, row, count);
       return;
+    }
+    if (a_.mask->dtype == DType::kF16) {
+      return add_half(reinterpret_cast<const uint16_t*>(mask), stride, row, count);
     }
     for (size_t i = 0; i < count; ++i) {
       if (mask[static_cast<int64_t>(i) * stride] == std::byte{0}) {
@@ -187,7 +208,7 @@ bool can_attend(const Attention& a) {
   if (a.value.strides[rank + 1] != 1) return false;
   if (!a.mask) return true;
   const int64_t inner = a.mask->strides[rank + 1];
-  return (a.mask->dtype == DType::kF32 || a.mask->dtype == DType::kBool) &&
+  return (is_stored_float(a.mask->dtype) || a.mask->dtype == DType::kBool) &&
          (inner == 0 || inner == 1);
 }
 
@@ -201,7 +222,9 @@ std::unique_ptr<plan::Kernel> make_attention(Claim& claim, const Attention& a) {
   const auto pairs = heads * static_cast<double>(a.queries) * static_cast<double>(a.keys);
   claim.set_cost(2 * pairs * static_cast<double>(a.depth + a.value_depth),
                  4 * heads * static_cast<double>((a.queries + a.keys) * (a.depth + a.value_depth)));
-  return std::make_unique<AttentionKernel>(claim, a, y);
+  auto kernel = std::make_unique<AttentionKernel>(claim, a, y);
+  claim.set_copied(kernel->copied());
+  return kernel;
 }
 
 }  // namespace mw::cpu

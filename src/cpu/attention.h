@@ -9,15 +9,15 @@
 
 namespace mw::cpu {
 
-// Places have the shape [batch.., rows, columns]; a stride of 0 repeats. Keys and values may be
-// fp16.
+// Places have the shape [batch.., rows, columns]; a stride of 0 repeats. Keys, values and a mask
+// may be fp16.
 struct Attention {
   Shape batch;
   int64_t queries = 0, keys = 0, depth = 0, value_depth = 0;
   plan::Place query;                // [batch.., queries, depth]
   plan::Place key;                  // [batch.., keys, depth], side by side along either axis
   plan::Place value;                // [batch.., keys, value_depth]
-  std::optional<plan::Place> mask;  // [batch.., queries, keys]: fp32 to add, or bools to keep
+  std::optional<plan::Place> mask;  // [batch.., queries, keys]: floats to add, or bools to keep
   float scale = 1;
   bool shares_keys = false;  // the queries are those of several heads
 };

@@ -55,7 +55,7 @@ void add_times(Run& run, Profile& profile) {
     const auto calls = static_cast<double>(time.calls);
     profile.add({step.kind, step.op != nullptr ? step.op->type : "",
                  step.op != nullptr ? step.op->name() : "", time.calls, time.seconds,
-                 step.flops * calls, step.bytes * calls});
+                 step.flops * calls, step.bytes * calls, step.copied * time.calls});
   }
   for (const auto& nested : run.nested()) add_times(*nested, profile);
 }
@@ -273,7 +273,8 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relate
 std::shared_ptr<Binding> PlanCache::make(const Shapes& shapes) {
   auto binding = std::make_shared<Binding>();
   binding->shapes = shapes;
-  binding->settings = {options_.profile, options_.poison, options_.block_limit, &options_.files};
+  binding->settings = {options_.profile, options_.poison, options_.block_limit, &options_.files,
+                       &copied_};
   if (options_.naive) {
     binding->function = specialiser_(shapes);
   } else {

@@ -2,6 +2,7 @@
 // runs.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -82,6 +83,7 @@ class PlanCache {
     return specialisations_;
   }
   uint64_t arena_bytes();
+  [[nodiscard]] int64_t bytes_copied() const { return copied_; }
 
  private:
   std::shared_ptr<Binding> find(const TensorMap& inputs);
@@ -119,6 +121,7 @@ class PlanCache {
   bool extents_depend_ = false;                         // under making_: on each other
   std::vector<std::unique_ptr<RelatedPlans>> related_;  // under making_, the last used last
   Profile retired_;
+  std::atomic<int64_t> copied_ = 0;
   uint64_t clock_ = 0;
   size_t plans_made_ = 0, specialisations_ = 0;
 };

@@ -24,6 +24,7 @@ void accumulate(std::vector<ProfileRow>& rows, const ProfileRow& row) {
   found->seconds += row.seconds;
   found->flops += row.flops;
   found->bytes += row.bytes;
+  found->copied += row.copied;
 }
 
 }  // namespace
@@ -37,6 +38,12 @@ double Profile::seconds() const {
 double Profile::flops() const {
   double total = 0;
   for (const ProfileRow& row : rows) total += row.flops;
+  return total;
+}
+
+int64_t Profile::copied() const {
+  int64_t total = 0;
+  for (const ProfileRow& row : rows) total += row.copied;
   return total;
 }
 

@@ -15,12 +15,14 @@ struct ProfileRow {
   int64_t calls = 0;
   double seconds = 0;
   double flops = 0, bytes = 0;  // over all calls
+  int64_t copied = 0;           // bytes written that were not computed, over all calls
 };
 
 struct Profile {
   std::vector<ProfileRow> rows;  // slowest first
   [[nodiscard]] double seconds() const;
   [[nodiscard]] double flops() const;
+  [[nodiscard]] int64_t copied() const;
   // Share of all floating-point operations that ran in steps of this kind.
   [[nodiscard]] double flop_share(std::string_view kind) const;
   // Rows summed by kind, slowest first.

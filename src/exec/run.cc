@@ -41,7 +41,12 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
   MW_CHECK(!plan_->described);
   for (const plan::Step& step : plan_->steps) {
     writes_state_.push_back(writes_state(step) ? 1 : 0);
+    copied_ += step.copied;
   }
+}
+
+void Run::count_copied(int64_t bytes) const {
+  if (settings_.copied != nullptr) settings_.copied->fetch_add(bytes, std::memory_order_relaxed);
 }
 
 void Run::bind_arena(const Arena& arena) {
@@ -98,8 +103,14 @@ void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
     fail(ErrorCode::kInvalidArgument, "state '{}': expected {}, got {} {}", input.value->name,
          type.str(), name_of(value.dtype()), to_string(value.shape()));
   }
-  if (!memory_.is_host()) return memory_.give(input.state_buffer, value);
-  if (input.written && value.owner().use_count() > 1) value = value.clone();
+  if (!memory_.is_host()) {
+    count_copied(value.nbytes());
+    return memory_.give(input.state_buffer, value);
+  }
+  if (input.written && value.owner().use_count() > 1) {
+    count_copied(value.nbytes());
+    value = value.clone();
+  }
   memory_.frame().bind(static_cast<size_t>(input.state_buffer), base_of(value));
   for (const int buffer : input.written_over) {
     memory_.frame().bind(static_cast<size_t>(buffer), base_of(value));
@@ -198,6 +209,7 @@ void Run::fetch_results(std::vector<ir::Datum>& outputs) {
     Tensor& value = memory_.slot(input.where.slot).state->value;
     if (value.owner().use_count() > 1) value = Tensor(value.dtype(), value.shape());
     memory_.fetch(input.state_buffer, value);
+    count_copied(value.nbytes());
   }
 }
 
@@ -212,6 +224,7 @@ void Run::execute(const Arena& arena, const std::vector<InputView>& inputs,
     memory_.stream().wait();  // what it was given uses memory that others take next
     throw;
   }
+  count_copied(copied_);
   if (!memory_.is_host()) fetch_results(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;

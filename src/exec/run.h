@@ -1,6 +1,7 @@
 // Run: the working memory of one execution of a plan, and the execution itself.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct RunSettings {
   // Mapped files behind the constants. None was truncated before a state is written, so that what a
   // lost page stood for does not stay.
   const std::vector<std::shared_ptr<const MappedFile>>* files = nullptr;
+  // Where given: adds up what steps have copied (plan::Step::copied), and states that had to be
+  // because somebody else held their tensor.
+  std::atomic<int64_t>* copied = nullptr;
 };
 
 // Not thread-safe; reusable. The plan outlives it.
@@ -66,6 +70,7 @@ class Run {
   void bind_arena(const Arena& arena);
   void run_steps(int64_t& blocks_entered);
   void fetch_results(std::vector<ir::Datum>& outputs);
+  void count_copied(int64_t bytes) const;
   void step(size_t index, int64_t& blocks_entered);
   [[nodiscard]] bool writes_state(const plan::Step& step) const;
   void bind_apart();
@@ -81,6 +86,7 @@ class Run {
   std::unique_ptr<Watch> watch_;              // null: nothing is watched
   std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
   std::vector<StepTime> times_;
+  int64_t copied_ = 0;  // by the steps of one run, nested blocks left out
   std::vector<char> writes_state_;  // by step
   std::vector<std::unique_ptr<Run>> nested_;
   std::unique_ptr<Arena> own_arena_;  // of a nested run

@@ -229,6 +229,7 @@ void Session::prepare(const Shapes& shapes) const { impl_->prepare(shapes); }
 States Session::make_states() const { return impl_->make_states(); }
 Profile Session::profile() const { return impl_->cache().profile(); }
 uint64_t Session::weight_bytes_held() const { return impl_->cache().weight_bytes(); }
+int64_t Session::bytes_copied() const { return impl_->cache().bytes_copied(); }
 size_t Session::plans_made() const { return impl_->cache().plans_made(); }
 size_t Session::specialisations() const { return impl_->cache().specialisations(); }
 uint64_t Session::arena_bytes() const { return impl_->cache().arena_bytes(); }

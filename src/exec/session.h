@@ -107,6 +107,9 @@ class Session {
   [[nodiscard]] Profile profile() const;
   // Mapped weights that plans read, and everything made from weights.
   [[nodiscard]] uint64_t weight_bytes_held() const;
+  // What all runs so far have written without computing it: copies, fills, casts, updates of parts,
+  // states that others held. Of kernels, what they copy for themselves counts, too.
+  [[nodiscard]] int64_t bytes_copied() const;
   // Memory layouts made.
   [[nodiscard]] size_t plans_made() const;
   // How often the whole function was specialised and planned.

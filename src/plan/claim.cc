@@ -67,12 +67,14 @@ Place Claim::strided(std::string_view input, size_t index) {
 
 ir::OpView Claim::view(const ir::Operation& op) const { return block_.view(op, &values_.frozen()); }
 
+bool Claim::is_put_off(const ir::Operand& operand) const {
+  return operand.value != nullptr && values_.find(operand.value) == nullptr &&
+         !is_apart(operand.value) && waiting_.find(operand.value) != nullptr;
+}
+
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   const ir::Value* value = operand.value;
-  if (value == nullptr || values_.find(value) != nullptr || is_apart(value) ||
-      waiting_.find(value) == nullptr) {
-    return nullptr;
-  }
+  if (!is_put_off(operand)) return nullptr;
   if (block_.only_use(value) == nullptr || block_.is_tapped(*value)) {
     return nullptr;
   }
@@ -206,6 +208,7 @@ Step Claim::step(std::unique_ptr<Kernel> kernel) {
   step.writes = std::move(writes_);
   step.flops = flops_;
   step.bytes = bytes_;
+  step.copied = copied_;
   return step;
 }
 

@@ -51,6 +51,8 @@ class Claim {
   // The op behind an operand when nothing has been computed for it yet and this is its only use: a
   // kernel that computes the operand by itself saves that step.
   [[nodiscard]] const ir::Operation* waiting(const ir::Operand& operand) const;
+  // Whether nothing has been computed for it yet, whoever else uses it.
+  [[nodiscard]] bool is_put_off(const ir::Operand& operand) const;
   // An op of the block as the claim sees its own.
   [[nodiscard]] ir::OpView view(const ir::Operation& op) const;
 
@@ -87,6 +89,7 @@ class Claim {
     flops_ = flops;
     bytes_ = bytes;
   }
+  void set_copied(int64_t bytes) { copied_ = bytes; }  // as Step has it
 
   // For the planner, when the kernel is made: the step, its results in their places.
   Step step(std::unique_ptr<Kernel> kernel);
@@ -102,6 +105,7 @@ class Claim {
   Epilogue epilogue_;
   const char* kind_ = "kernel";
   double flops_ = 0, bytes_ = 0;
+  int64_t copied_ = 0;
   std::vector<int> reads_, writes_;
   std::vector<std::pair<const ir::Value*, Place>> results_;
   int overwritten_ = -1;

@@ -83,6 +83,7 @@ bool Lowering::as_form(const ir::OpView& op, const OpPlan::Form& form) {
 // Where it is one of a copy without gaps alone, the copy is put off: a kernel may do without.
 bool Lowering::as_view(const ir::OpView& op, std::string_view input, const ViewRule& results,
                        const MovingRule& moving) {
+  if (!may_be_view(op, op.operand(input), results, moving)) return false;
   const Where x = values_.at(op.operand(input));
   if (x.kind != Where::Kind::kPlace) return false;
   if (std::optional<std::vector<Place>> places = results(op, x.place)) {
@@ -97,6 +98,15 @@ bool Lowering::as_view(const ir::OpView& op, std::string_view input, const ViewR
   if (operation.outputs.size() != 1 || block_.is_used_late(operation)) return as_gapless_view(op);
   waiting_.add({&operation, nullptr, {}, depth_behind(operation)});
   return true;
+}
+
+// Whether of an operand without gaps it would be one: what waits is not computed for nothing.
+bool Lowering::may_be_view(const ir::OpView& op, const ir::Operand& operand,
+                           const ViewRule& results, const MovingRule& moving) {
+  if (operand.value == nullptr || waiting_.find(operand.value) == nullptr) return true;
+  const ir::Type& type = operand.value->type;
+  const Place gapless{{}, type.dtype(), type.shape(), row_major(type.shape())};
+  return results(op, gapless) || (moving && moving(op, gapless));
 }
 
 bool Lowering::as_moving_view(const ir::OpView& op, const Place& x, const MovingRule& moving) {

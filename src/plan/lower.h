@@ -36,6 +36,8 @@ class Lowering : private Deferred {
   bool as_form(const ir::OpView& op, const OpPlan::Form& form);
   bool as_view(const ir::OpView& op, std::string_view input, const ViewRule& results,
                const MovingRule& moving);
+  bool may_be_view(const ir::OpView& op, const ir::Operand& operand, const ViewRule& results,
+                   const MovingRule& moving);
   bool as_moving_view(const ir::OpView& op, const Place& x, const MovingRule& moving);
   void put_views(const ir::OpView& op, std::vector<Place> places);
   bool as_gapless_view(const ir::OpView& op);

@@ -119,6 +119,18 @@ bool adopt(Plan& plan, const Layout& layout) {
   return true;
 }
 
+// Copies from a place to itself move nothing.
+void settle_copies(Plan& plan) {
+  for (Step& step : plan.steps) {
+    if (!step.vanishes) continue;
+    const Buffer& from = plan.buffers[static_cast<size_t>(step.reads[0])];
+    const Buffer& to = plan.buffers[static_cast<size_t>(step.writes[0])];
+    const bool same_state = from.kind == Buffer::Kind::kState && to.kind == from.kind &&
+                            from.index == to.index;
+    if (same_state || to.shares == step.reads[0]) step.copied = 0;
+  }
+}
+
 }  // namespace
 
 void assign_memory(Plan& plan, const std::shared_ptr<const Layout>& reuse) {
@@ -126,6 +138,7 @@ void assign_memory(Plan& plan, const std::shared_ptr<const Layout>& reuse) {
   if (reuse != nullptr && adopt(plan, *reuse)) {
     plan.layout = reuse;
     plan.reuses_layout = true;
+    settle_copies(plan);
     return;
   }
   settle_sharing(plan);
@@ -138,6 +151,7 @@ void assign_memory(Plan& plan, const std::shared_ptr<const Layout>& reuse) {
     if (block_of[b] >= 0) item.offset = blocks[static_cast<size_t>(block_of[b])].offset;
   }
   plan.layout = std::move(layout);
+  settle_copies(plan);
 }
 
 }  // namespace mw::plan

@@ -82,6 +82,9 @@ struct Step {
   std::shared_ptr<const Locating> locating;
   std::vector<int> reads, writes;  // buffers
   double flops = 0, bytes = 0;
+  // Bytes that it writes without having computed them: copies, fills, other dtypes of the same.
+  int64_t copied = 0;
+  bool vanishes = false;  // a copy with nothing to do where both buffers are the same memory
   std::shared_ptr<const Account> account;  // of a described plan
 };
 

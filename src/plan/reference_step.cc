@@ -22,6 +22,13 @@ Where read(Values& values, const ir::Value* value, Step& step) {
   return found;
 }
 
+bool only_moves(const BlockFacts& block, const ir::OpView& op) {
+  const OpPlan& plan = block.op_plans().of(op.operation().type);
+  return op.def().has_trait(ir::kMovesElements | ir::kSlices) || !plan.moved().empty() ||
+         std::holds_alternative<UpdateOf>(plan.form) ||
+         std::holds_alternative<ReadsState>(plan.form);
+}
+
 }  // namespace
 
 // Of a stack, say, the results may be known alone.
@@ -67,6 +74,12 @@ Step reference_step(const BlockFacts& block, Values& values, const ir::OpView& o
     call->results.push_back(std::move(result));
   }
   step.call = std::move(call);
+  if (only_moves(block, op)) {
+    for (const auto& output : operation.outputs) {
+      const ir::Type& type = output->type;
+      if (has_place(type)) step.copied += bytes_of(type.dtype(), count_of(type.shape()));
+    }
+  }
   return step;
 }
 

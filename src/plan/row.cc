@@ -57,6 +57,20 @@ int RowBuilder::add_value(Lane lane, RowProgram::Form form) {
   return static_cast<int>(program_.values.size()) - 1;
 }
 
+bool is_conversion(RowOp op) {
+  switch (op) {
+    case RowOp::kCopy:
+    case RowOp::kToFloat:
+    case RowOp::kToInt:
+    case RowOp::kToBool:
+    case RowOp::kIntToBool:
+    case RowOp::kRoundHalf:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Lane RowBuilder::lane(int value) const {
   return program_.values.at(static_cast<size_t>(value)).lane;
 }

@@ -192,6 +192,8 @@ struct RowRule {
 };
 
 bool is_reduction(RowOp op);
+// Whether the result is the operand in another dtype, or repeated.
+bool is_conversion(RowOp op);
 std::string_view name_of(RowOp op);  // "mul_add"
 // The lane of a result of `op` over operands of lane `a`.
 Lane lane_of(RowOp op, Lane a);

@@ -252,6 +252,12 @@ Step RowWriter::step() {
     values_.touch(step.writes, output.ref.buffer);
     step.bytes += elements * static_cast<double>(output.inner) * bit_width(output.dtype) / 8;
   }
+  if (std::ranges::all_of(program_.code, [](const auto& code) { return is_conversion(code.op); })) {
+    for (const auto& output : program_.outputs) {
+      const int64_t count = output.inner == 0 ? count_of(program_.outer) : count_of(shape_);
+      step.copied += bytes_of(output.dtype, count);
+    }
+  }
   step.flops = elements * static_cast<double>(program_.code.size());
   Account account;
   const auto reserve = [&](int64_t bytes) {

@@ -178,6 +178,8 @@ void Values::copy(const Place& from, const Place& to) {
   touch(step.reads, from.ref.buffer);
   touch(step.writes, to.ref.buffer);
   step.bytes = 2 * static_cast<double>(to.nbytes());
+  step.copied = to.nbytes();
+  step.vanishes = from.ref.offset == to.ref.offset && from.strides == to.strides;
   if (!plan_->described) return;
   Account account;
   account.operands = {{"from", from}};

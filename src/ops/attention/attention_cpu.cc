@@ -24,6 +24,13 @@ const Operand& stored(Claim& claim, const Operand& operand) {
   return waits && is_half ? *narrow : operand;
 }
 
+// A mask is widened for all its users at once, or for none of them.
+const Operand& stored_mask(const Claim& claim, const Operand& operand) {
+  const Operand* narrow = ir::before_widening(operand);
+  const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
+  return is_half && claim.is_put_off(operand) ? *narrow : operand;
+}
+
 // An operand as [batch.., rows, columns]; `swapped`: it is given as [batch.., columns, rows].
 Place as_heads(const Place& place, bool swapped, const Shape& batch) {
   Place matrix = place;
@@ -141,7 +148,8 @@ std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, const Sha
     if (operands.mask != nullptr) {
       Shape scores = batch;
       scores.insert(scores.end(), {a.queries, a.keys});
-      a.mask = recut(spread(place(*operands.mask), scores), a.batch);
+      const Operand& mask = stored_mask(claim, *operands.mask);
+      a.mask = recut(spread(place(mask), scores), a.batch);
     }
     gather_queries(a);
     if (cpu::can_attend(a)) return cpu::make_attention(claim, a);

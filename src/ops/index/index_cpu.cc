@@ -154,7 +154,9 @@ std::unique_ptr<Kernel> make_gather(Claim& claim) {
     return nullptr;
   }
   claim.set_kind("gather");
-  claim.set_cost(0, 2.0 * static_cast<double>(bytes_of(type.dtype(), count_of(type.shape()))));
+  const int64_t bytes = bytes_of(type.dtype(), count_of(type.shape()));
+  claim.set_cost(0, 2.0 * static_cast<double>(bytes));
+  claim.set_copied(bytes);
   if (axis == 0 && type.dtype() == DType::kF32 && claim.frozen("x")) {
     if (auto weight = claim.weight("x")) {
       Indices indices(op, claim.dense("indices"), cut.extent);

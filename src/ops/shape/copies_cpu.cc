@@ -54,6 +54,7 @@ std::unique_ptr<Assemble> start(Claim& claim, Place& y) {
   y = claim.result();
   claim.set_kind("copy");
   claim.set_cost(0, 2 * static_cast<double>(y.nbytes()));
+  claim.set_copied(y.nbytes());
   return std::make_unique<Assemble>(y);
 }
 
