@@ -1,6 +1,8 @@
 // DType tables and Tensor: allocation, conversion and sub-byte element access.
 #include "millwright/tensor.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -40,6 +42,9 @@ constexpr std::array<DTypeRow, 22> kDTypes = {{
 // The memory left is looked up once for so many bytes, of one tensor or of many.
 constexpr int64_t kLarge = int64_t{64} << 20;
 
+// So many bytes and more are zero pages that take no memory until they are written.
+constexpr int64_t kLazy = int64_t{1} << 20;
+
 const DTypeRow& row(DType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
 
 uint64_t read_bits(const void* raw, int64_t flat, int bits) {
@@ -63,6 +68,19 @@ void write_bits(void* raw, int64_t flat, int bits, uint64_t value) {
       bytes[at / 8] = static_cast<uint8_t>(bytes[at / 8] & ~mask);
     }
   }
+}
+
+[[noreturn]] void fail_to_allocate(size_t bytes, const Shape& shape) {
+  fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for a tensor {}", bytes,
+       to_string(shape));
+}
+
+// Null when there are none.
+std::shared_ptr<const void> zero_pages(size_t bytes) {
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  return {memory, [bytes](const void* p) { munmap(const_cast<void*>(p), bytes); }};
 }
 
 template <class T>
@@ -152,12 +170,15 @@ Tensor::Tensor(DType dtype, Shape shape)
     return;
   }
   const auto bytes = static_cast<size_t>(std::max<int64_t>(nbytes(), 1));
+  if (nbytes() >= kLazy && poison_mode() == Poison::kNone && !kSanitized) {
+    owner_ = zero_pages(bytes);
+    data_ = const_cast<void*>(owner_.get());
+    if (data_ == nullptr) fail_to_allocate(bytes, shape_);
+    return;
+  }
   constexpr std::align_val_t kAlign{64};
   void* memory = ::operator new(bytes, kAlign, std::nothrow);
-  if (memory == nullptr) {
-    fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for a tensor {}", bytes,
-         to_string(shape_));
-  }
+  if (memory == nullptr) fail_to_allocate(bytes, shape_);
   std::memset(memory, 0, bytes);
   data_ = memory;
   if (const Poison mode = poison_mode(); mode != Poison::kNone) {

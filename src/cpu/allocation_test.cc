@@ -48,8 +48,10 @@ int64_t allocations_of(const exec::Session& session, const TensorMap& inputs,
 
 // One token through an attention layer with a cache: gather, norms, products, softmax, a state.
 TEST(Allocation, a_repeated_run_allocates_nothing) {
-  const TestProgram program("tensor<int32, [1, 1]> id, state<tensor<fp16, [1, 2, 16, 8]>> cache",
-                            R"(
+  const TestProgram program(
+      "tensor<int32, [1, 1]> id, tensor<int32, [1]> position, "
+      "state<tensor<fp16, [1, 2, 16, 8]>> cache",
+      R"(
     tensor<fp32, [4, 16]> table = const()[val = tensor<fp32, [4, 16]>([[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
@@ -62,20 +64,24 @@ TEST(Allocation, a_repeated_run_allocates_nothing) {
     tensor<fp32, [1, 1, 2, 8]> heads = reshape(x = back, shape = tensor<int32, [4]>([1, 1, 2, 8]));
     tensor<fp32, [1, 2, 1, 8]> q = transpose(x = heads, perm = tensor<int32, [4]>([0, 2, 1, 3]));
     tensor<fp16, [1, 2, 1, 8]> k = cast(x = q, dtype = string("fp16"));
+    tensor<int32, [1]> after = add(x = position, y = tensor<int32, [1]>([1]));
+    tensor<int32, [1]> zero = const()[val = tensor<int32, [1]>([0])];
+    tensor<int32, [4]> begin = concat(values = (zero, zero, position, zero), axis = int32(0));
+    tensor<int32, [4]> end = concat(values = (tensor<int32, [1]>([1]), tensor<int32, [1]>([2]), after, tensor<int32, [1]>([8])), axis = int32(0));
     tensor<fp16, [1, 2, 16, 8]> old = read_state(input = cache);
-    tensor<fp16, [1, 2, 16, 8]> with = slice_update(x = old, update = k, begin = tensor<int32, [4]>([0, 0, 3, 0]),
-      end = tensor<int32, [4]>([1, 2, 4, 8]));
+    tensor<fp16, [1, 2, 16, 8]> with = slice_update(x = old, update = k, begin = begin, end = end);
     write_state(input = cache, data = with);
     tensor<fp16, [1, 2, 16, 8]> read = read_state(input = cache);
     tensor<fp32, [1, 2, 16, 8]> keys = cast(x = read, dtype = string("fp32"));
     tensor<fp32, [1, 2, 1, 16]> s = matmul(x = q, y = keys, transpose_y = bool(true));
     tensor<fp32, [1, 2, 1, 16]> p = softmax(x = s, axis = int32(-1));
     tensor<fp32, [1, 2, 1, 8]> y = matmul(x = p, y = keys);)",
-                            "y");
+      "y");
   for (const int threads : {1, 2}) {
     const auto session = program.session({.threads = threads});
     exec::States states = session->make_states();
-    const TensorMap inputs{{"id", Tensor::from<int32_t>({2}, {1, 1})}};
+    const TensorMap inputs{{"id", Tensor::from<int32_t>({2}, {1, 1})},
+                           {"position", Tensor::from<int32_t>({3}, {1})}};
     EXPECT_EQ(allocations_of(*session, inputs, &states), 0) << threads << " threads";
   }
 }

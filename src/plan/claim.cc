@@ -73,15 +73,25 @@ bool Claim::is_put_off(const ir::Operand& operand) const {
 }
 
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
-  const ir::Value* value = operand.value;
+  return is_put_off(operand) && block_.only_use(operand.value) != nullptr ? asked(*operand.value)
+                                                                         : nullptr;
+}
+
+const ir::Operation* Claim::waiting_for(const ir::Operand& operand,
+                                        const std::vector<const ir::Operation*>& users) const {
   if (!is_put_off(operand)) return nullptr;
-  if (block_.only_use(value) == nullptr || block_.is_tapped(*value)) {
-    return nullptr;
+  const bool theirs = std::ranges::all_of(block_.uses(operand.value), [&](const ir::Use& use) {
+    return std::ranges::find(users, use.op) != users.end();
+  });
+  return theirs ? asked(*operand.value) : nullptr;
+}
+
+const ir::Operation* Claim::asked(const ir::Value& value) const {
+  if (block_.is_tapped(value)) return nullptr;
+  if (described() && std::ranges::find(asked_, value.producer) == asked_.end()) {
+    asked_.push_back(value.producer);
   }
-  if (described() && std::ranges::find(asked_, value->producer) == asked_.end()) {
-    asked_.push_back(value->producer);
-  }
-  return value->producer;
+  return value.producer;
 }
 
 bool Claim::frozen(std::string_view input, size_t index) const {

@@ -51,6 +51,9 @@ class Claim {
   // The op behind an operand when nothing has been computed for it yet and this is its only use: a
   // kernel that computes the operand by itself saves that step.
   [[nodiscard]] const ir::Operation* waiting(const ir::Operand& operand) const;
+  // The same, where these ops and no others use it.
+  [[nodiscard]] const ir::Operation* waiting_for(
+      const ir::Operand& operand, const std::vector<const ir::Operation*>& users) const;
   // Whether nothing has been computed for it yet, whoever else uses it.
   [[nodiscard]] bool is_put_off(const ir::Operand& operand) const;
   // An op of the block as the claim sees its own.
@@ -96,6 +99,7 @@ class Claim {
 
  private:
   void note(const ir::Operand& operand, const Place& place);
+  [[nodiscard]] const ir::Operation* asked(const ir::Value& value) const;
   [[nodiscard]] std::shared_ptr<const Account> take_account();
 
   const BlockFacts& block_;

@@ -163,15 +163,20 @@ std::optional<double> number_in(const OpView& op, const char* input) {
   return known->number_at(0);
 }
 
-// One op further up a chain: the op that computes `operand` and waits, or null.
-const Operation* link(Claim& claim, const Operand& operand, const char* type) {
-  const Operation* op = claim.waiting(operand);
+using Users = std::vector<const Operation*>;
+
+// One op further up a chain: the op that computes `operand` and waits, or null. `users`: all that
+// use it, where it is not one.
+const Operation* link(Claim& claim, const Operand& operand, const char* type,
+                      const Users& users = {}) {
+  const Operation* op =
+      users.empty() ? claim.waiting(operand) : claim.waiting_for(operand, users);
   return op != nullptr && op->type == type ? op : nullptr;
 }
 
 // x c, c x or x / c with a known c: the operand x.
-const Operand* scaled(Claim& claim, const Operand& operand, double& scale) {
-  if (const Operation* op = link(claim, operand, "mul")) {
+const Operand* scaled(Claim& claim, const Operand& operand, double& scale, const Users& users) {
+  if (const Operation* op = link(claim, operand, "mul", users)) {
     const OpView view = claim.view(*op);
     for (const auto& [x, c] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
       if (const auto number = number_in(view, c)) {
@@ -180,7 +185,7 @@ const Operand* scaled(Claim& claim, const Operand& operand, double& scale) {
       }
     }
   }
-  if (const Operation* op = link(claim, operand, "real_div")) {
+  if (const Operation* op = link(claim, operand, "real_div", users)) {
     const OpView view = claim.view(*op);
     if (const auto number = number_in(view, "y")) {
       scale = 1 / *number;
@@ -191,10 +196,11 @@ const Operand* scaled(Claim& claim, const Operand& operand, double& scale) {
 }
 
 // The product of queries and keys behind the scores, its operands entered.
-bool find_product(Claim& claim, const Operand& scores, Operands& found) {
+bool find_product(Claim& claim, const Operand& scores, const Users& users, Operands& found) {
   double scale = 1;
-  const Operand* product = scaled(claim, scores, scale);
-  const Operation* op = link(claim, *product, "matmul");
+  const Operand* product = scaled(claim, scores, scale, users);
+  const Operation* op =
+      link(claim, *product, "matmul", product == &scores ? users : Users());
   if (op == nullptr) return false;
   const OpView view = claim.view(*op);
   if (view.rank("x") < 2 || view.rank("y") < 2 || view.flag("transpose_x")) return false;
@@ -206,18 +212,68 @@ bool find_product(Claim& claim, const Operand& scores, Operands& found) {
   return true;
 }
 
-bool find_scores(Claim& claim, const Operand& scores, Operands& found) {
-  if (find_product(claim, scores, found)) return true;
-  const Operation* op = link(claim, scores, "add");
+bool find_scores(Claim& claim, const Operand& scores, const Users& users, Operands& found) {
+  if (find_product(claim, scores, users, found)) return true;
+  const Operation* op = link(claim, scores, "add", users);
   if (op == nullptr) return false;
   const OpView view = claim.view(*op);
   for (const auto& [x, mask] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
     if (view.shape(x) != op->outputs[0]->type.shape()) continue;
-    if (!find_product(claim, view.operand(x), found)) continue;
+    if (!find_product(claim, view.operand(x), {}, found)) continue;
     found.mask = &view.operand(mask);
     return true;
   }
   return false;
+}
+
+// A softmax over the last axis: its input, and who uses that.
+struct Softmax {
+  const Operand* scores = nullptr;
+  Users users;
+};
+
+bool reduces_last_axis(const OpView& op) {
+  if (!op.has("axes")) return false;
+  const int64_t rank = op.rank("x");
+  const std::vector<int64_t> axes = op.axes("axes", rank);
+  return axes.size() == 1 && axes[0] == rank - 1 && op.flag("keep_dims");
+}
+
+// A reduction of what `value` holds, too.
+const Operation* reduction(Claim& claim, const Operand& operand, const char* type,
+                           const Value* value) {
+  const Operation* op = link(claim, operand, type);
+  if (op == nullptr || op->input("x") != value) return nullptr;
+  return reduces_last_axis(claim.view(*op)) ? op : nullptr;
+}
+
+// e / sum(e) with e = exp(scores - max(scores)).
+std::optional<Softmax> spelled_softmax(Claim& claim, const Operand& operand) {
+  const Operation* quotient = link(claim, operand, "real_div");
+  if (quotient == nullptr) return std::nullopt;
+  const OpView division = claim.view(*quotient);
+  const Operand& powers = division.operand("x");
+  const Operation* sum = reduction(claim, division.operand("y"), "reduce_sum", powers.value);
+  if (sum == nullptr) return std::nullopt;
+  const Operation* exp = link(claim, powers, "exp", {quotient, sum});
+  const Operation* difference =
+      exp != nullptr ? link(claim, claim.view(*exp).operand("x"), "sub") : nullptr;
+  if (difference == nullptr) return std::nullopt;
+  const OpView subtraction = claim.view(*difference);
+  const Operand& scores = subtraction.operand("x");
+  const Operation* largest =
+      reduction(claim, subtraction.operand("y"), "reduce_max", scores.value);
+  if (largest == nullptr) return std::nullopt;
+  return Softmax{&scores, {difference, largest}};
+}
+
+std::optional<Softmax> find_softmax(Claim& claim, const Operand& operand) {
+  const Operation* op = link(claim, operand, "softmax");
+  if (op == nullptr) return spelled_softmax(claim, operand);
+  const OpView view = claim.view(*op);
+  const int64_t rank = view.rank("x");
+  if (view.axis("axis", rank) != rank - 1) return std::nullopt;
+  return Softmax{&view.operand("x"), {}};
 }
 
 // For a matmul that ends matmul - scale - mask - softmax - matmul: one kernel for all of them. Null
@@ -226,15 +282,13 @@ std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
   const OpView& op = claim.op();
   if (op.dtype("x") != DType::kF32) return nullptr;
   if (op.rank("y") < 2 || op.flag("transpose_x") || op.flag("transpose_y")) return nullptr;
-  const Operation* softmax = link(claim, op.operand("x"), "softmax");
-  if (softmax == nullptr || op.dtype("y") != DType::kF32) return nullptr;
-  const OpView probabilities = claim.view(*softmax);
-  const int64_t rank = probabilities.rank("x");
-  if (rank < 2 || probabilities.axis("axis", rank) != rank - 1) return nullptr;
+  const Shape scores = op.shape("x");
+  if (scores.size() < 2 || op.dtype("y") != DType::kF32) return nullptr;
+  const std::optional<Softmax> softmax = find_softmax(claim, op.operand("x"));
   Operands operands;
-  if (!find_scores(claim, probabilities.operand("x"), operands)) return nullptr;
+  if (!softmax || !find_scores(claim, *softmax->scores, softmax->users, operands)) return nullptr;
   operands.value = &op.operand("y");
-  const Shape scores = probabilities.shape("x"), result = op.operation().outputs[0]->type.shape();
+  const Shape result = op.operation().outputs[0]->type.shape();
   const Shape batch(result.begin(), result.end() - 2);
   // The values must not add batch axes that the scores do not have.
   if (!std::equal(scores.begin(), scores.end() - 2, batch.begin(), batch.end())) return nullptr;
