@@ -62,12 +62,16 @@ HWY_INLINE void dot_block(FewRows x, const W* w, int64_t w_stride, int64_t k, Fe
   }
 }
 
+// Long rows are read one after the other: memory is fastest along one stream.
+constexpr int64_t kLongRow = 1024;  // bytes
+
 template <int M, class W>
 HWY_INLINE void dot_all(FewRows x, const W* w, int64_t w_stride, int64_t rows, int64_t k,
                         FewRows y) {
   constexpr int kRows = M <= 2 ? 4 : 2;
+  const bool long_rows = k * static_cast<int64_t>(sizeof(W)) >= kLongRow;
   int64_t row = 0;
-  for (; row + kRows <= rows; row += kRows) {
+  for (; !long_rows && row + kRows <= rows; row += kRows) {
     dot_block<M, kRows>(x, w + row * w_stride, w_stride, k, {y.data + row, y.stride});
   }
   for (; row < rows; ++row) {
