@@ -12,7 +12,14 @@ bool is_narrow_float(DType dtype) {
   return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF8E4M3FN ||
          dtype == DType::kF8E5M2;
 }
-DType compute_dtype(DType dtype) { return is_narrow_float(dtype) ? DType::kF32 : dtype; }
+// Narrow floats are computed in fp32; where elements are only moved they stay what they are.
+bool widens(const OpDef& def, DType dtype) {
+  const bool moves = def.has_trait(kMovesElements | kSlices) && !def.has_trait(kElementwise);
+  return is_narrow_float(dtype) && !moves;
+}
+DType compute_dtype(const OpDef& def, DType dtype) {
+  return widens(def, dtype) ? DType::kF32 : dtype;
+}
 
 }  // namespace
 
@@ -27,7 +34,7 @@ const Tensor& Eval::in(std::string_view input, size_t index) {
   const Operand& wanted = operand(input, index);
   const Tensor* tensor = facts().tensor_of(wanted);
   if (tensor == nullptr) reject(input, "expected a tensor, got a value of another kind");
-  if (!is_narrow_float(tensor->dtype())) return *tensor;
+  if (!widens(def(), tensor->dtype())) return *tensor;
   const auto found = widened_.find(&wanted);
   if (found != widened_.end()) return found->second;
   return widened_.emplace(&wanted, tensor->to(DType::kF32)).first->second;
@@ -62,7 +69,7 @@ Tensor& Eval::out(size_t index) {
       }
       return tensor;
     }
-    tensor = Tensor(compute_dtype(type.dtype()), type.shape());
+    tensor = Tensor(compute_dtype(def(), type.dtype()), type.shape());
   }
   return tensor;
 }
@@ -111,7 +118,7 @@ std::vector<Datum> Eval::take_results() {
     Tensor& tensor = results_[i].tensor;
     if (tensor.empty()) (void)out(i);
     if (tensor.dtype() != type.dtype()) {
-      MW_CHECK(tensor.dtype() == compute_dtype(type.dtype()));
+      MW_CHECK(tensor.dtype() == compute_dtype(def(), type.dtype()));
       tensor = tensor.to(type.dtype());
     }
     MW_CHECK(compatible(Type::tensor(tensor.dtype(), tensor.shape()), type));

@@ -9,6 +9,7 @@
 #include "plan/sink_casts.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "ir/names.h"
@@ -21,10 +22,16 @@ using ir::Operation;
 using ir::Type;
 using ir::Value;
 
-// What `value` widens, or null: constants are left alone, they are cast once.
+// What `value` widens, or null.
 Value* widened(Value* value) {
   const ir::Operand* narrow = ir::before_widening({value, nullptr});
-  return narrow != nullptr && ir::constant_of(narrow->value) == nullptr ? narrow->value : nullptr;
+  return narrow != nullptr ? narrow->value : nullptr;
+}
+
+bool is_constant(const Value* value) { return ir::constant_of(value) != nullptr; }
+
+int64_t count_of_static(const Type& type) {
+  return type.is_static() ? count_of(type.shape()) : std::numeric_limits<int64_t>::max();
 }
 
 class Sinker {
@@ -37,7 +44,7 @@ class Sinker {
     for (auto at = body_.ops.begin(); at != body_.ops.end(); ++at) {
       if (!(*at)->blocks.empty()) continue;
       const OpPlan& plan = plans_.of((*at)->type);
-      if (!plan.moved().empty()) sink(at, plan.moved());
+      if (!plan.moved().empty() && may_sink(**at, plan)) sink(at, plan.moved());
       if (const auto* update = std::get_if<UpdateOf>(&plan.form)) narrow(at, *update);
       if (const auto* write = std::get_if<WritesState>(&plan.form)) cast_data(at, *write);
     }
@@ -46,6 +53,17 @@ class Sinker {
 
  private:
   using Position = std::list<std::unique_ptr<Operation>>::iterator;
+
+  // Constants are cast once, but for a view of a part of them: the rest need not be.
+  static bool may_sink(const Operation& op, const OpPlan& plan) {
+    Value* x = op.input(plan.moved());
+    const Value* source = x != nullptr ? widened(x) : nullptr;
+    if (source == nullptr) return false;
+    if (!is_constant(source)) return true;
+    return std::holds_alternative<ViewOf>(plan.form) && op.outputs.size() == 1 &&
+           op.outputs[0]->type.is_tensor() &&
+           count_of_static(op.outputs[0]->type) < count_of_static(x->type);
+  }
 
   // A cast of `x` placed before `position`.
   Value* add_cast(Position position, Value* x, DType dtype, const std::string& name) {
@@ -92,7 +110,7 @@ class Sinker {
     Value* x = op.input(input);
     Value* source = widened(x);
     // A cast says itself of what dtype its result is, also where it changes nothing.
-    if (source == nullptr || op.outputs.size() != 1 || op.type == ir::kCastOp) return;
+    if (op.outputs.size() != 1 || op.type == ir::kCastOp) return;
     Value* out = op.outputs[0].get();
     if (!out->type.is_tensor() || out->type.dtype() != x->type.dtype()) return;
     set_operand(op, input, x, source);
@@ -126,7 +144,8 @@ class Sinker {
     Value* x = op.input(form.input);
     Value* update = op.input(form.update);
     Value* source = widened(x);
-    if (source == nullptr || update == nullptr || op.outputs.size() != 1) return;
+    if (source == nullptr || is_constant(source)) return;
+    if (update == nullptr || op.outputs.size() != 1) return;
     Value* out = op.outputs[0].get();
     const DType dtype = source->type.dtype();
     if (!only_narrowed(out, dtype)) return;
