@@ -301,6 +301,34 @@ TEST(MovingState, a_state_may_be_written_with_its_own_elements_in_another_order)
   run_all(program, {{{"x", halves({4, 4}, 1)}}, {{"x", halves({4, 4}, 2)}}});
 }
 
+// A slice from a position to a number of rows behind it has that number of rows.
+TEST(MovingState, slices_between_positions_that_go_together_are_views) {
+  const TestProgram program("state<tensor<fp16, [8, 4]>> cache, tensor<int32, [1]> at", R"(
+    tensor<int32, [1]> after = add(x = at, y = tensor<int32, [1]>([2]));
+    tensor<int32, [1]> last = sub(x = after, y = tensor<int32, [1]>([1]));
+    tensor<int32, []> number = squeeze(x = last, axes = tensor<int32, [1]>([0]));
+    tensor<int32, [1]> again = expand_dims(x = number, axes = tensor<int32, [1]>([0]));
+    tensor<int32, [2]> begin = concat(values = (at, tensor<int32, [1]>([1])), axis = int32(0));
+    tensor<int32, [2]> end = concat(values = (after, tensor<int32, [1]>([3])), axis = int32(0));
+    tensor<int32, [2]> one = concat(values = (again, tensor<int32, [1]>([4])), axis = int32(0));
+    tensor<fp16, [8, 4]> c = read_state(input = cache);
+    tensor<fp16, [?, ?]> rows = slice_by_index(x = c, begin = begin, end = end);
+    tensor<fp16, [?, ?]> row = slice_by_index(x = c, begin = begin, end = one);
+    tensor<fp16, [?, ?]> twice = add(x = rows, y = rows);
+    tensor<fp16, [?, ?]> more = exp(x = row);)",
+                            "twice, more");
+  std::vector<TensorMap> runs;
+  for (const int32_t at : {0, 3, 6, -3}) runs.push_back({{"at", positions({at})}});
+  run_all(program, runs);
+  const auto session = program.session({.profile = true});
+  exec::States states = session->make_states();
+  (void)session->run(runs[1], &states);
+  for (const exec::ProfileRow& row : session->profile().rows) EXPECT_NE(row.kind, "reference");
+  EXPECT_EQ(error_of([&] { (void)session->run({{"at", positions({7})}}, &states); }),
+            "function 'main': slice_by_index 'rows_narrow': expected a result of shape [2, 2], got "
+            "[1, 2] for [7:9, 1:3] of [8, 4]");
+}
+
 constexpr const char* kUpdate = R"(
     tensor<int32, [1]> after = add(x = at, y = tensor<int32, [1]>([1]));
     tensor<int32, [2]> begin = concat(values = (at, tensor<int32, [1]>([0])), axis = int32(0));

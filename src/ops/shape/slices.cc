@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/shape/positions.h"
 #include "ops/shape/rules.h"
 
 namespace mw::ops {
@@ -55,11 +56,39 @@ int64_t count_without_extent(const SliceAxis& axis) {
 
 }  // namespace
 
+namespace {
+
+// Of a vector that only a run knows single elements may be known, or how far begin and end are
+// apart.
+void enter_positions(const OpView& op, std::vector<SliceAxis>& axes) {
+  const auto begins = op.known_ints("begin"), ends = op.known_ints("end");
+  for (size_t i = 0; i < axes.size(); ++i) {
+    SliceAxis& axis = axes[i];
+    const auto index = static_cast<int64_t>(i);
+    const PositionSum begin = begins ? PositionSum{nullptr, 0, (*begins)[i]}
+                                     : position_sum(op.operand("begin"), index);
+    const PositionSum end =
+        ends ? PositionSum{nullptr, 0, (*ends)[i]} : position_sum(op.operand("end"), index);
+    if (begin.is_number() && !axis.begin_masked) axis.begin = begin.offset;
+    if (end.is_number() && !axis.end_masked) axis.end = end.offset;
+    const bool moves = !begin.is_number() && !axis.begin_masked && !axis.end_masked;
+    const int64_t span = end.offset - begin.offset;
+    if (moves && begin.goes_with(end) && std::abs(span) <= axis.extent) axis.span = span;
+  }
+}
+
+// Of a slice that moves as a whole and stays within what it is cut out of.
+int64_t count_of_span(const SliceAxis& axis) {
+  const int64_t span = axis.stride > 0 ? *axis.span : -*axis.span, step = std::abs(axis.stride);
+  return span <= 0 ? 0 : (span - 1) / step + 1;
+}
+
+}  // namespace
+
 std::vector<SliceAxis> slice_axes(const OpView& op, const Shape& x) {
   const auto rank = static_cast<int64_t>(x.size());
   expect_index_vector(op, "begin", rank);
   expect_index_vector(op, "end", rank);
-  const auto begins = op.known_ints("begin"), ends = op.known_ints("end");
   const std::vector<int64_t> steps = strides(op, x.size());
   const std::vector<bool> begin_mask = mask(op, "begin_mask", x.size());
   const std::vector<bool> end_mask = mask(op, "end_mask", x.size());
@@ -72,9 +101,8 @@ std::vector<SliceAxis> slice_axes(const OpView& op, const Shape& x) {
     axis.begin_masked = begin_mask[i];
     axis.end_masked = end_mask[i];
     axis.squeezed = squeeze_mask[i];
-    if (begins && !begin_mask[i]) axis.begin = (*begins)[i];
-    if (ends && !end_mask[i]) axis.end = (*ends)[i];
   }
+  enter_positions(op, axes);
   return axes;
 }
 
@@ -117,7 +145,9 @@ std::vector<Slice> slices_of(const OpView& op, const Shape& x) {
     if (axis.squeezed && (!begins || axis.extent == kAny)) {
       slices.push_back({.begin = kAny, .stride = 1, .count = 1, .squeezed = true});
     } else if (!axis.squeezed && (!begins || !ends || axis.extent == kAny)) {
-      const int64_t count = begins && ends ? count_without_extent(axis) : kAny;
+      const int64_t count = begins && ends ? count_without_extent(axis)
+                            : axis.span    ? count_of_span(axis)
+                                           : kAny;
       slices.push_back({.begin = kAny, .stride = axis.stride, .count = count});
     } else if (const std::optional<Slice> slice = slice_of(axis)) {
       slices.push_back(*slice);

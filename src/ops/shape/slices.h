@@ -22,6 +22,7 @@ struct SliceAxis {
   // What begin and end say; nullopt: masked, or not known before the run.
   std::optional<int64_t> begin, end;
   bool begin_masked = false, end_masked = false, squeezed = false;
+  std::optional<int64_t> span;  // end - begin, where that is known and they are not
 };
 // Checks all inputs but the positions, which it enters where they are known.
 std::vector<SliceAxis> slice_axes(const OpView& op, const Shape& x);
