@@ -77,8 +77,7 @@ void write_bits(void* raw, int64_t flat, int bits, uint64_t value) {
 
 // Null when there are none.
 std::shared_ptr<const void> zero_pages(size_t bytes) {
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
   return {memory, [bytes](const void* p) { munmap(const_cast<void*>(p), bytes); }};
 }

@@ -21,7 +21,7 @@ using plan::Ref;
 using plan::RowOp;
 
 constexpr size_t kMaskPiece = 512;  // numbers of a narrow mask that are widened at once
-constexpr int64_t kChunk = 64;  // queries that share a transposed copy of the keys
+constexpr int64_t kChunk = 64;      // queries that share a transposed copy of the keys
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 

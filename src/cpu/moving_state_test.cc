@@ -46,7 +46,8 @@ std::string error_at(const TestProgram& program, const TensorMap& inputs) {
     states.set(name, before[name]);
   }
   const std::string error = error_of([&] { (void)session->run(inputs, &states); });
-  for (const auto& [name, tensor] : before) EXPECT_TRUE(bit_equal(states.get(name), tensor)) << name;
+  for (const auto& [name, tensor] : before)
+    EXPECT_TRUE(bit_equal(states.get(name), tensor)) << name;
   exec::States plain = session->make_states();
   EXPECT_NE(error_of([&] { (void)program.expected(inputs, plain.cells()); }), "");
   return error;
@@ -240,14 +241,14 @@ TEST(MovingState, slices_and_gathers_read_where_the_run_says) {
 }
 
 TEST(MovingState, parts_of_other_values_move_too) {
-  const TestProgram program(
-      "tensor<fp32, [2, 8]> x, tensor<fp32, [2, 2]> u, tensor<int32, [2]> at", R"(
+  const TestProgram program("tensor<fp32, [2, 8]> x, tensor<fp32, [2, 2]> u, tensor<int32, [2]> at",
+                            R"(
     tensor<fp32, [2, 8]> y = relu(x = x);
     tensor<fp32, [2, 8]> z = slice_update(x = y, update = u, begin = at, end = tensor<int32, [2]>([0, 0]), begin_mask = tensor<bool, [2]>([true, false]), end_mask = tensor<bool, [2]>([true, true]));
     tensor<fp32, [2, 8]> w = tanh(x = z);
     tensor<fp32, [2, 2]> part = slice_by_size(x = w, begin = at, size = tensor<int32, [2]>([2, 2]));
     tensor<fp32, [2, 2]> q = add(x = part, y = u);)",
-      "w, q");
+                            "w, q");
   run_all(program, {{{"x", noise({2, 8}, 1)}, {"u", noise({2, 2}, 2)}, {"at", positions({0, 6})}}});
 }
 
@@ -282,8 +283,7 @@ TEST(MovingState, old_content_is_there_for_those_who_read_it_through_a_window) {
       "change, doubled, with");
   std::vector<TensorMap> runs;
   for (const int32_t at : {1, 0, 3}) {
-    runs.push_back(
-        {{"x", halves({1, 3}, static_cast<uint64_t>(at))}, {"at", positions({at})}});
+    runs.push_back({{"x", halves({1, 3}, static_cast<uint64_t>(at))}, {"at", positions({at})}});
   }
   run_all(program, runs);
 }
@@ -324,7 +324,9 @@ TEST(MovingState, slices_between_positions_that_go_together_are_views) {
   exec::States states = session->make_states();
   (void)session->run(runs[1], &states);
   for (const exec::ProfileRow& row : session->profile().rows) EXPECT_NE(row.kind, "reference");
-  EXPECT_EQ(error_of([&] { (void)session->run({{"at", positions({7})}}, &states); }),
+  EXPECT_EQ(error_of([&] {
+              (void)session->run({{"at", positions({7})}}, &states);
+            }),
             "function 'main': slice_by_index 'rows_narrow': expected a result of shape [2, 2], got "
             "[1, 2] for [7:9, 1:3] of [8, 4]");
 }
@@ -354,18 +356,18 @@ TEST(MovingState, a_position_outside_is_one_sentence_and_nothing_is_written) {
   }
   run_all(update, {at(-2), at(3)});
 
-  const TestProgram read(
-      "tensor<fp32, [4, 3]> c, tensor<int32, [2]> at, tensor<int32, [1]> one", R"(
+  const TestProgram read("tensor<fp32, [4, 3]> c, tensor<int32, [2]> at, tensor<int32, [1]> one",
+                         R"(
     tensor<fp32, [1, 3]> row = gather(x = c, indices = one, axis = int32(0));
     tensor<fp32, [1, 3]> r = exp(x = row);
     tensor<fp32, [2, 3]> rows = slice_by_size(x = c, begin = at, size = tensor<int32, [2]>([2, 3]));
     tensor<fp32, [2, 3]> s = exp(x = rows);
     tensor<fp32, [3]> item = slice_by_index(x = c, begin = at, end = tensor<int32, [2]>([4, 3]), squeeze_mask = tensor<bool, [2]>([true, false]), begin_mask = tensor<bool, [2]>([false, true]), end_mask = tensor<bool, [2]>([false, true]));
     tensor<fp32, [3]> t = exp(x = item);)",
-      "r, s, t");
+                         "r, s, t");
   const auto reading = [](int32_t one, int32_t first) {
-    return TensorMap{{"c", noise({4, 3}, 1)}, {"one", positions({one})},
-                     {"at", positions({first, 0})}};
+    return TensorMap{
+        {"c", noise({4, 3}, 1)}, {"one", positions({one})}, {"at", positions({first, 0})}};
   };
   EXPECT_EQ(error_at(read, reading(4, 0)),
             "function 'main': gather 'row': indices: expected values in [-4, 3], got 4");

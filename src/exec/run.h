@@ -86,7 +86,7 @@ class Run {
   std::unique_ptr<Watch> watch_;              // null: nothing is watched
   std::vector<std::shared_ptr<void>> apart_;  // with MW_GUARD, the buffers of the arena
   std::vector<StepTime> times_;
-  int64_t copied_ = 0;  // by the steps of one run, nested blocks left out
+  int64_t copied_ = 0;              // by the steps of one run, nested blocks left out
   std::vector<char> writes_state_;  // by step
   std::vector<std::unique_ptr<Run>> nested_;
   std::unique_ptr<Arena> own_arena_;  // of a nested run

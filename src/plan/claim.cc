@@ -74,7 +74,7 @@ bool Claim::is_put_off(const ir::Operand& operand) const {
 
 const ir::Operation* Claim::waiting(const ir::Operand& operand) const {
   return is_put_off(operand) && block_.only_use(operand.value) != nullptr ? asked(*operand.value)
-                                                                         : nullptr;
+                                                                          : nullptr;
 }
 
 const ir::Operation* Claim::waiting_for(const ir::Operand& operand,

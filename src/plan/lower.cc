@@ -104,7 +104,8 @@ bool Lowering::as_view(const ir::OpView& op, std::string_view input, const ViewR
 bool Lowering::may_be_view(const ir::OpView& op, const ir::Operand& operand,
                            const ViewRule& results, const MovingRule& moving) {
   const Waiting::Op* waits = operand.value != nullptr ? waiting_.find(operand.value) : nullptr;
-  if (waits == nullptr || !block_.op_plans().form<ViewOf>(waits->op->type) || waits->row != nullptr) {
+  if (waits == nullptr || !block_.op_plans().form<ViewOf>(waits->op->type) ||
+      waits->row != nullptr) {
     return true;
   }
   const ir::Type& type = operand.value->type;

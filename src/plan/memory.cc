@@ -125,8 +125,8 @@ void settle_copies(Plan& plan) {
     if (!step.vanishes) continue;
     const Buffer& from = plan.buffers[static_cast<size_t>(step.reads[0])];
     const Buffer& to = plan.buffers[static_cast<size_t>(step.writes[0])];
-    const bool same_state = from.kind == Buffer::Kind::kState && to.kind == from.kind &&
-                            from.index == to.index;
+    const bool same_state =
+        from.kind == Buffer::Kind::kState && to.kind == from.kind && from.index == to.index;
     if (same_state || to.shares == step.reads[0]) step.copied = 0;
   }
 }

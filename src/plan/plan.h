@@ -13,8 +13,8 @@
 #include "ir/op_def.h"
 #include "plan/kernel.h"
 #include "plan/place.h"
-#include "plan/position.h"
 #include "plan/platform.h"
+#include "plan/position.h"
 
 namespace mw::passes {
 class Watch;

@@ -183,10 +183,9 @@ bool RowWriter::read_after(int value, int definition) const {
 bool RowWriter::may_overwrite(size_t i, size_t o) const {
   const auto& input = program_.inputs[i];
   const auto& output = program_.outputs[o];
-  const bool alone =
-      std::ranges::count_if(program_.inputs, [&](const auto& other) {
-        return values_.whole(other.ref.buffer) == values_.whole(input.ref.buffer);
-      }) == 1;
+  const bool alone = std::ranges::count_if(program_.inputs, [&](const auto& other) {
+                       return values_.whole(other.ref.buffer) == values_.whole(input.ref.buffer);
+                     }) == 1;
   return alone && input.ref.offset == 0 && input.inner == 1 && output.inner == 1 &&
          bit_width(input.dtype) == bit_width(output.dtype) && strides_[i] == output_strides_[o] &&
          !read_after(input.value, output.value);

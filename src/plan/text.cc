@@ -137,9 +137,8 @@ class Writer {
   void buffers() {
     constexpr const char* kTitles[] = {"arena",   "constants", "inputs",
                                        "outputs", "states",    "windows"};
-    for (const auto kind :
-         {Buffer::Kind::kInput, Buffer::Kind::kState, Buffer::Kind::kOutput,
-          Buffer::Kind::kConstant, Buffer::Kind::kArena, Buffer::Kind::kWindow}) {
+    for (const auto kind : {Buffer::Kind::kInput, Buffer::Kind::kState, Buffer::Kind::kOutput,
+                            Buffer::Kind::kConstant, Buffer::Kind::kArena, Buffer::Kind::kWindow}) {
       Lines lines(indent_ + 2);
       for (size_t b = 0; b < plan_.buffers.size(); ++b) {
         if (plan_.buffers[b].kind == kind) lines.add(buffer_text(static_cast<int>(b)));

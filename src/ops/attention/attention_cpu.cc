@@ -79,7 +79,8 @@ std::optional<Shared> shared_heads(Claim& claim, const Operand& operand, const S
   Shape before = view.shape("x");
   const Shape after = op->outputs[0]->type.shape();
   if (before.size() < 3 || after.size() < 3) return std::nullopt;
-  if (!std::equal(before.end() - 2, before.end(), after.end() - 2, after.end())) return std::nullopt;
+  if (!std::equal(before.end() - 2, before.end(), after.end() - 2, after.end()))
+    return std::nullopt;
   before.resize(before.size() - 2);
   if (count_of(before) != count_of(batch)) return std::nullopt;
   return Shared{&view.operand("x"), std::move(before)};
@@ -169,8 +170,7 @@ using Users = std::vector<const Operation*>;
 // use it, where it is not one.
 const Operation* link(Claim& claim, const Operand& operand, const char* type,
                       const Users& users = {}) {
-  const Operation* op =
-      users.empty() ? claim.waiting(operand) : claim.waiting_for(operand, users);
+  const Operation* op = users.empty() ? claim.waiting(operand) : claim.waiting_for(operand, users);
   return op != nullptr && op->type == type ? op : nullptr;
 }
 
@@ -199,8 +199,7 @@ const Operand* scaled(Claim& claim, const Operand& operand, double& scale, const
 bool find_product(Claim& claim, const Operand& scores, const Users& users, Operands& found) {
   double scale = 1;
   const Operand* product = scaled(claim, scores, scale, users);
-  const Operation* op =
-      link(claim, *product, "matmul", product == &scores ? users : Users());
+  const Operation* op = link(claim, *product, "matmul", product == &scores ? users : Users());
   if (op == nullptr) return false;
   const OpView view = claim.view(*op);
   if (view.rank("x") < 2 || view.rank("y") < 2 || view.flag("transpose_x")) return false;
@@ -261,8 +260,7 @@ std::optional<Softmax> spelled_softmax(Claim& claim, const Operand& operand) {
   if (difference == nullptr) return std::nullopt;
   const OpView subtraction = claim.view(*difference);
   const Operand& scores = subtraction.operand("x");
-  const Operation* largest =
-      reduction(claim, subtraction.operand("y"), "reduce_max", scores.value);
+  const Operation* largest = reduction(claim, subtraction.operand("y"), "reduce_max", scores.value);
   if (largest == nullptr) return std::nullopt;
   return Softmax{&scores, {difference, largest}};
 }

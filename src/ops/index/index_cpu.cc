@@ -59,7 +59,8 @@ struct Rows {
 // nullopt: the elements of a row do not lie side by side, or the outer axes not in one stride.
 std::optional<Rows> rows_of(const Place& x, size_t axis) {
   const auto at = static_cast<int64_t>(axis);
-  Shape outer(x.shape.begin(), x.shape.begin() + at), inner(x.shape.begin() + at + 1, x.shape.end());
+  Shape outer(x.shape.begin(), x.shape.begin() + at),
+      inner(x.shape.begin() + at + 1, x.shape.end());
   std::vector<plan::Strides> before{{x.strides.begin(), x.strides.begin() + at}},
       behind{{x.strides.begin() + at + 1, x.strides.end()}};
   plan::coalesce(outer, before);
@@ -89,8 +90,7 @@ class GatherRows : public Kernel {
     cpu::parallel_blocks(
         cut_.outer * count, grain, thread_count(), [&](int, int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; ++i) {
-            const int64_t at =
-                i / count * rows_.outer + indices_.at(frame, i % count) * rows_.row;
+            const int64_t at = i / count * rows_.outer + indices_.at(frame, i % count) * rows_.row;
             std::memcpy(y + i * run_, x + at, static_cast<size_t>(run_));
           }
         });

@@ -1,4 +1,5 @@
-// Plans of the gathers: what they pick lies in what they pick it from, in one piece where it is one.
+// Plans of the gathers: what they pick lies in what they pick it from, in one piece where it is
+// one.
 #include "base/error.h"
 #include "ops/catalog_plan.h"
 #include "ops/index/indices.h"

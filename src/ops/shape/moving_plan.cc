@@ -135,7 +135,8 @@ std::optional<MovingPart> moving_slice(const OpView& op, const Place& x) {
   const Type type = updates ? op.type("update") : op.operation().outputs[0]->type;
   if (!type.is_tensor() || !type.is_static()) return std::nullopt;
   MovingPart part;
-  const std::optional<Vector> begin = vector_of(op, "begin", part), end = vector_of(op, "end", part);
+  const std::optional<Vector> begin = vector_of(op, "begin", part),
+                              end = vector_of(op, "end", part);
   if (!begin || !end || part.integers.empty()) return std::nullopt;
   std::vector<SliceAxis> axes = slice_axes(op, x.shape);
   part.place = x;
@@ -152,8 +153,8 @@ std::optional<MovingPart> moving_slice(const OpView& op, const Place& x) {
     part.place.strides.push_back(axes[i].stride * x.strides[i]);
   }
   if (part.place.strides.size() != type.shape().size()) return std::nullopt;
-  part.position = std::make_shared<SlicePosition>(op, x, std::move(axes), std::move(counts), *begin,
-                                                  *end);
+  part.position =
+      std::make_shared<SlicePosition>(op, x, std::move(axes), std::move(counts), *begin, *end);
   return part;
 }
 

@@ -20,8 +20,8 @@ struct PositionSum {
   }
 };
 
-// Element `index` of a vector of integers (or, at index 0, of a number), looked at through what puts
-// vectors together and adds numbers to positions.
+// Element `index` of a vector of integers (or, at index 0, of a number), looked at through what
+// puts vectors together and adds numbers to positions.
 PositionSum position_sum(const Operand& operand, int64_t index);
 
 }  // namespace mw::ops

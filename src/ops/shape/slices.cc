@@ -65,8 +65,8 @@ void enter_positions(const OpView& op, std::vector<SliceAxis>& axes) {
   for (size_t i = 0; i < axes.size(); ++i) {
     SliceAxis& axis = axes[i];
     const auto index = static_cast<int64_t>(i);
-    const PositionSum begin = begins ? PositionSum{nullptr, 0, (*begins)[i]}
-                                     : position_sum(op.operand("begin"), index);
+    const PositionSum begin =
+        begins ? PositionSum{nullptr, 0, (*begins)[i]} : position_sum(op.operand("begin"), index);
     const PositionSum end =
         ends ? PositionSum{nullptr, 0, (*ends)[i]} : position_sum(op.operand("end"), index);
     if (begin.is_number() && !axis.begin_masked) axis.begin = begin.offset;
