@@ -106,6 +106,35 @@ TEST(Growing, shapes_in_any_order_give_the_same_results) {
   run_all(program, *session, {7, 3, 16, 15, 4, 9, 3, 1, 2, 16, 7, 5, 6, 8}, decoder_inputs);
 }
 
+// The mask's length says how much is read, an input where a row is written and which angle it gets.
+TEST(Growing, positions_of_the_run_stand_beside_extents_that_grow) {
+  std::string statements = kDecoder;
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    const size_t at = statements.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    statements.replace(at, from.size(), to);
+  };
+  replace("indices = phase, axis", "indices = where, axis");
+  replace("tensor<fp32, [8]> angle", "tensor<fp32, [1, 8]> angle");
+  replace("tensor<int32, [1]> past_1",
+          "tensor<int32, [1]> after = add(x = where, y = tensor<int32, [1]>([1]));\n"
+          "tensor<int32, [3]> until = concat(values = (tensor<int32, [1]>([1]), after, "
+          "tensor<int32, [1]>([8])), axis = int32(0));\n tensor<int32, [1]> past_1");
+  replace("(tensor<int32, [1]>([0]), past_1,", "(tensor<int32, [1]>([0]), where,");
+  replace("begin = begin, end = end);", "begin = begin, end = until);");
+  const TestProgram program(std::string(kDecoderArguments) + ", tensor<int32, [1]> where",
+                            statements, "y, p");
+  const auto inputs = [](int64_t extent) {
+    TensorMap map = decoder_inputs(extent);
+    map["where"] = Tensor::from<int32_t>({static_cast<int32_t>(extent * 3 % 4)}, {1});
+    return map;
+  };
+  const auto session = program.session({.poison = true});
+  run_all(program, *session, from_to(1, 16), inputs);
+  EXPECT_LE(session->specialisations(), 3u);
+  run_all(program, *session, {7, 3, 16, 2, 9}, inputs);
+}
+
 TEST(Growing, taps_are_the_same_at_every_length) {
   const TestProgram program(kDecoderArguments, kDecoder, "y");
   const auto session = program.session({.taps = {"masked", "r"}});

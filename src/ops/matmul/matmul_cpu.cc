@@ -11,10 +11,20 @@ using plan::Claim;
 using plan::Kernel;
 using plan::Place;
 
+// Whether rows or columns are the same one again: libraries take no such matrices.
+bool repeats(const Place& matrix) {
+  const size_t rank = matrix.shape.size();
+  for (size_t axis = rank < 2 ? 0 : rank - 2; axis < rank; ++axis) {
+    if (matrix.strides[axis] == 0 && matrix.shape[axis] > 1) return true;
+  }
+  return false;
+}
+
 // x as [m, k] with the elements of a row side by side.
 Place as_matrix(Claim& claim, const char* input, int64_t m, int64_t k) {
   Place x;
-  if (plan::reshape(claim.strided(input), {m, k}, x) && (x.strides[1] == 1 || k == 1)) return x;
+  const bool fits = plan::reshape(claim.strided(input), {m, k}, x);
+  if (fits && !repeats(x) && (x.strides[1] == 1 || k == 1)) return x;
   (void)plan::reshape(claim.dense(input), {m, k}, x);
   return x;
 }
@@ -139,7 +149,8 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   const std::optional<plan::Activation> activation = cpu::take_activation(claim);
   for (const bool dense : {false, true}) {
     const auto place = [&](const char* input) {
-      return dense ? claim.dense(input) : claim.strided(input);
+      const Place lies = dense ? claim.dense(input) : claim.strided(input);
+      return repeats(lies) ? claim.dense(input) : lies;
     };
     cpu::BatchGemm gemm;
     gemm.batch = batch;

@@ -47,7 +47,7 @@ OP_CASES(slice_update) {
   reject(
       "update of another shape",
       {{"x", x}, {"update", values({7, 8}, {2})}, {"begin", ints({0, 0})}, {"end", ints({1, 3})}},
-      "update: expected shape [1, 3] for [0:1, 0:3] of [2, 3], got [2]")
+      "update: expected shape [1, 3], got [2] for [0:1, 0:3] of [2, 3]")
       .constant({"begin", "end"});
   reject("update of another dtype",
          {{"x", x}, {"update", ints({7})}, {"begin", ints({0, 0})}, {"end", ints({1, 3})}},

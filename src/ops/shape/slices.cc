@@ -169,8 +169,8 @@ Shape sliced_shape(const std::vector<Slice>& slices) {
 
 void reject_update(const std::string& where, const std::vector<SliceAxis>& axes,
                    const Shape& sliced, const Shape& update) {
-  fail(ErrorCode::kInvalidModel, "{}: update: expected shape {} for {}, got {}", where,
-       to_string(sliced), text_of(axes), to_string(update));
+  fail(ErrorCode::kInvalidModel, "{}: update: expected shape {}, got {} for {}", where,
+       to_string(sliced), to_string(update), text_of(axes));
 }
 
 Layout sliced_layout(const std::vector<Slice>& slices, const Shape& x) {
