@@ -219,10 +219,12 @@ TEST_F(Cli, passes_that_are_not_there_are_refused_with_a_list_of_those_that_are)
       {"--print-after", "all or one of adapters, precision, specialise, ", "got 'fuse'"});
 }
 
-TEST_F(Cli, a_profile_tells_the_times_of_the_passes) {
+TEST_F(Cli, a_profile_tells_the_times_of_the_passes_and_what_was_copied) {
   const Answer answer =
       millwright({"run", model_, "--inputs", ids_file(3), "--inputs", ids_file(5), "--profile"});
   EXPECT_EQ(answer.code, 0);
+  EXPECT_TRUE(has(answer.out, " bytes copied\n"));
+  EXPECT_TRUE(has(answer.out, "floating-point operations, bytes copied\n"));
   const size_t table = answer.out.find("passes: calls, time\n");
   ASSERT_NE(table, std::string::npos) << answer.out;
   for (const char* row : {"  precision       1 ", "  specialise  "}) {
