@@ -416,11 +416,12 @@ class SmallBatch : public plan::Kernel {
         frame.as<float>(gemm_.x.ref) + offset(gemm_.x, gemm_.batch, batch) + row * x_stride,
         x_stride};
     const FewRows y{frame.as<float>(y_) + (batch * gemm_.m + row) * gemm_.n, gemm_.n};
-    const float* w = frame.as<float>(gemm_.w.ref) + offset(gemm_.w, gemm_.batch, batch);
+    const std::byte* w =
+        frame.at(gemm_.w.ref) + offset(gemm_.w, gemm_.batch, batch) * gemm_.w.item();
     if (gemm_.w.strides[rank + 1] == 1) {
-      sum_rows(x, m, {w, DType::kF32, gemm_.w.strides[rank]}, gemm_.n, gemm_.k, y);
+      sum_rows(x, m, {w, gemm_.w.dtype, gemm_.w.strides[rank]}, gemm_.n, gemm_.k, y);
     } else {
-      dot_rows(x, m, {w, DType::kF32, gemm_.w.strides[rank + 1]}, gemm_.n, gemm_.k, y);
+      dot_rows(x, m, {w, gemm_.w.dtype, gemm_.w.strides[rank + 1]}, gemm_.n, gemm_.k, y);
     }
     epilogue_.apply(frame, y, m, 0, gemm_.n);
   }
@@ -499,6 +500,7 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
 
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, const BatchGemm& gemm) {
   const bool small = gemm.m <= kMaxDotRows && suits_small(gemm);
+  if (gemm.w.dtype != DType::kF32 && !small) return nullptr;
   std::unique_ptr<Matmul> matmul = small ? nullptr : library_of(claim).matmul(batch_shape(gemm));
   if (matmul == nullptr && !suits_small(gemm)) return nullptr;
   const Place y = claim.result();

@@ -20,6 +20,7 @@ struct WeightGemm {
 };
 
 // y[b] = f(x[b] w[b]) with places of shape [batch.., m, k], [batch.., k, n] and a dense result.
+// w may be fp16 where m is at most kMaxDotRows.
 struct BatchGemm {
   Shape batch;
   int64_t m = 0, n = 0, k = 0;

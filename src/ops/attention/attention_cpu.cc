@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cpu/attention.h"
 #include "ir/widening.h"
+#include "ops/attention/heads_cpu.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -14,15 +15,6 @@ namespace {
 using plan::Claim;
 using plan::Kernel;
 using plan::Place;
-
-// The operand behind a widening cast that has not been computed, where there is one: keys and
-// values are read in the dtype they are kept in.
-const Operand& stored(Claim& claim, const Operand& operand) {
-  const bool waits = claim.waiting(operand) != nullptr;
-  const Operand* narrow = ir::before_widening(operand);
-  const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
-  return waits && is_half ? *narrow : operand;
-}
 
 // A mask is widened for all its users at once, or for none of them.
 const Operand& stored_mask(const Claim& claim, const Operand& operand) {
@@ -64,39 +56,6 @@ struct Operands {
   double scale = 1;
 };
 
-// Heads that several queries share are repeated and then counted as one axis more, which only a
-// copy could say: that reshaping waits, and the batch is cut instead, as what is repeated lies.
-struct Shared {
-  const Operand* operand = nullptr;  // before it was reshaped
-  Shape batch;                       // of the same number of elements
-};
-
-// nullopt: nothing waits behind the operand, or it does not keep rows and columns.
-std::optional<Shared> shared_heads(Claim& claim, const Operand& operand, const Shape& batch) {
-  const Operation* op = claim.waiting(operand);
-  if (op == nullptr || op->type != "reshape") return std::nullopt;
-  const OpView view = claim.view(*op);
-  Shape before = view.shape("x");
-  const Shape after = op->outputs[0]->type.shape();
-  if (before.size() < 3 || after.size() < 3) return std::nullopt;
-  if (!std::equal(before.end() - 2, before.end(), after.end() - 2, after.end()))
-    return std::nullopt;
-  before.resize(before.size() - 2);
-  if (count_of(before) != count_of(batch)) return std::nullopt;
-  return Shared{&view.operand("x"), std::move(before)};
-}
-
-// The same rows with the batch cut otherwise.
-Place recut(const Place& place, const Shape& batch) {
-  Place cut;
-  Shape shape = batch;
-  shape.insert(shape.end(), place.shape.end() - 2, place.shape.end());
-  if (shape == place.shape) return place;
-  MW_CHECK(plan::reshape(place, shape, cut));
-  std::copy(place.strides.end() - 2, place.strides.end(), cut.strides.end() - 2);
-  return cut;
-}
-
 void drop_axis(Place& place, size_t axis) {
   place.shape.erase(place.shape.begin() + static_cast<int64_t>(axis));
   place.strides.erase(place.strides.begin() + static_cast<int64_t>(axis));
@@ -124,7 +83,7 @@ std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, const Sha
     const auto place = [&](const Operand& operand) {
       return dense ? claim.dense(operand) : claim.strided(operand);
     };
-    std::optional<Shared> shared_key, shared_value;
+    std::optional<SharedHeads> shared_key, shared_value;
     if (!dense) shared_key = shared_heads(claim, key, batch);
     if (!dense) shared_value = shared_heads(claim, value, batch);
     if (shared_key && shared_value && shared_key->batch != shared_value->batch) {
@@ -132,7 +91,7 @@ std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, const Sha
     }
     cpu::Attention a;
     a.batch = shared_key ? shared_key->batch : shared_value ? shared_value->batch : batch;
-    const auto heads = [&](const Operand& operand, const std::optional<Shared>& shared,
+    const auto heads = [&](const Operand& operand, const std::optional<SharedHeads>& shared,
                            bool swapped) {
       if (shared) return as_heads(place(*shared->operand), swapped, a.batch);
       return recut(as_heads(place(operand), swapped, batch), a.batch);

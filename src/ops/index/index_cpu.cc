@@ -118,8 +118,9 @@ class GatherWeightRows : public Kernel {
     const int64_t grain = std::max<int64_t>(1, kGrainBytes / 4 / std::max<int64_t>(row_, 1));
     cpu::parallel_blocks(indices_.count(), grain, thread_count(),
                          [&](int, int64_t begin, int64_t end) {
-                           for (int64_t i = begin; i < end; ++i)
+                           for (int64_t i = begin; i < end; ++i) {
                              read(frame, indices_.at(frame, i), y + i * row_);
+                           }
                          });
   }
 

@@ -1,6 +1,8 @@
 // Kernels of linear and matmul: their operands as matrices for the GEMM kernels.
+#include "cpu/dots.h"
 #include "cpu/gemm.h"
 #include "cpu/library.h"
+#include "ops/attention/heads_cpu.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 
@@ -133,6 +135,32 @@ void mend_strides(Place& matrix) {
   if (one_column && !one_row && matrix.strides[rank - 2] == 0) matrix.strides[rank - 2] = 1;
 }
 
+// A product of a few rows with what is kept in fp16, a cache say, as it lies there; null: it is
+// not, or lies in another way.
+std::unique_ptr<Kernel> make_narrow(Claim& claim, const Shape& batch, bool transpose_y,
+                                    const std::optional<plan::Activation>& activation) {
+  const OpView& op = claim.op();
+  const Operand& given = op.operand("y");
+  const Operand& y = stored(claim, given);
+  const Shape rows = op.shape("x");
+  if (&y == &given || op.flag("transpose_x") || rows.size() < 2 || op.rank("y") < 2) return nullptr;
+  if (rows[rows.size() - 2] > cpu::kMaxDotRows) return nullptr;
+  const std::optional<SharedHeads> shared = shared_heads(claim, y, batch);
+  cpu::BatchGemm gemm;
+  gemm.batch = shared ? shared->batch : batch;
+  gemm.activation = activation;
+  gemm.x = recut(as_batch(claim.strided("x"), false, false, false, batch), gemm.batch);
+  if (gemm.x.strides.back() != 1) return nullptr;
+  gemm.w =
+      as_batch(claim.strided(shared ? *shared->operand : y), transpose_y, false, false, gemm.batch);
+  mend_strides(gemm.w);
+  const size_t rank = gemm.batch.size();
+  gemm.m = gemm.x.shape[rank];
+  gemm.k = gemm.x.shape[rank + 1];
+  gemm.n = gemm.w.shape[rank + 1];
+  return gemm.k == 0 ? nullptr : cpu::make_gemm(claim, gemm);
+}
+
 std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   const OpView& op = claim.op();
   const Shape x = op.shape("x"), y = op.shape("y");
@@ -147,6 +175,7 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
   if (count_of(batch) == 0) return nullptr;
   batch.resize(batch.size() - (x_vector ? 0 : 1) - (y_vector ? 0 : 1));
   const std::optional<plan::Activation> activation = cpu::take_activation(claim);
+  if (auto kernel = make_narrow(claim, batch, transpose_y, activation)) return kernel;
   for (const bool dense : {false, true}) {
     const auto place = [&](const char* input) {
       const Place lies = dense ? claim.dense(input) : claim.strided(input);
