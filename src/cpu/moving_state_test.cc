@@ -259,18 +259,6 @@ TEST(MovingState, parts_of_other_values_move_too) {
   run_all(program, {{{"x", noise({2, 8}, 1)}, {"u", noise({2, 2}, 2)}, {"at", positions({0, 6})}}});
 }
 
-TEST(MovingState, products_of_repeated_rows_and_columns_are_right) {
-  const TestProgram program("tensor<fp32, [1, 6]> row, tensor<fp32, [6, 1]> column", R"(
-    tensor<fp32, [9, 6]> rows = tile(x = row, reps = tensor<int32, [2]>([9, 1]));
-    tensor<fp32, [6, 7]> columns = tile(x = column, reps = tensor<int32, [2]>([1, 7]));
-    tensor<fp32, [9, 7]> y = matmul(x = rows, y = columns);
-    tensor<fp32, [7, 9]> z = matmul(x = columns, y = rows, transpose_x = bool(true), transpose_y = bool(true));
-    tensor<fp32, [3, 6]> w = const()[val = tensor<fp32, [3, 6]>([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], [0, 1, 0, 1, 0, 1]])];
-    tensor<fp32, [9, 3]> v = linear(x = rows, weight = w);)",
-                            "y, z, v");
-  run_all(program, {{{"row", noise({1, 6}, 1)}, {"column", noise({6, 1}, 2)}}});
-}
-
 // The result of a row program must not be written over an operand that it reads a window of.
 TEST(MovingState, a_window_keeps_what_it_shows) {
   const TestProgram program("tensor<fp32, [8]> x, tensor<int32, [1]> at", R"(

@@ -386,5 +386,21 @@ TEST(Session, computes_the_same_while_signals_arrive) {
   EXPECT_GT(caught, 0);
 }
 
+TEST(Session, products_of_repeated_rows_and_columns_are_right) {
+  const TestProgram program("tensor<fp32, [1, 6]> row, tensor<fp32, [6, 1]> column", R"(
+    tensor<fp32, [9, 6]> rows = tile(x = row, reps = tensor<int32, [2]>([9, 1]));
+    tensor<fp32, [6, 7]> columns = tile(x = column, reps = tensor<int32, [2]>([1, 7]));
+    tensor<fp32, [9, 7]> y = matmul(x = rows, y = columns);
+    tensor<fp32, [7, 9]> z = matmul(x = columns, y = rows, transpose_x = bool(true), transpose_y = bool(true));
+    tensor<fp32, [3, 6]> w = const()[val = tensor<fp32, [3, 6]>([[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], [0, 1, 0, 1, 0, 1]])];
+    tensor<fp32, [9, 3]> v = linear(x = rows, weight = w);)",
+                            "y, z, v");
+  const TensorMap inputs{{"row", noise({1, 6}, 1)}, {"column", noise({6, 1}, 2)}};
+  const exec::RunResult result = program.session()->run(inputs);
+  for (const auto& [name, want] : program.expected(inputs)) {
+    expect_near(result.outputs.at(name).tensor, want.tensor, 1e-5, name);
+  }
+}
+
 }  // namespace
 }  // namespace mw::cpu

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "cpu/attention.h"
 #include "ir/widening.h"
-#include "ops/attention/heads_cpu.h"
+#include "ops/attention/heads_plan.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 

@@ -2,7 +2,7 @@
 #include "cpu/dots.h"
 #include "cpu/gemm.h"
 #include "cpu/library.h"
-#include "ops/attention/heads_cpu.h"
+#include "ops/attention/heads_plan.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
 

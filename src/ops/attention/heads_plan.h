@@ -1,26 +1,36 @@
-// Operands behind casts and reshapings that nothing has been computed of yet.
-#include "ops/attention/heads_cpu.h"
+// Operands of products as they are kept: narrow, and heads that several queries share, once.
+#pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "ir/widening.h"
 #include "ops/support.h"
+#include "plan/claim.h"
 
 namespace mw::ops {
 
-using plan::Claim;
-using plan::Place;
-
-const Operand& stored(const Claim& claim, const Operand& operand) {
+// The fp16 operand behind a widening cast that has not been computed, where there is one: keys and
+// values are read in the dtype they are kept in.
+inline const Operand& stored(const plan::Claim& claim, const Operand& operand) {
   const bool waits = claim.waiting(operand) != nullptr;
   const Operand* narrow = ir::before_widening(operand);
   const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
   return waits && is_half ? *narrow : operand;
 }
 
-std::optional<SharedHeads> shared_heads(const Claim& claim, const Operand& operand,
-                                        const Shape& batch) {
+// Heads that several queries share are repeated and then counted as one axis more, which only a
+// copy could say: that reshaping waits, and the batch is cut instead, as what is repeated lies.
+struct SharedHeads {
+  const Operand* operand = nullptr;  // before it was reshaped
+  Shape batch;                       // of as many elements
+};
+
+// Of an operand [batch.., rows, columns]; nullopt: nothing waits behind it, or it does not keep
+// rows and columns.
+inline std::optional<SharedHeads> shared_heads(const plan::Claim& claim, const Operand& operand,
+                                               const Shape& batch) {
   const Operation* op = claim.waiting(operand);
   if (op == nullptr || op->type != "reshape") return std::nullopt;
   const OpView view = claim.view(*op);
@@ -35,8 +45,9 @@ std::optional<SharedHeads> shared_heads(const Claim& claim, const Operand& opera
   return SharedHeads{&view.operand("x"), std::move(before)};
 }
 
-Place recut(const Place& place, const Shape& batch) {
-  Place cut;
+// The same rows [.., rows, columns] with the batch cut otherwise.
+inline plan::Place recut(const plan::Place& place, const Shape& batch) {
+  plan::Place cut;
   Shape shape = batch;
   shape.insert(shape.end(), place.shape.end() - 2, place.shape.end());
   if (shape == place.shape) return place;
