@@ -284,7 +284,8 @@ TEST_F(TrainingCli, says_what_is_missing) {
   expect_refusal(train("a", {"--seq-len", "4096"}), {"--seq-len", "takes at most"});
   expect_refusal(train("a", {"--momentum", "0.9"}), {"--momentum: expected --optimizer sgd"});
   expect_refusal(train("a", {"--beta1", "1"}), {"--beta1: expected a number in [0, 1), got 1"});
-  expect_refusal(train("a", {"--schedule", "step"}), {"--schedule: expected constant, linear or"});
+  expect_refusal(train("a", {"--schedule", "stairs"}),
+                 {"--schedule: expected constant, linear, cosine or step"});
   expect_refusal(train("a", {"--trainable", "nothing*"}), {"nothing*"});
   expect_refusal(train("a", {"--group", "nothing*:lr=1"}), {"group 'nothing*'"});
   expect_refusal(train("a", {"--group", "*norm*"}), {"--group '*norm*'", "GLOB:lr=NUMBER"});

@@ -219,6 +219,8 @@ class LoadOptions:
     adapter: str | os.PathLike[str] = ""
     #: Which weights the adapter's modules have, where their names do not tell.
     module_names: str | os.PathLike[str] = ""
+    #: What an input of a language model takes, NAME=ROLE: ids, attention_mask, causal_mask, sliding_mask, positions, past_length, update_mask, zeros or cache:OUTPUT.
+    role: Sequence[str] = ()
     #: Run op by op with the reference implementations.
     naive: bool = False
     #: Keep the time of every step.
@@ -383,6 +385,7 @@ class LoadSettings(TypedDict, total=False):
     tokenizer: str | os.PathLike[str] | None
     adapter: str | os.PathLike[str] | None
     module_names: str | os.PathLike[str]
+    role: Sequence[str]
     naive: bool
     print_after: Sequence[str]
 

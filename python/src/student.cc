@@ -128,12 +128,54 @@ void bind_results(nb::module_& m) {
       });
 }
 
+// What reads and writes files.
+void bind_files(nb::class_<Student>& student) {
+  student
+      .def("save_weights",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.save_weights(path); });
+           })
+      .def("load_weights",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.load_weights(path); });
+           })
+      .def("save_checkpoint",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.save_checkpoint(path); });
+           })
+      .def("load_checkpoint",
+           [](Student& s, const std::filesystem::path& path) {
+             s.alone([&](StudentModel& model) { model.load_checkpoint(path); });
+           })
+      .def("save_adapter",
+           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names,
+              const std::string& format) {
+             std::optional<AdapterFormat> chosen;
+             if (!format.empty()) {
+               const std::string objection = training::read(format, allowed::kAnything, chosen);
+               if (!objection.empty()) {
+                 mw::fail(ErrorCode::kInvalidArgument, "format: {}", objection);
+               }
+             }
+             s.alone([&](StudentModel& model) { model.save_adapter(path, names, chosen); });
+           })
+      .def("load_adapter",
+           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
+             s.alone([&](StudentModel& model) { model.load_adapter(path, names); });
+           })
+      .def("save", [](Student& s, const std::filesystem::path& path, bool only_function) {
+        return s.alone([&](StudentModel& model) {
+          return model.save(path, {.only_function = only_function});
+        });
+      });
+}
+
 }  // namespace
 
 void bind_student(nb::module_& m) {
   bind_results(m);
-  nb::class_<Student>(m, "Student")
-      .def("__init__", &make_student)
+  nb::class_<Student> student(m, "Student");
+  student.def("__init__", &make_student)
       .def("set_teacher",
            [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
               const std::string& target) {
@@ -175,45 +217,9 @@ void bind_student(nb::module_& m) {
              const TensorMap tensors = tensors_of(state, "training state");
              s.alone([&](StudentModel& model) { model.load_state(tensors); });
            })
-      .def("save_weights",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.save_weights(path); });
-           })
-      .def("load_weights",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.load_weights(path); });
-           })
-      .def("save_checkpoint",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.save_checkpoint(path); });
-           })
-      .def("load_checkpoint",
-           [](Student& s, const std::filesystem::path& path) {
-             s.alone([&](StudentModel& model) { model.load_checkpoint(path); });
-           })
-      .def("save_adapter",
-           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names,
-              const std::string& format) {
-             std::optional<AdapterFormat> chosen;
-             if (!format.empty()) {
-               const std::string objection = training::read(format, allowed::kAnything, chosen);
-               if (!objection.empty()) {
-                 mw::fail(ErrorCode::kInvalidArgument, "format: {}", objection);
-               }
-             }
-             s.alone([&](StudentModel& model) { model.save_adapter(path, names, chosen); });
-           })
-      .def("load_adapter",
-           [](Student& s, const std::filesystem::path& path, const std::filesystem::path& names) {
-             s.alone([&](StudentModel& model) { model.load_adapter(path, names); });
-           })
       .def("notes",
-           [](Student& s) { return s.alone([](StudentModel& model) { return model.notes(); }); })
-      .def("save", [](Student& s, const std::filesystem::path& path, bool only_function) {
-        return s.alone([&](StudentModel& model) {
-          return model.save(path, {.only_function = only_function});
-        });
-      });
+           [](Student& s) { return s.alone([](StudentModel& model) { return model.notes(); }); });
+  bind_files(student);
 }
 
 }  // namespace mw::python

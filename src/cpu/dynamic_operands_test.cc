@@ -232,5 +232,16 @@ TEST(NonMaximumSuppression, at_the_threshold_is_that_of_the_opset) {
   EXPECT_EQ(indices_of("ios17", "0.499", half), one);
 }
 
+TEST(Casts, that_change_nothing_may_stand_behind_ones_that_widen) {
+  const TestProgram program("tensor<fp16, [2, 2]> x", R"(
+  tensor<fp32, [2, 2]> wide = cast(x = x, dtype = string("fp32"));
+  tensor<fp32, [2, 2]> same = cast(x = wide, dtype = string("fp32"));
+  tensor<fp32, [4]> y = reshape(x = same, shape = tensor<int32, [1]>([4]));)",
+                            "y");
+  const Tensor x = Tensor::from<float>({1, 2, 3, 4}, {2, 2}).to(DType::kF16);
+  const exec::RunResult result = program.session({})->run({{"x", x}}, nullptr);
+  EXPECT_TRUE(bit_equal(result.outputs.at("y").tensor, Tensor::from<float>({1, 2, 3, 4}, {4})));
+}
+
 }  // namespace
 }  // namespace mw::cpu

@@ -83,17 +83,6 @@ constexpr const char* kCounter = R"(
   tensor<fp16, [4]> after = read_state(input = s);
   tensor<fp16, [4]> doubled = mul(x = after, y = fp16(2));)";
 
-TEST(Session, runs_casts_that_change_nothing_behind_ones_that_widen) {
-  const TestProgram program("tensor<fp16, [2, 2]> x", R"(
-  tensor<fp32, [2, 2]> wide = cast(x = x, dtype = string("fp32"));
-  tensor<fp32, [2, 2]> same = cast(x = wide, dtype = string("fp32"));
-  tensor<fp32, [4]> y = reshape(x = same, shape = tensor<int32, [1]>([4]));)",
-                            "y");
-  const Tensor x = Tensor::from<float>({1, 2, 3, 4}, {2, 2}).to(DType::kF16);
-  const exec::RunResult result = program.session({})->run({{"x", x}}, nullptr);
-  EXPECT_TRUE(bit_equal(result.outputs.at("y").tensor, Tensor::from<float>({1, 2, 3, 4}, {4})));
-}
-
 TEST(Session, updates_states_and_keeps_what_was_read_before) {
   const TestProgram program("state<tensor<fp16, [4]>> s, tensor<fp16, [2]> x", kCounter,
                             "before, after, doubled");
