@@ -34,6 +34,7 @@ freed! {
     mw_stream_decoder by mw_stream_decoder_free;
     mw_student by mw_student_free;
     mw_training_report by mw_training_report_free;
+    mw_generation by mw_generation_free;
 }
 
 /// Owns what it points to.

@@ -138,6 +138,28 @@ pub struct mw_training_progress {
     pub seconds_left: f64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct mw_generation {
+    pub text: *const c_char,
+    pub text_size: usize,
+    pub ids: *const i32,
+    pub id_count: usize,
+    pub end: *const c_char,
+    pub reason: *const c_char,
+    pub prompt_tokens: i64,
+    pub reused_tokens: i64,
+    pub first_token_seconds: f64,
+    pub seconds: f64,
+    pub tokens_per_second: f64,
+    pub notes: *const *const c_char,
+    pub note_count: usize,
+    pub held: *mut c_void,
+}
+
+pub type mw_tell_text =
+    Option<unsafe extern "C" fn(piece: *const c_char, size: usize, user: *mut c_void) -> c_int>;
+
 pub type mw_tell_progress =
     Option<unsafe extern "C" fn(progress: *const mw_training_progress, user: *mut c_void) -> c_int>;
 
@@ -340,5 +362,22 @@ extern "C" {
         user: *mut c_void,
         report: *mut *const mw_training_report,
     ) -> mw_status;
+    pub fn mw_generate(
+        model: *const mw_model,
+        prompt: *const c_char,
+        settings: *const mw_settings,
+        tell: mw_tell_text,
+        user: *mut c_void,
+        generation: *mut *const mw_generation,
+    ) -> mw_status;
+    pub fn mw_generate_from_ids(
+        model: *const mw_model,
+        ids: *const mw_tensor,
+        settings: *const mw_settings,
+        tell: mw_tell_text,
+        user: *mut c_void,
+        generation: *mut *const mw_generation,
+    ) -> mw_status;
+    pub fn mw_generation_free(generation: *const mw_generation);
     pub fn mw_training_report_free(report: *const mw_training_report);
 }
