@@ -112,25 +112,7 @@ TEST(Lora, adapts_linear_with_a_bias) {
 }
 
 TEST(Lora, adapts_the_constant_factor_of_matmul_on_either_side) {
-  for (const bool left : {false, true}) {
-    for (const bool transpose_x : {false, true}) {
-      for (const bool transpose_y : {false, true}) {
-        Built built;
-        const Shape w = (left ? transpose_x : transpose_y) ? Shape{5, 4} : Shape{4, 5};
-        const bool turned = left ? transpose_y : transpose_x;
-        const Shape given = left ? (turned ? Shape{2, 3, 5} : Shape{2, 5, 3})
-                                 : (turned ? Shape{2, 4, 3} : Shape{2, 3, 4});
-        Value* x = built.input("x", given);
-        Value* factor = built.weight("w", w);
-        built.returns({built.b.op("matmul", {{"x", left ? factor : x},
-                                             {"y", left ? x : factor},
-                                             {"transpose_x", transpose_x},
-                                             {"transpose_y", transpose_y}})});
-        SCOPED_TRACE(fmt::format("left {}, transposed {} {}", left, transpose_x, transpose_y));
-        expect_agreement(built, 1);
-      }
-    }
-  }
+  for_each_matmul([](Built& built) { expect_agreement(built, 1); });
 }
 
 TEST(Lora, adapts_matmul_with_a_vector) {

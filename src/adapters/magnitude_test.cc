@@ -138,25 +138,7 @@ TEST(Dora, agrees_beside_and_within_linear_and_matmul) {
 }
 
 TEST(Dora, agrees_beside_and_within_matmul_turned_every_way) {
-  for (const bool left : {false, true}) {
-    for (const bool transpose_x : {false, true}) {
-      for (const bool transpose_y : {false, true}) {
-        Built built;
-        const Shape w = (left ? transpose_x : transpose_y) ? Shape{5, 4} : Shape{4, 5};
-        const bool turned = left ? transpose_y : transpose_x;
-        const Shape given = left ? (turned ? Shape{2, 3, 5} : Shape{2, 5, 3})
-                                 : (turned ? Shape{2, 4, 3} : Shape{2, 3, 4});
-        Value* x = built.input("x", given);
-        Value* factor = built.weight("w", w);
-        built.returns({built.b.op("matmul", {{"x", left ? factor : x},
-                                             {"y", left ? x : factor},
-                                             {"transpose_x", transpose_x},
-                                             {"transpose_y", transpose_y}})});
-        SCOPED_TRACE(fmt::format("left {}, transposed {} {}", left, transpose_x, transpose_y));
-        expect_agreement(built);
-      }
-    }
-  }
+  for_each_matmul([](Built& built) { expect_agreement(built); });
 }
 
 TEST(Dora, agrees_where_a_weight_is_used_the_other_way_round_too) {

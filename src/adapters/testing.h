@@ -34,6 +34,30 @@ struct Built {
   void returns(std::vector<ir::Value*> outputs) { function.body.outputs = std::move(outputs); }
 };
 
+// Functions of one matmul with a constant factor on either side, each side as it is and transposed.
+template <class Check>
+void for_each_matmul(const Check& check) {
+  for (const bool left : {false, true}) {
+    for (const bool transpose_x : {false, true}) {
+      for (const bool transpose_y : {false, true}) {
+        Built built;
+        const Shape w = (left ? transpose_x : transpose_y) ? Shape{5, 4} : Shape{4, 5};
+        const bool turned = left ? transpose_y : transpose_x;
+        const Shape given = left ? (turned ? Shape{2, 3, 5} : Shape{2, 5, 3})
+                                 : (turned ? Shape{2, 4, 3} : Shape{2, 3, 4});
+        ir::Value* x = built.input("x", given);
+        ir::Value* factor = built.weight("w", w);
+        built.returns({built.b.op("matmul", {{"x", left ? factor : x},
+                                             {"y", left ? x : factor},
+                                             {"transpose_x", transpose_x},
+                                             {"transpose_y", transpose_y}})});
+        SCOPED_TRACE(fmt::format("left {}, transposed {} {}", left, transpose_x, transpose_y));
+        check(built);
+      }
+    }
+  }
+}
+
 // Adapters of all weights that can be, no factor of them zero.
 inline AdapterSet adapters_of(const ir::Function& function, int64_t rank,
                               DType dtype = DType::kF32) {

@@ -75,20 +75,7 @@ class Session {
   void answer_to(const std::string& message) {
     lm::GeneratorHooks hooks;
     bool told = false;
-    hooks.on_text = [&](const std::string& piece) {
-      told = true;
-      answer_said(piece);
-      return true;
-    };
-    hooks.may_run = [](int64_t /*tokens*/) { return !is_interrupted(); };
-    const Generation said = [&] {
-      try {
-        return chat_.ask(message, hooks);
-      } catch (const Error&) {
-        if (told) answer_said("\n");
-        throw;
-      }
-    }();
+    const Generation said = said_aloud(hooks, told, [&] { return chat_.ask(message, hooks); });
     answer_said("\n");
     inform_of(said);
     (void)take_interrupt();

@@ -28,20 +28,8 @@ void run(const Options& o) {
   bool told = false;
   lm::GeneratorHooks hooks;
   hooks.before = lm::TextBefore::kTold;
-  hooks.on_text = [&](const std::string& piece) {
-    told = true;
-    answer_said(piece);
-    return true;
-  };
-  hooks.may_run = [](int64_t /*tokens*/) { return !is_interrupted(); };
-  const Generation said = [&] {
-    try {
-      return generated(model, prompt, settings, hooks);
-    } catch (const Error&) {
-      if (told) answer_said("\n");  // what was said so far is a whole line
-      throw;
-    }
-  }();
+  const Generation said =
+      said_aloud(hooks, told, [&] { return generated(model, prompt, settings, hooks); });
   if (told) answer_said("\n");
   inform_of(said);
   stop_if_interrupted();

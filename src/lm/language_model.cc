@@ -214,25 +214,4 @@ int64_t LanguageModel::window(int64_t wanted, int64_t usual) const {
   return window;
 }
 
-int64_t LanguageModel::window_of_one_call(int64_t wanted, int64_t usual,
-                                          const std::string& purpose) const {
-  const int64_t most = std::min(shapes().max_time(), has_cache() ? max_total() : kUnbounded);
-  int64_t window = wanted;
-  if (window == 0) window = std::min(has_cache() ? max_total() : most, usual);
-  if (has_cache() && (most == 1 || (wanted == 0 && window > most))) {
-    fail(ErrorCode::kUnsupported,
-         "the model takes {} token{} a call and keeps those before in its states, and {} needs "
-         "whole windows in one call{}",
-         most, most == 1 ? "" : "s", purpose,
-         most == 1
-             ? ""
-             : fmt::format("; windows of {} tokens ({}) are possible", most, setting("seq_len")));
-  }
-  if (window > most) {
-    fail(ErrorCode::kInvalidArgument, "{} {}: the model takes at most {} tokens",
-         setting("seq_len"), window, most);
-  }
-  return window;
-}
-
 }  // namespace mw::lm

@@ -62,9 +62,6 @@ class LanguageModel {
   [[nodiscard]] int64_t window(int64_t wanted, int64_t usual) const;
   // The largest call that a text of so many tokens needs.
   [[nodiscard]] CallShape largest_call(int64_t time) const;
-  // The same of a window that has to go through one call, for `purpose` ("training").
-  [[nodiscard]] int64_t window_of_one_call(int64_t wanted, int64_t usual,
-                                           const std::string& purpose) const;
   // Whether any text that is no longer than the longest can be scored: in one call, padded, or
   // through the cache.
   [[nodiscard]] bool takes_any_length() const;

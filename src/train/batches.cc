@@ -75,24 +75,10 @@ struct Extent {
   int64_t least = 1, most = kUnbounded;
 
   [[nodiscard]] bool fixed() const { return least == most; }
-  void limit(const FeatureDescription& input, size_t axis) {
-    int64_t lower = 1, upper = kUnbounded;
-    if (!input.enumerated.empty()) {
-      lower = kUnbounded;
-      upper = 1;
-      for (const Shape& shape : input.enumerated) {
-        if (axis >= shape.size()) continue;
-        lower = std::min(lower, shape[axis]);
-        upper = std::max(upper, shape[axis]);
-      }
-    } else if (axis < input.ranges.size()) {
-      lower = input.ranges[axis].first;
-      if (input.ranges[axis].second > 0) upper = input.ranges[axis].second;
-    } else if (axis < input.shape.size() && input.shape[axis] > 0) {
-      lower = upper = input.shape[axis];
-    }
-    most = std::max<int64_t>(std::min(most, upper), 1);
-    least = std::min(std::max(least, lower), most);
+  void limit(const FeatureDescription& input, int64_t axis) {
+    if (axis >= lm::rank_of(input)) return;
+    most = std::max<int64_t>(std::min(most, lm::largest(input, axis)), 1);
+    least = std::min(std::max(least, lm::smallest(input, axis)), most);
   }
 };
 
@@ -167,7 +153,7 @@ void check_logits(const lm::LanguageModel& lm, TrainingData& data, const Reader&
 // A text that is longer than a call goes through the cache, row by row.
 void choose_windows(TrainingData& data, const Reader& reader, const lm::LanguageModel& lm) {
   const FeatureDescription& input = lm.roles().ids_input();
-  const auto rank = static_cast<size_t>(lm::rank_of(input));
+  const int64_t rank = lm::rank_of(input);
   const std::optional<int64_t>& wanted = reader.run.seq_len;
   Extent batch, time;
   time.limit(input, rank - 1);

@@ -185,21 +185,20 @@ class Unroller {
                  {{"x", whole}, {"begin", Ints{0, first, 0}}, {"size", Ints{1, count, -1}}});
   }
 
+  void rename(Operation& op) {
+    if (ir::find_attribute(op.attributes, "name")) {
+      ir::set_attribute(op.attributes, "name", ir::Constant::string(b_.fresh(op.name())));
+    }
+    for (const auto& output : op.outputs) output->name = b_.fresh(output->name);
+    for (const auto& block : op.blocks) {
+      for (const auto& argument : block->arguments) argument->name = b_.fresh(argument->name);
+      for (const auto& inner : block->ops) rename(*inner);
+    }
+  }
+
   void copy(const Operation& op, ir::ValueMap& map) {
     Operation* made = ir::clone_into(op, made_->body, map);
-    const auto renew = [&](Operation& each) {
-      if (ir::find_attribute(each.attributes, "name")) {
-        ir::set_attribute(each.attributes, "name", ir::Constant::string(b_.fresh(each.name())));
-      }
-      for (const auto& output : each.outputs) output->name = b_.fresh(output->name);
-    };
-    renew(*made);
-    for (const auto& block : made->blocks) {
-      for (const auto& argument : block->arguments) argument->name = b_.fresh(argument->name);
-      ir::for_each_op(*block, [&](const Operation& inner) {
-        renew(const_cast<Operation&>(inner));  // NOLINT: of the copy
-      });
-    }
+    rename(*made);
     if (made->is_const()) return;
     const ir::OpView view(*made, catalog_.at(*made, made_->opset), made_->opset);
     const std::vector<Type> types = view.def().infer()(view);
