@@ -1,8 +1,11 @@
 // Attention: per head and chunk of queries, the keys transposed once, then eight rows of scores at
-// a time: product, softmax and product with the values while they are in cache.
+// a time: product, softmax and product with the values while they are in cache. Keys at the end
+// that are zero, with values that are zero, are products that need no computing: the places of a
+// cache that no token has taken.
 #include "cpu/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "base/error.h"
@@ -10,6 +13,7 @@
 #include "cpu/dots.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
+#include "cpu/zero_rows.h"
 
 namespace mw::cpu {
 namespace {
@@ -21,6 +25,7 @@ using plan::Ref;
 using plan::RowOp;
 
 constexpr size_t kMaskPiece = 512;  // numbers of a narrow mask that are widened at once
+constexpr int64_t kLongKeys = 128;  // of fewer none are left out
 constexpr int64_t kChunk = 64;      // queries that share a transposed copy of the keys
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
@@ -78,28 +83,46 @@ class AttentionKernel : public plan::Kernel {
     return offset * place.item();
   }
 
-  // The keys of one head as [depth, keys] rows.
-  StoredRows keys_of(float* own, const std::byte* key) const {
+  // Keys before those whose scores are zero and whose values add nothing: with finite queries, that
+  // is those of zeros. Of keys that lie by depth all.
+  [[nodiscard]] int64_t used_keys(StoredRows keys, StoredRows values, FewRows q,
+                                  int64_t rows) const {
+    if (key_by_depth_ || a_.keys < kLongKeys) return a_.keys;
+    const int64_t used = std::max({rows_before_zeros(values, a_.keys, a_.value_depth),
+                                   rows_before_zeros(keys, a_.keys, a_.depth), int64_t{1}});
+    if (used == a_.keys) return used;
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* row = q.data + i * q.stride;
+      if (!std::all_of(row, row + a_.depth, [](float x) { return std::isfinite(x); })) {
+        return a_.keys;
+      }
+    }
+    return used;
+  }
+
+  // The first `used` keys of one head as [depth, keys] rows.
+  StoredRows keys_of(float* own, const std::byte* key, int64_t used) const {
     const size_t rank = a_.batch.size();
     if (key_by_depth_) return {key, a_.key.dtype, a_.key.strides[rank + 1]};
     float* transposed = own + scores_floats_;
     const int64_t stride = a_.key.strides[rank];
     if (a_.key.dtype == DType::kF32) {
       const auto* from = reinterpret_cast<const float*>(key);
-      transpose({const_cast<float*>(from), stride}, a_.keys, a_.depth, transposed, keys_stride_);
+      transpose({const_cast<float*>(from), stride}, used, a_.depth, transposed, keys_stride_);
     } else {
-      widen_and_transpose(key, stride, transposed, own + scores_floats_ + keys_floats_);
+      widen_and_transpose({key, a_.key.dtype, stride}, used, transposed,
+                          own + scores_floats_ + keys_floats_);
     }
     return {transposed, DType::kF32, keys_stride_};
   }
 
-  void widen_and_transpose(const std::byte* key, int64_t stride, float* to, float* wide) const {
-    const auto* from = reinterpret_cast<const uint16_t*>(key);
+  void widen_and_transpose(StoredRows key, int64_t used, float* to, float* wide) const {
+    const auto* from = static_cast<const uint16_t*>(key.data);
     const int64_t wide_stride = round_up(a_.depth, 16);
-    for (int64_t row = 0; row < a_.keys; row += 16) {
-      const int64_t rows = std::min<int64_t>(16, a_.keys - row);
+    for (int64_t row = 0; row < used; row += 16) {
+      const int64_t rows = std::min<int64_t>(16, used - row);
       for (int64_t i = 0; i < rows; ++i) {
-        f16_to_f32(from + (row + i) * stride, wide + i * wide_stride,
+        f16_to_f32(from + (row + i) * key.stride, wide + i * wide_stride,
                    static_cast<size_t>(a_.depth));
       }
       transpose({wide, wide_stride}, rows, a_.depth, to + row, keys_stride_);
@@ -116,24 +139,27 @@ class AttentionKernel : public plan::Kernel {
         reinterpret_cast<const float*>(frame.at(a_.query.ref) + offset(a_.query, head));
     auto* y = reinterpret_cast<float*>(frame.at(y_.ref) + offset(y_, head));
     const int64_t query_stride = a_.query.strides[rank], y_stride = y_.strides[rank];
-    StoredRows keys;
-    if (!few_) keys = keys_of(own, key);
+    StoredRows keys{key, a_.key.dtype, a_.key.strides[rank]};
+    const FewRows queries{const_cast<float*>(query) + first * query_stride, query_stride};
+    const int64_t used = used_keys(keys, values, queries, end - first);
+    if (!few_) keys = keys_of(own, key, used);
     const int64_t step = few_ ? kMaxDotRows : kMaxSumRows;
     for (int64_t row = first; row < end; row += step) {
       const int64_t m = std::min(step, end - row);
       const FewRows q{const_cast<float*>(query) + row * query_stride, query_stride};
       const FewRows scores{own, keys_stride_};
       if (few_) {
-        dot_rows(q, m, {key, a_.key.dtype, a_.key.strides[rank]}, a_.keys, a_.depth, scores);
+        dot_rows(q, m, keys, used, a_.depth, scores);
       } else {
-        sum_rows(q, m, keys, a_.keys, a_.depth, scores);
+        sum_rows(q, m, keys, used, a_.depth, scores);
       }
       float sums[kMaxSumRows];
       for (int64_t i = 0; i < m; ++i) {
+        std::fill(own + i * keys_stride_ + used, own + i * keys_stride_ + a_.keys, 0.0F);
         sums[i] = softmax(frame, own + i * keys_stride_, head, row + i);
       }
       const FewRows out{y + row * y_stride, y_stride};
-      sum_rows(scores, m, values, a_.value_depth, a_.keys, out);
+      sum_rows(scores, m, values, a_.value_depth, used, out);
       for (int64_t i = 0; i < m; ++i) {
         float* target = out.data + i * y_stride;
         affine_(target, target, static_cast<size_t>(a_.value_depth), 1 / sums[i], 0);

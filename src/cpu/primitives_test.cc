@@ -4,11 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
 #include <vector>
+
+#include "cpu/zero_rows.h"
 
 namespace mw::cpu {
 namespace {
@@ -138,6 +141,24 @@ TEST(Primitives, sums_long_rows_without_losing_small_terms) {
   // Fewer lanes add more numbers each: six units in the last place with AVX2, less with AVX-512.
   const double sum = 0.1f * (1 << 20);
   EXPECT_NEAR(reduce_loop(RowOp::kRowSum)(x.data(), x.size(), 0, 0), sum, 2e-6 * sum);
+}
+
+TEST(Primitives, count_rows_before_the_zeros_at_the_end) {
+  for (const int64_t width : {1, 31, 32, 33, 100}) {
+    const int64_t rows = 9, stride = width + 3;
+    std::vector<uint16_t> halves(static_cast<size_t>(rows * stride), 0x3c00);
+    const StoredRows matrix{halves.data(), DType::kF16, stride};
+    EXPECT_EQ(rows_before_zeros(matrix, rows, width), rows);
+    for (int64_t row = 4; row < rows; ++row) {
+      std::fill_n(halves.begin() + row * stride, width, 0);  // what is between them stays
+    }
+    EXPECT_EQ(rows_before_zeros(matrix, rows, width), 4) << width;
+    const auto last = static_cast<size_t>(6 * stride + width - 1);
+    halves[last] = 0x8000;  // -0
+    EXPECT_EQ(rows_before_zeros(matrix, rows, width), 7) << width;
+    std::ranges::fill(halves, 0);
+    EXPECT_EQ(rows_before_zeros(matrix, rows, width), 0) << width;
+  }
 }
 
 }  // namespace

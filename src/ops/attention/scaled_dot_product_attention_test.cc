@@ -1,4 +1,5 @@
 // Cases for scaled_dot_product_attention.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -50,6 +51,36 @@ OP_CASES(scaled_dot_product_attention) {
   add("one number behind a mask",
       masked(qkv({1, 1, 2}, {1, 3, 2}, {1, 3, 1}), bools({1, 0, 1}, {1, 3})))
       .tolerance(kind);
+  // A cache that is longer than the text in it: 100 places of 132 are taken.
+  const auto partly_zero = [&](const Shape& shape) {
+    Tensor tensor = normal(shape);
+    const int64_t width = shape.back(), places = shape[shape.size() - 2];
+    for (int64_t i = 0; i < tensor.count(); ++i) {
+      if (i / width % places >= 100) tensor.set_number(i, 0);
+    }
+    return tensor;
+  };
+  for (const int64_t queries : {1, 6}) {
+    std::vector<CaseInput> inputs = {{"query", normal({1, queries, 5})},
+                                     {"key", partly_zero({1, 132, 5})},
+                                     {"value", partly_zero({1, 132, 3})}};
+    const std::string what = fmt::format(", {} queries", queries);
+    add("keys and values that end in zeros" + what, inputs).tolerance(kind);
+    add("the same, masked" + what, masked(inputs, normal({queries, 132}))).tolerance(kind);
+    inputs[1].tensors[0].set_number(120 * 5, INFINITY);
+    add("one that is infinite among the zeros" + what, inputs);
+    inputs[1] = {"key", partly_zero({1, 132, 5})};
+    inputs[2] = {"value", normal({1, 132, 3})};
+    add("zero keys that have values" + what, inputs).tolerance(kind);
+    inputs[1] = {"key", normal({1, 132, 5})};
+    inputs[2] = {"value", partly_zero({1, 132, 3})};
+    add("keys that have zero values" + what, inputs).tolerance(kind);
+    inputs[1] = {"key", partly_zero({1, 132, 5})};
+    inputs[0].tensors[0].set_number(0, NAN);
+    add("a query that is no number" + what, inputs);
+    inputs[0].tensors[0].set_number(0, INFINITY);
+    add("a query that is infinite" + what, inputs);
+  }
   add("no queries", qkv({2, 0, 4}, {2, 5, 4}, {2, 5, 6}));
   add("no keys give zeros", qkv({1, 2, 4}, {1, 0, 4}, {1, 0, 2}))
       .expect({values({0, 0, 0, 0}, {1, 2, 2})});

@@ -1,0 +1,14 @@
+// Rows at the end of a matrix that hold nothing: a cache that is longer than the text in it.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/dots.h"
+
+namespace mw::cpu {
+
+// How many rows are left without those at the end whose `width` elements are all +0. Reads from the
+// end up to the first other row.
+int64_t rows_before_zeros(StoredRows rows, int64_t count, int64_t width);
+
+}  // namespace mw::cpu
