@@ -58,6 +58,58 @@ TEST_F(LanguageModels, with_a_cache_have_the_gradients_of_those_without) {
   }
 }
 
+// The loss is that of the last five tokens of nine. What comes before the cut has a part in it, and
+// no gradient.
+TEST_F(LanguageModels, with_a_cache_cut_the_backward_pass_where_they_are_told) {
+  const Tensor ids = Tensor::from<int32_t>({1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 9});
+  const Tensor labels = Tensor::from<int32_t>({-100, -100, -100, -100, 6, 7, 8, 9, 10}, {1, 9});
+  const auto backward = [&](const SmallModel& m, int64_t tbptt) {
+    StudentModel student(model_of(m), {.trainable = {"embeddings"}, .tbptt = tbptt});
+    StepResult result;
+    const Tensor gradient = student.backward(Batch(ids, labels), &result).at("embeddings");
+    return std::pair(result.loss, gradient);
+  };
+  const auto square_of_row = [](const Tensor& gradient, int64_t row) {
+    const int64_t width = gradient.shape().back();
+    double square = 0;
+    for (int64_t i = row * width; i < (row + 1) * width; ++i) {
+      square += gradient.number_at(i) * gradient.number_at(i);
+    }
+    return square;
+  };
+  for (const int64_t call : {1, 2, 3, 4}) {
+    const SmallModel m{.time = call, .cache = 13};
+    const auto [loss, whole] = backward(m, 0);
+    for (const int64_t tbptt : {2, 4, 9}) {
+      SCOPED_TRACE(fmt::format("{} a call, cut at multiples of {}", call, tbptt));
+      const auto [same, cut] = backward(m, tbptt);
+      EXPECT_EQ(same, loss);
+      // Where the last call begins, up to that of the first label, before which it is cut.
+      int64_t begin = 0;
+      for (int64_t at = call; at <= 4; at += call) {
+        if (at / tbptt > (at - call) / tbptt) begin = at;
+      }
+      for (int64_t row = 1; row <= 4; ++row) {  // the token of position row - 1
+        EXPECT_GT(square_of_row(whole, row), 0) << row;
+        EXPECT_EQ(square_of_row(cut, row) == 0, row <= begin) << row;
+      }
+      if (tbptt == 9) EXPECT_TRUE(bit_equal(cut, whole));
+    }
+  }
+  const std::string error = error_of([&] { (void)backward({}, 4); }, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(testing::has(error, "tbptt 4: the model takes 9 tokens in one call")) << error;
+}
+
+TEST_F(LanguageModels, with_a_cache_make_no_program_without_end) {
+  const SmallModel m{.time = 1, .cache = 200'000};
+  const std::string error = error_of(
+      [&] {
+        (void)step_of(model_of(m), m, {1, 190'000});
+      },
+      ErrorCode::kUnsupported);
+  EXPECT_TRUE(testing::has(error, "seq_len 190000: expected a text of at most ")) << error;
+}
+
 TEST_F(LanguageModels, with_a_cache_are_trained_as_far_as_it_goes) {
   const SmallModel m{.time = 1, .cache = 13};
   EXPECT_EQ(lm::LanguageModel(model_of(m).impl()).window(0, 512), 13);

@@ -150,6 +150,10 @@ struct StudentOptions {
   // last so many; what stands in no layer only by a glob other than "*". -1: of all layers; 0: it
   // does not matter.
   int64_t last_layers = 0;
+  // Truncated backpropagation through time, where a text goes through a model's cache in several
+  // calls: gradients do not come back through what the cache held before a multiple of so many
+  // tokens of the text. 0: they come back to its beginning.
+  int64_t tbptt = 0;
   // Trains adapters, named WEIGHT.lora_A and WEIGHT.lora_B. `trainable` other than {"*"} are then
   // parameters trained beside them.
   std::optional<Lora> lora;
@@ -183,6 +187,9 @@ struct StudentOptions {
       "compute again in the backward pass whatever makes a step take less memory");
     v("last_layers", self.last_layers, Allowed{.least = -1, .most = 0x1p31},
       "train or adapt what stands in the last so many layers; -1: in layers; 0: anywhere");
+    v("tbptt", self.tbptt, allowed::kCountOrNone,
+      "where a text takes several calls: gradients do not come back through what the cache held "
+      "before a multiple of so many tokens; 0: to its beginning");
     v("lora", self.lora, Within{"lora_"}, "train adapters; the model's own weights stay frozen");
   }
 };

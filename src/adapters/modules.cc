@@ -231,6 +231,7 @@ std::vector<size_t> places_of(const std::vector<std::string>& modules,
 AdapterSet matched_adapters(const std::map<std::string, ModuleParts>& modules,
                             const std::vector<AdaptableWeight>& weights, const ModuleMap& map) {
   std::vector<std::string> names;
+  names.reserve(modules.size());
   for (const auto& [module, parts] : modules) names.push_back(module);
   const std::vector<size_t> places = places_of(names, weights, map);
   std::map<size_t, std::string> by_place;  // in the order of the program

@@ -342,6 +342,7 @@ std::vector<FeatureDescription> CoreMLModelWrapper::Impl::states() const {
 std::vector<FeatureDescription> CoreMLModelWrapper::inputs() const { return impl_->inputs(); }
 std::vector<FeatureDescription> CoreMLModelWrapper::Impl::outputs() const {
   std::vector<FeatureDescription> result;
+  result.reserve(description->outputs.size());
   for (const auto& feature : description->outputs) {
     result.push_back(describe(feature, output_named(*function, feature.name)));
   }

@@ -106,8 +106,9 @@ class Translator : private MlxReader {
     set("seed", whole("seed", 0), "seed");
     per_update_ = count("grad_accumulation_steps", 1);
     const int64_t iters = whole("iters", 1000);
-    if (iters < 0)
+    if (iters < 0) {
       reject("iters", root["iters"], fmt::format("expected at least 0, got {}", iters));
+    }
     set("steps", iters / per_update_, "iters");
     set("accumulate", per_update_, "grad_accumulation_steps");
     set("eval_every", updates("steps_per_eval", 200), "steps_per_eval");
@@ -209,8 +210,9 @@ class Translator : private MlxReader {
     set("lora_rank", rank, "lora_parameters");
     set("lora_alpha", scale * static_cast<double>(rank), "lora_parameters");
     if (dora) set("lora_dora", "true", "fine_tune_type");
-    if (has(parameters, "keys"))
+    if (has(parameters, "keys")) {
       set("lora_targets", globs_of(parameters["keys"]), "lora_parameters");
+    }
   }
 
   // Modules within a layer, or of the whole model, as globs over names of weights.

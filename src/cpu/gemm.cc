@@ -9,6 +9,7 @@
 #include "base/half.h"
 #include "base/memory_checks.h"
 #include "cpu/dots.h"
+#include "cpu/half_rows.h"
 #include "cpu/library.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
@@ -27,6 +28,7 @@ using plan::Weight;
 constexpr int64_t kBlockMultiplies = 1 << 16;        // of a small product, per parallel block
 constexpr int64_t kPanelFloats = int64_t{1} << 20;   // of a decompressed panel of a large product
 constexpr int64_t kPieceFloats = int64_t{1} << 14;   // of a decompressed piece of a small product
+constexpr int64_t kLargeWeight = int64_t{1} << 26;   // elements; it is packed nowhere whole
 constexpr int64_t kColumnFloats = int64_t{1} << 17;  // of a piece whose rows are cut
 
 int64_t floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
@@ -492,6 +494,9 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
   claim.set_cost(2 * m * n * k, 4 * (m * k + n * k + m * n));
   const Epilogue epilogue(bias, activation);
   if (gemm.m <= kMaxDotRows) return make_few_rows(claim, gemm, y, epilogue);
+  const Tensor& dense = gemm.weight.dense;
+  const bool is_large = dense.count() >= kLargeWeight && dense.dtype() != DType::kF32;
+  if (is_large) gemm.weight.reader = half_rows(dense);
   std::unique_ptr<plan::Kernel> kernel = gemm.weight.reader != nullptr
                                              ? make_panels(claim, gemm, y, bias, activation)
                                              : make_packed(claim, gemm, y, bias, activation);

@@ -129,6 +129,7 @@ Logits Entry::run(const Tensor& ids, Place place, Memory& memory) const {
                     [&] {
                       if (target_.best) return read_best(result, shape);
                       std::vector<Logits> parts;
+                      parts.reserve(target_.parts.size());
                       for (const TargetPart& part : target_.parts) {
                         parts.push_back(read_part(result, part, shape));
                       }

@@ -5,14 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/error.h"
 
 namespace mw::lm {
 namespace {
-
-constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
 
 Tensor padded_ids(const Tensor& ids, CallShape to, int64_t pad) {
   Tensor padded(ids.dtype(), {to.batch, to.time});

@@ -72,13 +72,16 @@ Tensor attention_mask(const FeatureDescription& input, const Tensor& ids, const 
 Tensor positions(const FeatureDescription& input, const Tensor& ids, const Place& place) {
   const int64_t columns = is_fixed(input, -1) && largest(input, -1) == 1 ? 1 : ids.dim(1);
   Tensor result(input.dtype, rank_of(input) == 1 ? Shape{columns} : Shape{ids.dim(0), columns});
-  for (int64_t i = 0; i < result.count(); ++i) result.set_number(i, place.past + i % columns);
+  for (int64_t i = 0; i < result.count(); ++i) {
+    result.set_number(i, static_cast<double>(place.past + i % columns));
+  }
   return result;
 }
 
 Tensor past_length(const FeatureDescription& input, const Tensor& ids, const Place& place) {
   Tensor result(input.dtype, shape_of(input, ids.dim(0)));
-  for (int64_t i = 0; i < result.count(); ++i) result.set_number(i, place.hidden + place.past);
+  const auto length = static_cast<double>(place.hidden + place.past);
+  for (int64_t i = 0; i < result.count(); ++i) result.set_number(i, length);
   return result;
 }
 
@@ -274,6 +277,7 @@ TensorMap Roles::inputs_for(const Tensor& given, const Place& place) const {
 
 std::vector<std::pair<std::string, std::string>> Roles::names() const {
   std::vector<std::pair<std::string, std::string>> names;
+  names.reserve(roles_.size());
   for (const Role& role : roles_) names.emplace_back(role.input.name, name_of(role.as.role));
   return names;
 }

@@ -13,7 +13,7 @@
   X(logical_or_op) X(logical_xor_op) X(select_op) X(clip_op) X(threshold_op) X(relu_op) \
   X(relu6_op) X(leaky_relu_op) X(elu_op) X(gelu_op) X(silu_op) X(sigmoid_op) X(sigmoid_hard_op) \
   X(softplus_op) X(softplus_parametric) X(prelu) X(softsign_op) X(scaled_tanh_op) \
-  X(clamped_relu_op) X(linear_activation_op) X(thresholded_relu_op) X(softmax)
+  X(clamped_relu_op) X(linear_activation_op) X(thresholded_relu_op) X(softmax) X(stop_gradient)
 
 #define MW_REDUCE_OPS(X) \
   X(reduce_l1_norm) X(reduce_l2_norm) X(reduce_log_sum) X(reduce_log_sum_exp) X(reduce_max) \

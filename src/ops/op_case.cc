@@ -297,8 +297,9 @@ Tensor OpCases::normal(const Shape& shape, double mean, double deviation) {
 }
 Tensor OpCases::uniform(const Shape& shape, double low, double high) {
   Tensor t(DType::kF64, shape);
-  for (int64_t i = 0; i < t.count(); ++i)
+  for (int64_t i = 0; i < t.count(); ++i) {
     t.set_number(i, low + (high - low) * next_uniform(state_));
+  }
   return t;
 }
 Tensor OpCases::random_ints(const Shape& shape, int64_t low, int64_t high, DType dtype) {

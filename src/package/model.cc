@@ -21,7 +21,7 @@ uint64_t bytes_in(const ir::ConstantPtr& constant, Seen& seen) {
 
 Model Model::clone() const {
   Model copy;
-  static_cast<ModelFacts&>(copy) = *this;
+  static_cast<ModelFacts&>(copy) = static_cast<const ModelFacts&>(*this);
   copy.program = ir::clone(*program);
   return copy;
 }

@@ -93,8 +93,9 @@ fs::path WeightFiles::locate(const std::string& path) const {
     if (item.filename() != parts[0]) continue;
     fs::path candidate = item;
     for (size_t i = 1; i < parts.size(); ++i) candidate /= parts[i];
-    if (is_there(candidate))
+    if (is_there(candidate)) {
       return Enclosure(boundary_.empty() ? item : boundary_).inside(candidate);
+    }
   }
   fail(ErrorCode::kInvalidModel,
        "weight file '{}' is missing: expected it at {}; was the folder copied whole?", path,

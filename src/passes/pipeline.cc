@@ -27,10 +27,10 @@ void expect_sound(const PassName& pass, const ir::Function& function, const ir::
 }  // namespace
 
 bool verifies_by_default() {
-  static const bool verifies = [] {
+  static const bool kVerifies = [] {
     const char* value = std::getenv("MW_VERIFY");
     const std::string_view asked = value != nullptr ? value : "";
-    if (asked != "" && asked != "0" && asked != "1") {
+    if (!asked.empty() && asked != "0" && asked != "1") {
       fail(ErrorCode::kInvalidArgument, "MW_VERIFY: expected 0 or 1, got {}", asked);
     }
 #ifdef NDEBUG
@@ -39,7 +39,7 @@ bool verifies_by_default() {
     return asked != "0";
 #endif
   }();
-  return verifies;
+  return kVerifies;
 }
 
 void Watch::add_time(std::string_view pass, double seconds) {

@@ -53,10 +53,11 @@ Value* Composer::in_dtype(Value* value) {
 
 // A value that has one of these names gives it up: callers find results by them. Arguments have
 // none: what is added to a model goes by free names.
-void Composer::add_results(Results results) {
+void Composer::add_results(const Results& results) {
   auto& outputs = function_->body.outputs;
-  std::map<std::string, const Value*> owners;
-  for (auto& [value, name] : results) {
+  std::map<std::string, Value*> owners;
+  for (const auto& [result, name] : results) {
+    Value* value = result;
     // A result has a value of its own: one gradient may be that of two parameters.
     const bool taken = std::ranges::find(outputs, value) != outputs.end();
     if (value->producer == nullptr || taken) value = expr(value) * 1.0;
@@ -69,7 +70,7 @@ void Composer::add_results(Results results) {
     MW_CHECK(value.producer != nullptr || value.block != &function_->body);
     value.name = b_->fresh(value.name);
   });
-  for (auto& [value, name] : results) value->name = name;
+  for (const auto& [name, value] : owners) value->name = name;
 }
 
 void Composer::find_target(ir::Function& function) {
@@ -203,7 +204,7 @@ void Composer::return_gradients(ir::Function& function) {
     const std::string name = i < count ? gradient_name(i) : input_gradient_name(i - count);
     results.emplace_back(expr(gradients_[i]) * 1.0, recipe_.names.of(name));
   }
-  add_results(std::move(results));
+  add_results(results);
 }
 
 void Composer::add_to_sums(ir::Function& function) {

@@ -37,7 +37,7 @@ class Composer {
   [[nodiscard]] ops::Expr expr(ir::Value* value) { return {*b_, value}; }
   [[nodiscard]] ir::Value* argument(const std::string& name) const;
   ir::Value* in_dtype(ir::Value* value);
-  void add_results(Results results);
+  void add_results(const Results& results);
   ir::Value* inlined_teacher();
   [[nodiscard]] Shapes shapes_of_teacher() const;
   void name_as_teacher(ir::Operation& op);

@@ -181,8 +181,9 @@ class Arrays : public Dataset {
       sum.add(name).add(name_of(tensor.dtype())).add(to_string(tensor.shape()));
       sum.add(tensor.raw(), static_cast<size_t>(tensor.nbytes()));
     }
-    if (size() < tensors_.begin()->second.dim(0))
+    if (size() < tensors_.begin()->second.dim(0)) {
       sum.add(rows_.data(), rows_.size() * sizeof(int64_t));
+    }
     return sum.value();
   }
 

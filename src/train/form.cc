@@ -17,6 +17,7 @@ Form::Form(const lm::Model& model, const ir::Function& function, const std::stri
   const lm::CallShape call = language.shapes().smallest();
   const int64_t axis = language.layout(call).classes;
   std::vector<std::string> names;
+  names.reserve(target.parts.size());
   for (const lm::TargetPart& part : target.parts) names.push_back(part.name);
   copy_ = ir::clone(function).function;
   target_ = ir::Names(copy_->body).fresh("logits");

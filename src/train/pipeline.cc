@@ -64,7 +64,8 @@ struct Forward {
 FunctionPtr unroll_calls(const Function& source, Forward& f) {
   const Recipe& recipe = f.recipe;
   const int64_t time = f.shapes.at(recipe.calls->text()).back();
-  auto function = ops::unroll_calls(*recipe.called, *recipe.catalog, recipe.calls->of(time));
+  auto function =
+      ops::unroll_calls(*recipe.called, *recipe.catalog, recipe.calls->of(time, *recipe.called));
   for (const auto& argument : source.body.arguments) {
     if (function->find_argument(argument->name) != nullptr) continue;
     function->body.add_argument(argument->name, argument->type);
@@ -138,9 +139,9 @@ struct Step {
   Composer composer;
 };
 
-template <void (Composer::*part)(Function&)>
+template <void (Composer::*kPart)(Function&)>
 void add(Function& function, Step& step) {
-  (step.composer.*part)(function);
+  (step.composer.*kPart)(function);
 }
 void remove_dead_ops(Function& function, Step& step) {
   passes::remove_dead_ops(function, *step.recipe.catalog);
@@ -150,9 +151,9 @@ bool has_model(const Step& step) { return step.kind != Kind::kApply; }
 bool has_teacher(const Step& step) { return has_model(step) && step.recipe.teacher != nullptr; }
 bool has_gradients(const Step& step) { return step.kind != Kind::kEvaluate; }
 bool updates(const Step& step) { return step.kind == Kind::kApply || step.kind == Kind::kStep; }
-template <Kind kind>
+template <Kind kKind>
 bool is(const Step& step) {
-  return step.kind == kind;
+  return step.kind == kKind;
 }
 
 constexpr PassName kStableLogs = {
@@ -224,7 +225,8 @@ Student student_of(const Function& source, const std::vector<Parameter>& chosen,
 
 FunctionPtr text_student_of(const Function& called, const TextCalls& calls,
                             const passes::Supervision& supervision) {
-  FunctionPtr function = ops::unroll_calls(called, supervision.catalog, calls.of(calls.shortest()));
+  FunctionPtr function =
+      ops::unroll_calls(called, supervision.catalog, calls.of(calls.shortest(), called));
   function->find_argument(calls.text())->type = ir::Type::tensor(DType::kI32, {1, ir::kUnknownDim});
   ir::Value* target = function->body.outputs.front();
   Shape shape = target->type.shape();

@@ -65,6 +65,7 @@ Selection select(const ir::Function& function, const std::vector<std::string>& g
   Trained trained(selection.trained);
   const auto infos = adapters::parameters_of(function, ops::catalog());
   std::vector<std::string> names;
+  names.reserve(infos.size());
   for (const ops::ParameterInfo& info : infos) names.push_back(info.name);
   const adapters::LastLayers layers(names, globs.empty() ? 0 : last_layers);
   for (const ops::ParameterInfo& info : infos) {

@@ -142,14 +142,24 @@ std::optional<Tensor> Student::take_labels(TensorMap& inputs) const {
 TensorMap Student::prepared_inputs(const TensorMap& inputs) const {
   if (!is_text(inputs)) return model_.prepare(inputs);
   const Tensor& ids = inputs.begin()->second;
-  if (!takes_calls(ids.shape())) return model_.prepare(language().inputs_for(ids));
+  if (!takes_calls(ids.shape())) {
+    if (options_.tbptt > 0 && options_.tbptt < ids.shape().back()) fail_uncut(ids.shape().back());
+    return model_.prepare(language().inputs_for(ids));
+  }
   if (!calls_) {
     const bool parts = language().entry().target().parts.size() > 1;
     calls_.emplace(language(), ir::Names(form_.function().body).fresh("text"),
-                   parts ? "logits" : language().output(), numerics_.values);
+                   parts ? "logits" : language().output(), numerics_.values, options_.tbptt);
   }
   trainer_->take_texts(*calls_);
   return {{calls_->text(), lm::rows_of(ids).to(DType::kI32)}};
+}
+
+void Student::fail_uncut(int64_t time) const {
+  fail(ErrorCode::kInvalidArgument,
+       "{} {}: the model takes {} tokens in one call; only between calls, at its cache, can the "
+       "backward pass be cut",
+       setting("tbptt"), options_.tbptt, time);
 }
 
 const lm::LanguageModel& Student::language() const {

@@ -88,6 +88,8 @@ class Student {
   const lm::LanguageModel& language() const;
   // Whether token ids of this shape go through the model in several calls.
   [[nodiscard]] bool takes_calls(const Shape& ids) const;
+  // Throws: a text of `time` tokens goes through in one call.
+  [[noreturn]] void fail_uncut(int64_t time) const;
 
   template <class F>
   auto in_model(const F& f) const;

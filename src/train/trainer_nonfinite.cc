@@ -24,8 +24,9 @@ Flaw flaw_of(const Tensor& tensor) {
 std::string Trainer::first_nonfinite(const TensorMap& inputs) const {
   std::unique_ptr<ir::Function> calls;
   if (has_text(inputs)) {
-    calls = ops::unroll_calls(*student_, *options_.platform.catalog,
-                              text_->calls->of(inputs.at(text_->calls->text()).shape().back()));
+    calls = ops::unroll_calls(
+        *student_, *options_.platform.catalog,
+        text_->calls->of(inputs.at(text_->calls->text()).shape().back(), *student_));
   }
   const ir::Function& function = calls != nullptr ? *calls : *student_;
   exec::NaiveOptions options;

@@ -71,7 +71,7 @@ class Analysis {
   }
 
  private:
-  End finished(End end, const Activation& found) const {
+  [[nodiscard]] End finished(End end, const Activation& found) const {
     end.kind = found.kind;
     end.source = found.source;
     end.pair = found.pair;
@@ -87,13 +87,13 @@ class Analysis {
     return end;
   }
 
-  OpView view(const Operation& op) const {
+  [[nodiscard]] OpView view(const Operation& op) const {
     const Opset opset = op.parent->function->opset;
     return {op, catalog_.at(op, opset), opset};
   }
 
   // What is added to the operand; nothing where it is not known.
-  std::optional<double> epsilon_of(const Operation& op) const {
+  [[nodiscard]] std::optional<double> epsilon_of(const Operation& op) const {
     const Input* input = op.find_input("epsilon");
     if (input == nullptr) return view(op).number("epsilon");
     const ConstantPtr given = constant_of(input->operands[0]);
@@ -102,7 +102,7 @@ class Analysis {
   }
 
   // The epsilon that is added to the operand is nothing.
-  bool is_exact(const Operation& log) const {
+  [[nodiscard]] bool is_exact(const Operation& log) const {
     return log.input("x") != nullptr && epsilon_of(log).value_or(1) < 1e-30;
   }
 
@@ -134,7 +134,7 @@ class Analysis {
   }
 
   // concat(1 - s, s) or concat(s, 1 - s), s = sigmoid(x)
-  Found complements(const Operation& concat) const {
+  [[nodiscard]] Found complements(const Operation& concat) const {
     const OpView op = view(concat);
     if (op.operand_count("values") != 2) return std::nullopt;
     Value *a = op.operand("values", 0).value, *b = op.operand("values", 1).value;
@@ -164,7 +164,7 @@ class Analysis {
   }
 
   // The only axis of a reduction that keeps it; nothing otherwise.
-  std::optional<int64_t> kept_axis(const Operation& reduction) const {
+  [[nodiscard]] std::optional<int64_t> kept_axis(const Operation& reduction) const {
     const OpView op = view(reduction);
     if (!op.flag("keep_dims") || !op.has("axes")) return std::nullopt;
     const std::vector<int64_t> axes = op.axes("axes", op.rank("x"));
@@ -186,16 +186,15 @@ class Analysis {
   }
 
   // exp(z) * inverse(reduce_sum(exp(z))), exp(z) * (1 / reduce_sum(exp(z)))
-  Found part_times_inverse(const Operation& product) const {
+  [[nodiscard]] Found part_times_inverse(const Operation& product) const {
     for (const auto& [one, other] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
-      const Operation* inverse = nullptr;
       Value *factor = behind_casts(product.input(other)), *whole = nullptr;
       double epsilon = 0;
-      if ((inverse = made_by(factor, "inverse")) != nullptr) {
+      if (const Operation* inverse = made_by(factor, "inverse")) {
         whole = inverse->input("x");
         epsilon = epsilon_of(*inverse).value_or(1);
-      } else if ((inverse = made_by(factor, "real_div")) != nullptr && is_one(*inverse, "x")) {
-        whole = inverse->input("y");
+      } else if (const Operation* quotient = made_by(factor, "real_div")) {
+        if (is_one(*quotient, "x")) whole = quotient->input("y");
       }
       if (whole == nullptr || epsilon > kMostEpsilon) continue;
       Found found = share_of_sum(product.input(one), whole);
@@ -216,7 +215,7 @@ class Analysis {
 
   // x - log(reduce_sum(exp(x))), x - reduce_log_sum_exp(x), and with an m that is even along the
   // axis taken off x first and added to the logarithm again.
-  Found log_softmax(const Operation& difference) const {
+  [[nodiscard]] Found log_softmax(const Operation& difference) const {
     Value* x = behind_casts(difference.input("x"));
     Value* normaliser = behind_casts(difference.input("y"));
     if (x == nullptr || normaliser == nullptr) return std::nullopt;
@@ -283,14 +282,14 @@ class Analysis {
   }
 
   // What a layer makes of numbers from 0 to 1 may be such numbers again, in another order say.
-  bool mixes_probabilities(const Operation& layer) const {
+  [[nodiscard]] bool mixes_probabilities(const Operation& layer) const {
     Value* given = layer.input("x");
     if (layer.type == "matmul" && is_weight(given)) given = layer.input("y");
     return given != nullptr && range_of(given).within(-kSlack, 1 + kSlack);
   }
 
   // Of an elementwise op, what is no weight; null where that is not one operand.
-  const Value* only_operand(const Operation& op) const {
+  [[nodiscard]] const Value* only_operand(const Operation& op) const {
     if (!catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) return nullptr;
     const Value* only = nullptr;
     for (const Operand& operand : ir::operands(op)) {
@@ -319,7 +318,7 @@ class Analysis {
     return axis;
   }
 
-  std::optional<int64_t> features_of_layer(const Operation& op) const {
+  [[nodiscard]] std::optional<int64_t> features_of_layer(const Operation& op) const {
     const Type& type = op.outputs.empty() ? Type() : op.outputs[0]->type;
     if (!type.is_tensor() || !type.has_rank() || type.rank() == 0) return std::nullopt;
     if (op.type == "linear") return type.rank() - 1;
@@ -331,7 +330,7 @@ class Analysis {
   }
 
   // The operand that a result is, element by element or moved.
-  Value* passed_on(const Operation& op, const Type& type) const {
+  [[nodiscard]] Value* passed_on(const Operation& op, const Type& type) const {
     if (moves_elements(op)) return op.input("x");
     const bool normalises = op.type == "batch_norm";
     if (!normalises && !catalog_.at(op, op.parent->function->opset).has_trait(kElementwise)) {

@@ -218,7 +218,8 @@ class RangeWalk {
     if (is("reduce_sum")) {
       const int64_t results = elements_of(op.outputs[0].get());
       if (results == 0 || elements_of(op.input("x")) == 0) return Range{};
-      const auto parts = static_cast<double>(elements_of(op.input("x")) / results);
+      const int64_t each = elements_of(op.input("x")) / results;
+      const auto parts = static_cast<double>(each);
       return times(x, {parts, parts});
     }
     return std::nullopt;

@@ -24,8 +24,8 @@ Value* stable(Builder& b, const End& end) {
 void in_block(Function& function, Block& block, const Catalog& catalog, ValueMap& map) {
   for (const auto& op : block.ops) {
     for (const auto& nested : op->blocks) in_block(function, *nested, catalog, map);
-    if (op->type != "log" || op->input("x") == nullptr || !op->outputs[0]->type.is_static())
-      continue;
+    if (op->type != "log" || op->input("x") == nullptr) continue;
+    if (!op->outputs[0]->type.is_static()) continue;
     const End end = end_of(op->outputs[0].get(), catalog);
     if (end.kind != End::Kind::kLogSoftmax && end.kind != End::Kind::kLogSigmoid) continue;
     if (end.source->type.dtype() != op->outputs[0]->type.dtype()) continue;

@@ -36,6 +36,7 @@ class Unroller {
     add_states();
     share();
     std::vector<Value*> rows;
+    rows.reserve(text_.calls.size());
     for (const Call& call : text_.calls) rows.push_back(this->call(call));
     Value* whole = rows.size() == 1 ? rows[0] : b_.op("concat", {{"values", rows}, {"axis", 1}});
     whole->name = text_.target;
@@ -104,7 +105,20 @@ class Unroller {
     }
   }
 
+  void cut_before(const Call& call) {
+    if (text_.cut_every == 0) return;
+    const int64_t stretch = call.begin / text_.cut_every;
+    if (stretch == stretch_) return;
+    stretch_ = stretch;
+    for (auto& [state, held] : held_) cut(held);
+    for (auto& [input, cache] : caches_) cut(cache);
+  }
+  void cut(Value*& value) {
+    if (is_float(value->type.dtype())) value = b_.op("mw.stop_gradient", {{"x", value}});
+  }
+
   Value* call(const Call& call) {
+    cut_before(call);
     ir::ValueMap map = shared_;
     map[argument(text_.ids)] = ids_of(call);
     for (const auto& [name, tensor] : call.inputs) {
@@ -215,6 +229,7 @@ class Unroller {
   ir::ValueMap shared_, held_;                // held_: what these states hold
   std::map<std::string, Value*> caches_;
   std::vector<const Operation*> of_calls_;
+  int64_t stretch_ = 0;  // of text_.cut_every tokens, that the last call began in
 };
 
 }  // namespace

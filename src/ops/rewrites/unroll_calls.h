@@ -45,6 +45,9 @@ struct TextOfCalls {
   std::vector<Call> calls;
   // In which states of floats are held: in that of the program, they round nothing.
   DType floats = DType::kF32;
+  // Of what was written before a multiple of so many tokens no gradient comes back to the calls
+  // behind it (truncated backpropagation through time); 0: of all it does.
+  int64_t cut_every = 0;
 };
 
 // What depends on nothing but constants, and on states that the function does not write, is there

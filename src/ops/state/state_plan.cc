@@ -4,8 +4,9 @@
 namespace mw::ops {
 
 void add_state_plans(plan::OpPlans& plans) {
-  for (const char* read : {"read_state", "mw.read_state"})
+  for (const char* read : {"read_state", "mw.read_state"}) {
     plans[read].form = plan::ReadsState{"input"};
+  }
   for (const char* write : {"write_state", "mw.write_state"}) {
     plans[write].form = plan::WritesState{"input", "data"};
   }

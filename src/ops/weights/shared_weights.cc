@@ -31,7 +31,7 @@ std::optional<ir::BlobRef> first_blob(const Operation& op) {
     }
     const Operation* producer = operand.value == nullptr ? nullptr : operand.value->producer;
     if (producer == nullptr || (!producer->is_const() && !is_constexpr(*producer))) continue;
-    if (const auto ref = first_blob(*producer)) return ref;
+    if (auto ref = first_blob(*producer)) return ref;
   }
   return std::nullopt;
 }

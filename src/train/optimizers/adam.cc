@@ -11,7 +11,7 @@ namespace mw::training {
 
 using ops::Expr;
 
-template <class Settings, bool decoupled>
+template <class Settings, bool kDecoupled>
 class AdamRule : public SettingsRule<Settings> {
  public:
   using Number = UpdateRule::Number;
@@ -38,7 +38,7 @@ class AdamRule : public SettingsRule<Settings> {
     const double beta1 = this->s_.beta1, beta2 = this->s_.beta2, epsilon = this->s_.epsilon;
     Expr g = o.gradient, p = o.value;
     if (o.weight_decay != 0) {
-      if (decoupled) {
+      if (kDecoupled) {
         p = p - p * (o.learning_rate * o.weight_decay);
       } else {
         g = g + p * o.weight_decay;
