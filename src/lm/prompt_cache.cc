@@ -4,9 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/checked_tensors.h"
-#include "base/checksum.h"
 #include "base/error.h"
-#include "base/mapped_file.h"
+#include "base/file_digest.h"
 #include "base/paths.h"
 
 namespace mw::lm {
@@ -18,14 +17,6 @@ const CheckedNames kNames = {"cache.of", "cache.checksum"};
 constexpr const char* kIds = "cache.ids";
 constexpr const char* kLogits = "cache.logits";
 constexpr const char* kState = "state.";
-
-std::string digest_of(const std::filesystem::path& path) {
-  const auto file = MappedFile::open(path);
-  const auto bytes = file->bytes();
-  const uint64_t sum = Checksum().add(bytes.data(), bytes.size()).value();
-  file->check_intact();
-  return fmt::format("{:016x}", sum);
-}
 
 // What the states depend on, by what a sentence calls it.
 std::map<std::string, std::string> identity_of(const Model& model) {
