@@ -120,4 +120,34 @@ TEST_F(CTrain, refuses_settings_by_name) {
   EXPECT_EQ(mw_train(model_, nullptr, nullptr, nullptr, nullptr), MW_INVALID_ARGUMENT);
 }
 
+// Two rows of ids that each are their own labels.
+TEST_F(CTrain, a_student_keeps_what_a_teacher_says) {
+  const int64_t shape[2] = {2, 4};
+  const int32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const mw_tensor tensors[2] = {{"input_ids", MW_INT32, 2, shape, ids},
+                                {"labels", MW_INT32, 2, shape, ids}};
+  const mw_batch batch = {tensors, 2};
+  const std::string file = (folder_ / "said").string();
+  const auto loss = [&](const mw_distill_options& options, mw_status expected = MW_OK) {
+    mw_student* student = nullptr;
+    mw_step_result result{};
+    EXPECT_EQ(mw_student_create(model_, nullptr, &student), MW_OK) << mw_last_error();
+    const mw_status status = mw_student_set_teacher(student, model_, &options);
+    EXPECT_EQ(status, expected) << mw_last_error();
+    if (status == MW_OK) {
+      EXPECT_EQ(mw_student_step(student, &batch, 1, &result), MW_OK) << mw_last_error();
+    }
+    mw_student_free(student);
+    return result.loss;
+  };
+  const double within = loss({2, 0.5F, nullptr, nullptr, 0});
+  EXPECT_GT(within, 0);
+  EXPECT_NEAR(loss({2, 0.5F, nullptr, file.c_str(), 0}), within, 1e-5);
+  EXPECT_TRUE(fs::exists(file));
+  (void)loss({2, 0.5F, nullptr, file.c_str(), 3}, MW_INVALID_ARGUMENT);
+  EXPECT_NE(std::strstr(mw_last_error(), "teacher_top_k: expected 3, got predictions of 0"),
+            nullptr)
+      << mw_last_error();
+}
+
 }  // namespace

@@ -142,13 +142,60 @@ TEST_F(LanguageModelCli, stateful_models_say_and_learn_what_others_do) {
   }
 }
 
-TEST_F(LanguageModelCli, a_stateful_teacher_is_refused) {
-  const std::string student = model_of({.longest = 40}, "student"),
-                    teacher = model_of({.longest = 40, .cache = 40}, "teacher");
-  expect_sentence(millwright({"distill", "--teacher", teacher, "--student", student, "--data",
-                              scratch("train.txt"), "--output", scratch("out.mlpackage"), "--steps",
-                              "2", "--seq-len", "16"}),
-                  "teacher: expected a model without states, got one with 'cache'");
+TEST_F(LanguageModelCli, a_teacher_with_a_cache_runs_apart_and_is_kept) {
+  const std::string student = model_of({.rows = 2, .longest = 40}, "student"),
+                    teacher = model_of({.width = 4, .longest = 40, .cache = 40}, "teacher"),
+                    other = model_of({.width = 3, .longest = 40, .cache = 40}, "other"),
+                    file = scratch("said");
+  const auto distil = [&](const Words& more, const std::string& from,
+                          const std::string& data = "train.txt") {
+    Words words = {"distill",     "--teacher",   from,
+                   "--student",   student,       "--data",
+                   scratch(data), "--output",    scratch("out.mlpackage"),
+                   "--steps",     "4",           "--threads",
+                   "1",           "--overwrite", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    return millwright(words);
+  };
+  const Words window = {"--seq-len", "16", "--batch-size", "4"};
+  const auto with = [&](Words words) {
+    words.insert(words.end(), window.begin(), window.end());
+    return words;
+  };
+  const auto loss = [](const Answer& answer) {
+    EXPECT_EQ(answer.code, 0) << answer.out;
+    return nlohmann::json::parse(answer.out.substr(answer.out.find('{')))["loss"].get<double>();
+  };
+  const Answer plain = distil(window, teacher);
+  EXPECT_TRUE(has(plain.out, "the teacher runs apart, row by row: it has states ('cache')"))
+      << plain.out;
+  const double want = loss(plain);
+  const Answer all = distil(with({"--teacher-cache", file, "--teacher-top-k", "0"}), teacher);
+  EXPECT_TRUE(has(all.out, "what it says is kept")) << all.out;
+  EXPECT_NEAR(loss(all), want, 1e-4);
+  ASSERT_TRUE(std::filesystem::remove(file));
+  const double first = loss(distil(with({"--teacher-cache", file}), teacher));
+  EXPECT_NEAR(first, want, 0.05);
+  const auto size = std::filesystem::file_size(file);
+  EXPECT_EQ(loss(distil(with({"--teacher-cache", file}), teacher)), first);
+  EXPECT_EQ(std::filesystem::file_size(file), size);
+  const auto refuse = [&](const Words& more, const std::string& from, const std::string& part,
+                          const std::string& data = "train.txt") {
+    Words words = {"--teacher-cache", file};
+    words.insert(words.end(), more.begin(), more.end());
+    const Answer answer = distil(words, from, data);
+    expect_sentence(answer, part);
+    EXPECT_TRUE(has(answer.out, "; remove the file, or give another as --teacher-cache"));
+    EXPECT_EQ(std::filesystem::file_size(file), size);
+  };
+  refuse(window, other, "said: the teacher's model: expected ");
+  refuse({"--seq-len", "12", "--batch-size", "4"}, teacher,
+         "said: the windows: expected 12 tokens, got predictions of 16 tokens");
+  refuse(window, teacher, "said: the data: expected ", "valid.txt");
+  refuse(with({"--temperature", "3"}), teacher,
+         "said: --temperature: expected 3, got predictions of 2");
+  refuse(with({"--teacher-top-k", "7"}), teacher,
+         "said: --teacher-top-k: expected 7, got predictions of 64");
 }
 
 TEST_F(LanguageModelCli, a_number_of_tokens_that_is_not_listed_is_named) {

@@ -267,32 +267,10 @@ TEST_F(LanguageModels, say_why_a_teachers_logits_do_not_go_with_theirs) {
                 .find("teacher: expected logits of shape [1, 3, 31] as the student's, got [1, 3, "
                       "30]; both need the same vocabulary"),
             std::string::npos);
-  EXPECT_NE(
-      why({.form = Form::kLast}).find("got [1, 1, 31]; both need as many numbers for each class"),
-      std::string::npos);
   EXPECT_NE(why({.end = "softmax of positions"})
                 .find("teacher: expected the softmax of output 'logits' [1, 3, 31] over axis 2, "
                       "that of the classes, got one over axis 1"),
             std::string::npos);
-}
-
-TEST_F(LanguageModels, say_how_a_teachers_inputs_get_the_students_names) {
-  testing::BuiltModel built;
-  ir::Value* ids = built.input("inputIds", {1, 3}, DType::kI32);
-  ir::Value* rows = built.weight("rows", std::vector<float>(31 * 31), {31, 31});
-  built.output(built.b().op("gather", {{"x", rows}, {"indices", ids}, {"axis", 0}}), "logits");
-  const auto teacher = CoreMLModelWrapper::load(built.write(folder_ / "teacher.mlpackage"));
-  const auto model = model_of({});
-  StudentModel student(model, {});
-  student.set_teacher(teacher, {.temperature = 2, .alpha = 0.25F});
-  const Tensor tokens = Tensor::from<int32_t>({1, 2, 3}, {1, 3});
-  const std::string error = error_of([&] { (void)student.training_step(Batch(tokens, tokens)); },
-                                     ErrorCode::kInvalidArgument);
-  EXPECT_NE(error.find("teacher: expected inputs that the student has, too, got 'inputIds'; "
-                       "converting it with rename inputIds=input_ids gives it the "
-                       "student's name"),
-            std::string::npos)
-      << error;
 }
 
 TEST_F(LanguageModels, with_a_softmax_of_the_positions_have_classes_where_the_layer_has_them) {

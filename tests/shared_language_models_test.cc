@@ -137,5 +137,72 @@ TEST_F(SharedCases, layouts_of_language_models) {
   }
 }
 
+// Each teaches a student of listed lengths, and learns from Apple's.
+TEST_F(SharedCases, layouts_teach_each_other) {
+  tokenizer_ = root_ / "lm/fixed/tokenizer.json";
+  const auto distilled = [&](const std::string& teacher, const std::string& student,
+                             const char* tokens) {
+    return millwright({"distill",
+                       "--teacher",
+                       file("lm/" + teacher),
+                       "--student",
+                       file("lm/" + student),
+                       "--tokenizer",
+                       tokenizer_,
+                       "--data",
+                       scratch("train.txt"),
+                       "--output",
+                       scratch("out.mlpackage"),
+                       "--steps",
+                       "2",
+                       "--batch-size",
+                       "1",
+                       "--seq-len",
+                       tokens,
+                       "--threads",
+                       "1",
+                       "--overwrite",
+                       "--json"});
+  };
+  const auto loss = [](const Answer& answer) {
+    EXPECT_EQ(answer.code, 0) << answer.out;
+    const size_t begin = answer.out.find('{');
+    return begin == std::string::npos
+               ? 0
+               : nlohmann::json::parse(answer.out.substr(begin))["loss"].get<double>();
+  };
+  // All have the same weights, the last two rounded.
+  const double want =
+      loss(distilled("fixed/enumerated.mlpackage", "fixed/enumerated.mlpackage", "32"));
+  for (const std::string name : kLayouts) {
+    const Answer answer = distilled(name, "fixed/enumerated.mlpackage", "32");
+    if (has(name, "argmax")) {
+      expect_sentence(answer, "output 'argmax_idx' names the likeliest token only");
+    } else {
+      EXPECT_NEAR(loss(answer), want, 1e-3) << name;
+    }
+  }
+  const std::pair<const char*, const char*> students[] = {
+      {"apple/stateful-fp16.mlpackage", "24"},
+      {"fixed/exporters-logits.mlpackage", "128"},
+      {"fixed/exporters-past.mlpackage", "24"},
+      {"fixed/last-logits-flexible.mlpackage", "24"},
+      {"fixed/last-logits.mlpackage", "128"},
+      {"fixed/rank1-tokens.mlpackage", "128"},
+      {"fixed/rank5-logits.mlpackage", "128"},
+      {"anemll/monolithic/llama_monolithic_full_lut6.mlpackage", "24"}};
+  for (const auto& [name, tokens] : students) {
+    const Answer answer = distilled("apple/stateful-fp16.mlpackage", name, tokens);
+    EXPECT_TRUE(has(answer.out, "the teacher runs apart")) << answer.out;
+    EXPECT_GT(loss(answer), 0) << name;
+  }
+  const Answer last = distilled("fixed/last-logits.mlpackage", "fixed/enumerated.mlpackage", "32");
+  EXPECT_EQ(last.code, 1);
+  EXPECT_TRUE(has(last.out,
+                  "holds logits for the last token only, and the model takes exactly 128 "
+                  "tokens"))
+      << last.out;
+}
+
 }  // namespace
 }  // namespace mw

@@ -198,6 +198,8 @@ typedef struct mw_distill_options {
   float temperature;
   float alpha;        /* weight of the teacher; 1 - alpha is that of the labels */
   const char* target; /* the teacher's output; NULL: as above */
+  const char* cache;  /* a file that keeps the teacher's predictions; NULL: none */
+  int64_t top_k;      /* classes of a prediction that it keeps, the likeliest; 0: all */
 } mw_distill_options;
 
 /* The model's inputs by name, and `labels`. With input_ids alone, a mask or positions are made. */

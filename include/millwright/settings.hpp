@@ -141,7 +141,8 @@ struct StudentOptions {
   // Bytes that a step may take: trained weights, frozen weights (a teacher's, too), the optimiser's
   // states, gradients, and what the backward pass needs of the forward pass. Where that is too
   // much, values are computed again instead of kept; the numbers stay the same bits. 0: no limit.
-  // Not counted: data, the model as loaded, and evaluate() or predict() beside the steps.
+  // Not counted: data, the model as loaded, a teacher that runs apart, and evaluate() or predict()
+  // beside the steps.
   uint64_t memory = 0;
   // Computes again in the backward pass whatever makes a step take less; as with the least
   // `memory`.
@@ -205,6 +206,13 @@ struct DistillOptions {
   // loss = (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student)
   float alpha = 0.5f;
   std::string target;  // the teacher's output, chosen by the same rule
+  // A file with predictions of the teacher: what is not in it yet is added, and what is in it the
+  // teacher is not asked for again. It is of one teacher, temperature and `top_k`, and of a run's
+  // data.
+  std::filesystem::path cache;
+  // What is kept there of each prediction: so many likeliest classes, and what all others have
+  // together. 0: all classes.
+  int64_t top_k = 64;
 
   static constexpr const char* kName = "DistillOptions";
   static constexpr const char* kHelp =
@@ -218,6 +226,11 @@ struct DistillOptions {
       "share of the teacher in the loss; the rest is cross entropy with the data");
     v("teacher_target", self.target, allowed::kAnything,
       "the teacher's logits, if not chosen as the student's");
+    v("teacher_cache", self.cache, allowed::kAnything,
+      "a file that keeps the teacher's predictions, so that each is computed once");
+    v("teacher_top_k", self.top_k, allowed::kCountOrNone,
+      "classes of a prediction that teacher_cache keeps, the likeliest; the others together (0: "
+      "all)");
   }
 };
 

@@ -39,7 +39,9 @@ class MW_API StudentModel {
   StudentModel(StudentModel&&) noexcept;
   StudentModel& operator=(StudentModel&&) noexcept;
 
-  // Its vocabulary and tokens must be the student's. Called before the first step.
+  // Its vocabulary and tokens must be the student's. A language model with other inputs, with
+  // states, or of other rows and lengths is fed with the token ids by itself; docs/training.md has
+  // what that means. Called before the first step.
   void set_teacher(const CoreMLModelWrapper& teacher, const DistillOptions& options = {});
 
   // Forward, backward and update; several batches are one step, weighted by their labels.

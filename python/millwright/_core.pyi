@@ -70,7 +70,14 @@ class Parameter:
 class Student:
     def __init__(self, model: Model, settings: StudentOptions, /) -> None: ...
     def set_teacher(
-        self, teacher: Model, temperature: float, alpha: float, target: str, /
+        self,
+        teacher: Model,
+        temperature: float,
+        alpha: float,
+        target: str,
+        cache: str,
+        top_k: int,
+        /,
     ) -> None: ...
     def training_step(self, batches: list[dict[str, NDArray[Any]]], /) -> StepResult: ...
     def backward(

@@ -331,6 +331,10 @@ class DistillOptions:
     alpha: float = 0.5
     #: The teacher's logits, if not chosen as the student's.
     teacher_target: str = ""
+    #: A file that keeps the teacher's predictions, so that each is computed once.
+    teacher_cache: str | os.PathLike[str] = ""
+    #: Classes of a prediction that teacher_cache keeps, the likeliest; the others together (0: all).
+    teacher_top_k: int = 64
 
 
 @dataclass(frozen=True)
@@ -456,6 +460,8 @@ class TrainSettings(Settings, total=False):
     temperature: float
     alpha: float
     teacher_target: str
+    teacher_cache: str | os.PathLike[str]
+    teacher_top_k: int
 
 
 __all__ = [

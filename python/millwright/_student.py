@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, Unpack
@@ -91,17 +92,28 @@ class StudentModel:
         temperature: float = 2.0,
         alpha: float = 0.5,
         target: str = "",
+        cache: str | os.PathLike[str] = "",
+        top_k: int = 64,
     ) -> None:
         """Learns from the teacher's logits as well; to be called before the first step.
 
         The loss becomes (1 - alpha) cross entropy + alpha temperature^2 KL(teacher || student),
         both softened by the temperature. Vocabulary and tokens must be the student's. `target` names
-        the teacher's output.
+        the teacher's output. A teacher of language that does not take what the student takes is fed
+        with token ids by itself. The file `cache` keeps what it says, of each position the `top_k`
+        likeliest tokens (0: all) and what all others have together, so that it says it once.
         """
         if not isinstance(teacher, MLModel):
             shared = _take(dict(self._loading), ("compute", "device", "threads"))
             teacher = MLModel(teacher, **shared)
-        self._core.set_teacher(teacher._core, float(temperature), float(alpha), _text("target", target))
+        self._core.set_teacher(
+            teacher._core,
+            float(temperature),
+            float(alpha),
+            _text("target", target),
+            os.fspath(cache),
+            operator.index(top_k),
+        )
 
     def training_step(
         self, batch: ArrayLike | Batch | list[Batch], labels: ArrayLike | None = None

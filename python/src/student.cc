@@ -178,10 +178,10 @@ void bind_student(nb::module_& m) {
   student.def("__init__", &make_student)
       .def("set_teacher",
            [](Student& s, const CoreMLModelWrapper& teacher, double temperature, double alpha,
-              const std::string& target) {
+              const std::string& target, const std::string& cache, int64_t top_k) {
              s.alone([&](StudentModel& model) {
-               model.set_teacher(
-                   teacher, {static_cast<float>(temperature), static_cast<float>(alpha), target});
+               model.set_teacher(teacher, {static_cast<float>(temperature),
+                                           static_cast<float>(alpha), target, cache, top_k});
              });
            })
       .def("training_step", &training_step)

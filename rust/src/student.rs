@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::tensor::{given, given_one, Tensor, TensorMap, Views};
 use crate::{sys, text};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::null;
 
 /// What a teacher counts.
@@ -20,11 +20,15 @@ pub struct DistillOptions {
     pub alpha: f32,
     /// The teacher's output; none: its logits.
     pub target: Option<String>,
+    /// A file that keeps the teacher's predictions.
+    pub cache: Option<PathBuf>,
+    /// Classes of a prediction that it keeps, the likeliest; 0: all.
+    pub top_k: i64,
 }
 
 impl Default for DistillOptions {
     fn default() -> DistillOptions {
-        DistillOptions { temperature: 2.0, alpha: 0.5, target: None }
+        DistillOptions { temperature: 2.0, alpha: 0.5, target: None, cache: None, top_k: 64 }
     }
 }
 
@@ -93,10 +97,13 @@ impl StudentModel {
     ) -> Result<()> {
         let named = options.target.as_ref();
         let target = named.map(|name| text::c_string("teacher_target", name)).transpose()?;
+        let cache = options.cache.as_deref().map(text::c_path).transpose()?;
         let options = sys::mw_distill_options {
             temperature: options.temperature,
             alpha: options.alpha,
             target: target.as_ref().map_or(null(), |name| name.as_ptr()),
+            cache: cache.as_ref().map_or(null(), |path| path.as_ptr()),
+            top_k: options.top_k,
         };
         // SAFETY: the teacher and the options live during the call.
         check(unsafe { sys::mw_student_set_teacher(self.0.get_mut(), teacher.get(), &options) })

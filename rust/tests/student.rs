@@ -104,6 +104,24 @@ fn a_teacher_changes_the_loss() {
 }
 
 #[test]
+fn what_a_teacher_says_is_kept() {
+    let folder = Folder::new("said");
+    let teacher = open(example("model.mlpackage"));
+    let loss = |options: &DistillOptions| {
+        let mut taught = student(&fast());
+        taught.set_teacher(&teacher, options).unwrap();
+        taught.training_step(&batch()).unwrap().loss
+    };
+    let file = folder.join("said");
+    let kept = DistillOptions { cache: Some(file.clone()), top_k: 0, ..DistillOptions::default() };
+    assert!((loss(&kept) - loss(&DistillOptions::default())).abs() < 1e-4);
+    assert!(file.exists());
+    let error =
+        student(&fast()).set_teacher(&teacher, &DistillOptions { top_k: 3, ..kept }).unwrap_err();
+    assert!(error.message().contains("teacher_top_k: expected 3"), "{error}");
+}
+
+#[test]
 fn what_is_saved_predicts_as_the_student_does() {
     let folder = Folder::new("save");
     let mut student = student(&fast());

@@ -164,6 +164,8 @@ mw_status mw_student_set_teacher(mw_student* student, const mw_model* teacher,
       chosen.temperature = options->temperature;
       chosen.alpha = options->alpha;
       if (options->target != nullptr) chosen.target = options->target;
+      if (options->cache != nullptr) chosen.cache = options->cache;
+      chosen.top_k = options->top_k;
     }
     student->student.set_teacher(teacher->model, chosen);
   });

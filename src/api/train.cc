@@ -125,12 +125,27 @@ Lora lora_of(const CoreMLModelWrapper& model, const TrainingSettings& settings) 
   return lora;
 }
 
+// What predictions of a teacher are kept for. The length of the windows is told before the data,
+// whose fingerprint it is a part of.
+training::TeacherCache::Binding binding_of(const training::TrainingData& data) {
+  if (data.train == nullptr) return {};
+  training::TeacherCache::Binding binding;
+  if (data.seq_len > 0) {
+    binding.emplace_back("the windows", fmt::format("{} tokens", data.seq_len));
+  }
+  binding.emplace_back("the data", fmt::format("{:016x}", data.train->fingerprint()));
+  return binding;
+}
+
 TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWrapper* teacher,
                             const TrainingSettings& given, TrainingObserver& observer) {
   TrainingSettings settings = resolved(given);
   training::check(settings);
   std::vector<package::Needed> read;
-  if (teacher != nullptr) read.push_back({setting("teacher"), teacher->path()});
+  if (teacher != nullptr) {
+    read.push_back({setting("teacher"), teacher->path()});
+    read.push_back({setting("teacher_cache"), settings.distill.cache});
+  }
   check_outputs(settings, model.path(), read);
   training::TrainingData data;
   if (!settings.run.data.empty()) {
@@ -143,7 +158,10 @@ TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWr
   if (goes_on && !settings.student.lora) settings.student.lora = lora_of(model, settings);
   StudentModel student(model, settings.student);
   if (goes_on) student.load_adapter(settings.run.from_adapter, settings.run.adapter_names);
-  if (teacher != nullptr) student.set_teacher(*teacher, settings.distill);
+  if (teacher != nullptr) {
+    student_of(student).set_teacher(shared_model(*teacher), *teacher->impl().function,
+                                    settings.distill, binding_of(data));
+  }
   PackageFiles files(model, student, settings);
   training::RunPlan plan = {settings.run, fixed_of(settings),
                             rows_of(model, teacher, settings, data)};

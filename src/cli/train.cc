@@ -103,8 +103,12 @@ TrainingReport train_as_told(const TrainingOptions& o, const TrainingSettings& s
   const LoadOptions load = o.load_options();
   const CoreMLModelWrapper model = CoreMLModelWrapper::load(o.model, load);
   if (!o.distills) return mw::train(model, settings, observer);
-  const CoreMLModelWrapper teacher = CoreMLModelWrapper::load(
-      o.teacher, {.device = load.device, .threads = load.threads, .print_after = load.print_after});
+  LoadOptions of_teacher;
+  of_teacher.device = load.device;
+  of_teacher.threads = load.threads;
+  of_teacher.print_after = load.print_after;
+  of_teacher.role = o.teacher_role;
+  const CoreMLModelWrapper teacher = CoreMLModelWrapper::load(o.teacher, of_teacher);
   return mw::distill(model, teacher, settings, observer);
 }
 

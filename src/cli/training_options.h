@@ -12,7 +12,7 @@ namespace mw::cli {
 struct TrainingOptions {
   std::string model, teacher, config;
   SettingOptions settings, load;
-  std::vector<std::string> groups;
+  std::vector<std::string> groups, teacher_role;
   bool distills = false, json = false;
   int64_t report_every = 0;  // steps; 0: by time
 

@@ -8,7 +8,6 @@
 #include "autodiff/gradient.h"
 #include "base/error.h"
 #include "base/glob.h"
-#include "base/plain_name.h"
 #include "ops/loss/loss.h"
 #include "ops/rewrites/stable_logs.h"
 #include "train/pipeline.h"
@@ -101,16 +100,27 @@ void Composer::add_divergence(ir::Function& function) {
   begin(function);
   const int64_t axis = *recipe_.loss.class_axis;
   Value* student = in_dtype(logits_of(*b_, *target_, axis));
-  const Target theirs = target_of(recipe_.teacher_target, inlined_teacher(), *recipe_.catalog);
-  std::optional<TeacherLayout> layout;
-  if (recipe_.teacher_layout != nullptr) layout = recipe_.teacher_layout(shapes_);
-  Value* teacher = in_dtype(teacher_logits_of(*b_, theirs, student->type.shape(), axis, layout));
-  const auto divergence = ops::distillation_of(
-      *b_, student, teacher, argument(recipe_.names.of(kLabels)), recipe_.temperature);
+  const auto divergence =
+      ops::distillation_of(*b_, student, taught(student->type.shape()),
+                           argument(recipe_.names.of(kLabels)), recipe_.temperature);
   const double weight = recipe_.alpha * recipe_.temperature * recipe_.temperature;
   sum_ = expr(sum_) * (1 - recipe_.alpha) + expr(divergence.sum) * weight;
   function.body.outputs.clear();
   add_results({{sum_, recipe_.names.of(kLossSum)}, {count_, recipe_.names.of(kCount)}});
+}
+
+// In the shape of the student's logits, [.., classes].
+ops::Taught Composer::taught(const Shape& student) {
+  if (recipe_.teaching != Teaching::kInside) {
+    const auto given = [&](const char* name) { return in_dtype(argument(recipe_.names.of(name))); };
+    Value* rest = recipe_.teaching == Teaching::kTop ? given(kTeacherRest) : nullptr;
+    return {given(kTeacherClasses), rest};
+  }
+  const Target theirs = target_of(recipe_.teacher_target, inlined_teacher(), *recipe_.catalog);
+  std::optional<TeacherLayout> layout;
+  if (recipe_.teacher_layout != nullptr) layout = recipe_.teacher_layout(shapes_);
+  const auto& axis = recipe_.loss.class_axis;
+  return {in_dtype(teacher_logits_of(*b_, theirs, student, axis, layout))};
 }
 
 Shapes Composer::shapes_of_teacher() const {
@@ -118,14 +128,8 @@ Shapes Composer::shapes_of_teacher() const {
   for (const auto& argument : recipe_.teacher->body.arguments) {
     const auto found = shapes_.find(argument->name);
     if (found == shapes_.end()) {
-      std::string remedy;
-      for (const auto& [name, shape] : shapes_) {
-        if (plain_name(name) != plain_name(argument->name)) continue;
-        remedy = fmt::format("; converting it with {} {}={} gives it the student's name",
-                             setting("rename"), argument->name, name);
-      }
-      fail(ErrorCode::kInvalidArgument, "{}: expected inputs that the student has, too, got '{}'{}",
-           setting("teacher"), argument->name, remedy);
+      fail(ErrorCode::kInvalidArgument, "{}: expected inputs that the student has, too, got '{}'",
+           setting("teacher"), argument->name);
     }
     shapes[argument->name] = found->second;
   }

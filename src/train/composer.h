@@ -21,7 +21,8 @@ class Composer {
   void find_target(ir::Function& function);
   // The sum of the loss and the number of its terms are the results.
   void add_loss(ir::Function& function);
-  // The loss becomes that of distillation, from a teacher within the same function.
+  // The loss becomes that of distillation, from a teacher within the same function or from what
+  // arguments say of one.
   void add_divergence(ir::Function& function);
   // Of the loss by each parameter, and by inputs; where there is no model, from the sums.
   void add_gradients(ir::Function& function);
@@ -38,6 +39,7 @@ class Composer {
   [[nodiscard]] ir::Value* argument(const std::string& name) const;
   ir::Value* in_dtype(ir::Value* value);
   void add_results(const Results& results);
+  ops::Taught taught(const Shape& student);
   ir::Value* inlined_teacher();
   [[nodiscard]] Shapes shapes_of_teacher() const;
   void name_as_teacher(ir::Operation& op);

@@ -148,7 +148,9 @@ void remove_dead_ops(Function& function, Step& step) {
 }
 
 bool has_model(const Step& step) { return step.kind != Kind::kApply; }
-bool has_teacher(const Step& step) { return has_model(step) && step.recipe.teacher != nullptr; }
+bool has_teacher(const Step& step) {
+  return has_model(step) && step.recipe.teaching != Teaching::kNone;
+}
 bool has_gradients(const Step& step) { return step.kind != Kind::kEvaluate; }
 bool updates(const Step& step) { return step.kind == Kind::kApply || step.kind == Kind::kStep; }
 template <Kind kKind>
@@ -159,8 +161,9 @@ bool is(const Step& step) {
 constexpr PassName kStableLogs = {
     "stable_logs", "makes the logarithm of a softmax or a sigmoid one op of what that is taken of"};
 constexpr PassName kLoss = {"loss", "adds the loss and the number of labels that count"};
-constexpr PassName kDivergence = {"divergence",
-                                  "adds the teacher, specialised, and the divergence from it"};
+constexpr PassName kDivergence = {
+    "divergence",
+    "adds the divergence from a teacher: one that is specialised here, or what inputs say of one"};
 constexpr PassName kGradients = {
     "gradients", "adds the backward pass; in `apply`, what former batches have summed up"};
 constexpr PassName kReturnGradients = {"return_gradients", "makes the gradients results"};

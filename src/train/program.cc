@@ -32,6 +32,18 @@ Shape labels_shape(const Recipe& recipe) {
   return shape;
 }
 
+void add_teacher(const Recipe& recipe, Function& function) {
+  if (recipe.teaching != Teaching::kLogits && recipe.teaching != Teaching::kTop) return;
+  Shape shape = labels_shape(recipe);
+  const auto add = [&](const char* name) {
+    function.body.add_argument(recipe.names.of(name), ir::Type::tensor(DType::kF32, shape));
+  };
+  if (recipe.teaching == Teaching::kTop) add(kTeacherRest);
+  const Shape target = declared_target(recipe).shape();
+  shape.push_back(target[static_cast<size_t>(*recipe.loss.class_axis)]);
+  add(kTeacherClasses);
+}
+
 }  // namespace
 
 std::string gradient_name(size_t parameter) { return fmt::format("grad_{}", parameter); }
@@ -64,7 +76,7 @@ Objective objective_for(const Recipe& recipe, const Shapes& shapes) {
   if (recipe.loss.label_smoothing > 0) {
     objective.text += fmt::format(", labels smoothed by {}", recipe.loss.label_smoothing);
   }
-  if (recipe.teacher != nullptr) {
+  if (recipe.teaching != Teaching::kNone) {
     objective.text = fmt::format(
         "{} x {}, and {} x divergence from '{}' of the teacher at temperature {}", 1 - recipe.alpha,
         objective.text, recipe.alpha, printable(recipe.teacher_target), recipe.temperature);
@@ -88,6 +100,7 @@ std::unique_ptr<Function> signature_of(const Recipe& recipe, Kind kind) {
           recipe.names.of(kLabels),
           ir::Type::tensor(classes ? DType::kI32 : DType::kF32, labels_shape(recipe)));
     }
+    add_teacher(recipe, *function);
   } else {
     function = std::make_unique<Function>();
     function->name = recipe.student->name;

@@ -31,6 +31,14 @@ class FreeNames {
   std::set<std::string> taken_;
 };
 
+// Where a program has from what a teacher says.
+enum class Teaching : uint8_t {
+  kNone,
+  kInside,  // it is computed within the program, from the student's inputs
+  kLogits,  // an input holds its logits
+  kTop,     // inputs hold its likeliest classes, and what all others have together
+};
+
 // What a program of training is composed from. Everything outlives it.
 struct Recipe {
   const ir::Catalog* catalog = nullptr;
@@ -45,8 +53,9 @@ struct Recipe {
   // calls of `called`, the lifted function in the dtype it is computed in.
   const TextCalls* calls = nullptr;
   const ir::Function* called = nullptr;
-  LossSettings loss;                      // the class axis as objective_for() found it
-  const ir::Function* teacher = nullptr;  // in the same dtype; null: none
+  LossSettings loss;  // the class axis as objective_for() found it
+  Teaching teaching = Teaching::kNone;
+  const ir::Function* teacher = nullptr;  // kInside: in the same dtype
   std::string teacher_target;
   // By the shapes of a batch; null: the shapes of the logits tell.
   std::function<std::optional<TeacherLayout>(const Shapes&)> teacher_layout;
@@ -84,6 +93,9 @@ inline constexpr const char* kCount = "count";
 inline constexpr const char* kLossSum = "loss_sum";
 inline constexpr const char* kNorm = "grad_norm";
 inline constexpr const char* kSum = "sum";  // of gradients, kept beside a parameter
+// fp32, as ops::Taught has them: [labels.., classes] and [labels..].
+inline constexpr const char* kTeacherClasses = "teacher_classes";
+inline constexpr const char* kTeacherRest = "teacher_rest";
 std::string gradient_name(size_t parameter);
 std::string input_gradient_name(size_t input);
 

@@ -169,6 +169,8 @@ void Run::train_and_write() {
     for (const std::string& note : data_.notes) observer_.note(note);
     report_.objective = student_.objective(batch(0));
     observer_.note("minimises " + report_.objective);
+    const std::string note = student_.teacher_note(batch(0));
+    if (!note.empty()) observer_.note(note);
     loop();
   }
   tell_position();

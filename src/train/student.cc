@@ -60,11 +60,6 @@ bool is_text(const TensorMap& inputs) {
 
 }  // namespace
 
-template <class F>
-auto Student::in_model(const F& f) const {
-  return in_context([&] { return model_.name(); }, f);
-}
-
 // A model that makes the loss itself may have labels among its inputs.
 Student::Student(const StudentSource& source, const StudentOptions& options)
     : model_(source.model),
@@ -92,6 +87,8 @@ Student::Student(const StudentSource& source, const StudentOptions& options)
   });
 }
 
+Student::~Student() = default;
+
 // With adapters, "*" takes nothing beside them.
 void Student::select_parameters(const StudentSource& source) {
   const ir::Function& function = form_.function();
@@ -105,32 +102,6 @@ void Student::select_parameters(const StudentSource& source) {
   } else {
     adapters_.emplace(function);
   }
-}
-
-void Student::set_teacher(std::shared_ptr<const lm::Model> teacher, const ir::Function& function,
-                          const DistillOptions& options) {
-  // Its square stands in the loss.
-  const float squared = options.temperature * options.temperature;
-  if (!(options.temperature > 0) || squared == 0 || !std::isfinite(squared)) {
-    fail(ErrorCode::kInvalidArgument,
-         "{}: expected more than 0, with a square that is a float, got {}", setting("temperature"),
-         options.temperature);
-  }
-  check(options);
-  if (const auto states = teacher->states(); !states.empty()) {
-    fail(ErrorCode::kUnsupported,
-         "{}: expected a model without states, got one with '{}'; distil from a form of it "
-         "that takes whole windows",
-         setting("teacher"), states.front().name);
-  }
-  check_vocabularies(model_, *teacher);
-  const lm::Target target = teacher->target(options.target);
-  classes_.expect_same(ClassLabels(target.value));
-  trainer_->set_teacher(
-      function, target.name, options.temperature, options.alpha,
-      [this, teacher, wanted = options.target](const auto& shapes) {
-        return layout_of_teacher({model_, options_.target}, {*teacher, wanted}, shapes);
-      });
 }
 
 std::optional<Tensor> Student::take_labels(TensorMap& inputs) const {
@@ -225,14 +196,14 @@ Tensor Student::labels_of(const Tensor& labels) const {
 }
 
 StepResult Student::step(const TensorMap& batch) {
-  return in_model([&] { return trainer_->step(prepared(batch)); });
+  return in_model([&] { return trainer_->step(taught(batch)); });
 }
 StepResult Student::step(int64_t count, const std::function<TensorMap(int64_t)>& batch) {
   return in_model(
-      [&] { return trainer_->step(count, [&](int64_t i) { return prepared(batch(i)); }); });
+      [&] { return trainer_->step(count, [&](int64_t i) { return taught(batch(i)); }); });
 }
 TensorMap Student::gradients(const TensorMap& batch, StepResult& result) {
-  return in_model([&] { return trainer_->gradients(prepared(batch), result); });
+  return in_model([&] { return trainer_->gradients(taught(batch), result); });
 }
 StepResult Student::evaluate(const TensorMap& batch) {
   return in_model([&] { return trainer_->evaluate(prepared(batch)); });

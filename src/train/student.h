@@ -12,14 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "lm/language_model.h"
 #include "train/class_labels.h"
 #include "train/form.h"
 #include "train/selection.h"
 #include "train/student_adapters.h"
+#include "train/teacher_cache.h"
 #include "train/trainer.h"
 
 namespace mw::training {
+
+class Teacher;
 
 // What a student is made of. Model and function outlive it.
 struct StudentSource {
@@ -36,12 +40,17 @@ struct StudentSource {
 class Student {
  public:
   Student(const StudentSource& source, const StudentOptions& options);
+  ~Student();
   Student(const Student&) = delete;
   Student& operator=(const Student&) = delete;
 
-  // `function`: of the teacher, as the file has it; copied.
+  // `function`: of the teacher, as the file has it; copied. A teacher that takes what the student
+  // takes is computed within the programs of training; any other runs apart, from token ids.
+  // `data`: what the batches are taken from, for `options.cache`: its name and a digest each.
   void set_teacher(std::shared_ptr<const lm::Model> teacher, const ir::Function& function,
-                   const DistillOptions& options);
+                   const DistillOptions& options, TeacherCache::Binding data = {});
+  // How the teacher runs for such a batch, and why, in a sentence; "" where it runs within.
+  std::string teacher_note(const TensorMap& batch);
 
   // Batches: inputs by name, with the labels as `labels`; or `input_ids` and `labels` alone.
   StepResult step(const TensorMap& batch);
@@ -91,8 +100,24 @@ class Student {
   // Throws: a text of `time` tokens goes through in one call.
   [[noreturn]] void fail_uncut(int64_t time) const;
 
+  // The same, with what the teacher says of them where it runs apart.
+  TensorMap taught(const TensorMap& batch);
+  // Why the teacher runs apart for such inputs; "": it does not. Throws where it had to and cannot.
+  const std::string& reason_apart(const TensorMap& inputs);
+  [[nodiscard]] std::string difference_in_logits(const TensorMap& inputs) const;
+  void expect_texts(const std::string& reason) const;
+  // Token ids, and how labels of theirs lie.
+  struct Asked {
+    Tensor ids;
+    lm::LanguageModel::LabelForm form;
+  };
+  Asked asked_of_teacher(const TensorMap& inputs);
+  int64_t classes_of_texts();  // tokens that its logits tell apart
+
   template <class F>
-  auto in_model(const F& f) const;
+  auto in_model(const F& f) const {
+    return in_context([&] { return model_.name(); }, f);
+  }
 
   const lm::Model& model_;
   StudentOptions options_;
@@ -106,6 +131,9 @@ class Student {
   mutable std::optional<lm::LanguageModel> language_;  // made when token ids alone are given
   mutable std::optional<TextCalls> calls_;             // made when they take several calls
   std::map<Shape, lm::LanguageModel::LabelForm> label_forms_;  // by the shape of the ids
+  std::unique_ptr<Teacher> teacher_;
+  std::map<Shapes, std::string> reasons_apart_;  // by the shapes of a batch
+  int64_t text_classes_ = 0;                     // as classes_of_texts() has it; 0: not known
 };
 
 }  // namespace mw::training

@@ -93,29 +93,10 @@ bool Trainer::is_text(const std::string& input) const {
   return text_ && input == text_->calls->text();
 }
 
-void Trainer::set_teacher(const ir::Function& teacher, const std::string& target,
-                          double temperature, double alpha,
-                          decltype(Recipe::teacher_layout) layout) {
-  if (!engines_.empty()) {
-    fail(ErrorCode::kInvalidArgument, "{}: expected before the first step", setting("teacher"));
-  }
-  if (recipe_.loss.loss != Loss::kCrossEntropy) {
-    fail(ErrorCode::kInvalidArgument, "{}: expected cross entropy as the loss beside it",
-         setting("teacher"));
-  }
-  teacher_ = teacher_of(teacher, options_.numerics, recipe_.supervision());
-  ends_are_known_ = false;
-  recipe_.teacher = teacher_.get();
-  recipe_.teacher_target = target;
-  recipe_.teacher_layout = std::move(layout);
-  recipe_.temperature = temperature;
-  recipe_.alpha = alpha;
-  text_.reset();
-}
-
-Trainer::Engine& Trainer::engine(Kind kind, bool of_texts) {
-  Engine& engine = engines_[{kind, of_texts}];
+Trainer::Engine& Trainer::engine(const EngineKey& key) {
+  Engine& engine = engines_[key];
   if (engine.session != nullptr) return engine;
+  const Kind kind = key.kind;
   if (kind == Kind::kAccumulate || kind == Kind::kApply) {
     auto cells = states_.cells();
     for (const auto& parameter : lifted_.parameters) {
@@ -126,13 +107,15 @@ Trainer::Engine& Trainer::engine(Kind kind, bool of_texts) {
     }
     states_ = exec::States(std::move(cells));
   }
-  engine.signature = signature_of(recipe(of_texts), kind);
-  // An evaluation is of the student alone.
-  const auto specialiser = [this, kind, of_texts,
+  const auto recipe_now = [this, key] {
+    Recipe recipe = this->recipe(key.of_texts);
+    recipe.teaching = key.teaching;
+    return recipe;
+  };
+  engine.signature = signature_of(recipe_now(), kind);
+  const auto specialiser = [kind, recipe_now,
                             signature = engine.signature.get()](const Shapes& shapes) {
-    Recipe recipe = this->recipe(of_texts);
-    if (kind == Kind::kEvaluate) recipe.teacher = nullptr;
-    return compose(recipe, *signature, kind, shapes);
+    return compose(recipe_now(), *signature, kind, shapes);
   };
   exec::SessionOptions session;
   session.threads = options_.threads;
@@ -162,7 +145,7 @@ void Trainer::limit_memory(Kind kind, exec::SessionOptions& session) {
   session.refine = [this, kind, limit](std::unique_ptr<ir::Function> function,
                                        const exec::Planner& planner) {
     if (kind == Kind::kAccumulate) {
-      const Engine& update = engine(Kind::kApply);
+      const Engine& update = engine({Kind::kApply});
       Shapes scalars;
       for (const auto& argument : update.signature->body.arguments) {
         if (argument->type.is_tensor()) scalars[argument->name] = {};
@@ -183,7 +166,7 @@ uint64_t Trainer::bytes_beside(Kind kind) const {
       bytes += static_cast<uint64_t>(cell(parameter.state).nbytes());
     }
   }
-  const auto update = engines_.find({Kind::kApply, false});
+  const auto update = engines_.find({Kind::kApply});
   if (kind == Kind::kAccumulate && update != engines_.end() && update->second.session) {
     bytes += update->second.session->arena_bytes();
   }
@@ -193,7 +176,7 @@ uint64_t Trainer::bytes_beside(Kind kind) const {
 uint64_t Trainer::step_bytes() const {
   uint64_t largest = 0;
   for (const auto& [key, engine] : engines_) {
-    const Kind kind = key.first;
+    const Kind kind = key.kind;
     if (kind != Kind::kStep && kind != Kind::kAccumulate && kind != Kind::kGradients) continue;
     if (engine.session == nullptr || engine.session->arena_bytes() == 0) continue;
     const uint64_t arena = engine.session->arena_bytes();
@@ -216,7 +199,7 @@ void Trainer::clear_model_states() {
 // throw: ops that check what a run gives them belong to the model, and updates have none. Op by op
 // memory may run out at any op, but there a write replaces the tensor of a state.
 void Trainer::run(Kind kind, const TensorMap& inputs) {
-  Engine& e = engine(kind, has_text(inputs));
+  Engine& e = engine(key_of(kind, inputs));
   clear_model_states();
   last_ = &e.result;
   if (!is_naive()) return e.session->run_into(inputs, &states_, e.result);
@@ -250,6 +233,7 @@ TensorMap Trainer::with_rates(TensorMap inputs) const {
 void Trainer::check_batch(const TensorMap& batch) const {
   for (const auto& [name, tensor] : batch) {
     if (name == kLabels || is_text(name) || student_->find_argument(name) != nullptr) continue;
+    if (name == named(kTeacherClasses) || name == named(kTeacherRest)) continue;
     fail(ErrorCode::kInvalidArgument, "batch: unknown input '{}'", name);
   }
 }
@@ -259,7 +243,7 @@ const Objective& Trainer::objective_at(const Shapes& shapes) {
   if (found != objectives_.end()) return found->second;
   Recipe& programs = has_text(shapes) ? *text_ : recipe_;
   Recipe recipe = programs;
-  recipe.teacher = nullptr;
+  recipe.teaching = Teaching::kNone;
   Objective objective = objective_for(recipe, shapes);
   // The programs are of one class axis.
   if (objective.class_axis) programs.loss.class_axis = objective.class_axis;
@@ -286,6 +270,7 @@ TensorMap Trainer::labelled(const TensorMap& batch) {
   TensorMap inputs = batch;
   inputs.erase(kLabels);
   inputs[named(kLabels)] = labels->second.reshaped(objective.labels);
+  shape_teacher(inputs, objective);
   return inputs;
 }
 

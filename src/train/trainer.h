@@ -30,9 +30,16 @@ class Trainer {
   // `source`: the function as the file has it. Not kept.
   Trainer(const ir::Function& source, TrainerOptions options);
 
-  // `teacher`: as the file has it; copied. `layout`: as in Recipe.
+  // `teacher`: as the file has it; copied. `layout`: as in Recipe. Batches may also hold what a
+  // teacher that runs apart says, as kTeacherClasses and kTeacherRest by their input_name().
   void set_teacher(const ir::Function& teacher, const std::string& target, double temperature,
                    double alpha, decltype(Recipe::teacher_layout) layout = nullptr);
+
+  // Why the teacher cannot be computed from such inputs within the programs; "": it can.
+  [[nodiscard]] std::string obstacle_within(const TensorMap& inputs) const;
+  // What an input of the programs is called that the model does not have, as Recipe::names has it.
+  [[nodiscard]] std::string input_name(const std::string& wanted) const { return named(wanted); }
+  [[nodiscard]] bool holds_text(const TensorMap& inputs) const { return has_text(inputs); }
 
   // From now on batches may hold a text as calls.text(), [1, time], which goes through the model
   // call by call. `calls` outlives this.
@@ -79,7 +86,15 @@ class Trainer {
     std::unique_ptr<exec::Session> session;
     exec::RunResult result;
   };
-  Engine& engine(Kind kind, bool of_texts = false);
+  struct EngineKey {
+    Kind kind = Kind::kForward;
+    bool of_texts = false;
+    Teaching teaching = Teaching::kNone;
+    auto operator<=>(const EngineKey&) const = default;
+  };
+  Engine& engine(const EngineKey& key);
+  // The one that takes these inputs.
+  [[nodiscard]] EngineKey key_of(Kind kind, const TensorMap& inputs) const;
   [[nodiscard]] bool is_text(const std::string& input) const;
   template <class Map>
   [[nodiscard]] bool has_text(const Map& inputs) const {
@@ -88,8 +103,10 @@ class Trainer {
   [[nodiscard]] const Recipe& recipe(bool of_texts) const { return of_texts ? *text_ : recipe_; }
   void run(Kind kind, const TensorMap& inputs);
   [[nodiscard]] bool is_naive() const;
-  // The batch with its labels as the programs take them. Throws where they do not fit the target.
+  // The batch with its labels, and what a teacher says of it, as the programs take them. Throws
+  // where they do not fit the target.
   TensorMap labelled(const TensorMap& batch);
+  void shape_teacher(TensorMap& inputs, const Objective& objective) const;
   // Throws where the target or the teacher's output turns out to hold probabilities.
   void expect_logits(const TensorMap& batch, const Objective& objective);
   void expect_teacher_logits(const TensorMap& inputs, int64_t classes);
@@ -119,11 +136,12 @@ class Trainer {
   Recipe recipe_;
   std::optional<Recipe> text_;  // of texts that take several calls
   exec::States states_;
-  std::map<std::pair<Kind, bool>, Engine> engines_;  // by whether they are of such texts
-  const exec::RunResult* last_ = nullptr;            // of the last run
-  std::map<Shapes, Objective> objectives_;           // of the student alone
+  std::map<EngineKey, Engine> engines_;
+  const exec::RunResult* last_ = nullptr;   // of the last run
+  std::map<Shapes, Objective> objectives_;  // of the student alone
   int64_t step_ = 0;
-  bool ends_are_known_ = false;  // as expect_logits() has it
+  // As expect_logits() has it.
+  bool end_is_known_ = false, teachers_end_is_known_ = false;
 };
 
 }  // namespace mw::training

@@ -55,11 +55,14 @@ bool gives_probabilities(const TensorMap& inputs, const Shape& shape, int64_t ax
 }  // namespace
 
 void Trainer::expect_logits(const TensorMap& batch, const Objective& objective) {
-  if (ends_are_known_ || recipe_.loss.loss != Loss::kCrossEntropy) return;
+  if (recipe_.loss.loss != Loss::kCrossEntropy) return;
+  const bool inside = key_of(Kind::kStep, batch).teaching == Teaching::kInside;
+  if (end_is_known_ && (teachers_end_is_known_ || !inside)) return;
   TensorMap inputs = batch;
   inputs.erase(kLabels);
-  if (objective.ends_unknown) {
-    const std::pair forward_key = {Kind::kForward, has_text(inputs)};
+  for (const char* name : {kTeacherClasses, kTeacherRest}) inputs.erase(named(name));
+  if (!end_is_known_ && objective.ends_unknown) {
+    const EngineKey forward_key = key_of(Kind::kForward, inputs);
     const bool had_forward = engines_.contains(forward_key);
     const std::string target = recipe(has_text(inputs)).target;
     Shape shape = objective.labels;
@@ -70,8 +73,10 @@ void Trainer::expect_logits(const TensorMap& batch, const Objective& objective) 
     if (!had_forward) engines_.erase(forward_key);
     if (found) reject(fmt::format("output '{}'", target));
   }
-  if (teacher_ != nullptr) expect_teacher_logits(inputs, objective.classes);
-  ends_are_known_ = true;
+  end_is_known_ = true;
+  if (!inside) return;
+  expect_teacher_logits(inputs, objective.classes);
+  teachers_end_is_known_ = true;
 }
 
 // Its classes may lie on any axis of as many.

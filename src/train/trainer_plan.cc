@@ -8,7 +8,9 @@ std::string Trainer::plan_text(Kind kind, Shapes inputs) {
   if (kind != Kind::kForward && recipe_.loss.loss != Loss::kOutput) {
     inputs[named(kLabels)] = objective_at(inputs).labels;
   }
-  const Engine& e = engine(kind, has_text(inputs));
+  EngineKey key = key_of(kind, {});
+  key.of_texts = has_text(inputs);
+  const Engine& e = engine(key);
   const ir::Function& signature = *e.signature;
   Shapes shapes;
   for (const auto& argument : signature.body.arguments) {

@@ -86,6 +86,8 @@ pub struct mw_distill_options {
     pub temperature: f32,
     pub alpha: f32,
     pub target: *const c_char,
+    pub cache: *const c_char,
+    pub top_k: i64,
 }
 
 #[repr(C)]

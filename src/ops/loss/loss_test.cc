@@ -52,10 +52,27 @@ std::vector<Tensor> reference_cross_entropy(const OpCase& c) {
   });
 }
 
+// Of the classes that the teacher knows, and of all others as one.
+double divergence_of_top(const OpCase& c, const std::vector<double>& student, int64_t row) {
+  double divergence = 0, others = 0;
+  for (size_t i = 0; i < student.size(); ++i) {
+    const double known = c["teacher"].number_at(row * static_cast<int64_t>(student.size()) +
+                                                static_cast<int64_t>(i));
+    if (known == 1) {
+      others += std::exp(student[i]);
+    } else {
+      divergence += std::exp(known) * (known - student[i]);
+    }
+  }
+  const double rest = c["rest"].number_at(row);
+  return others == 0 ? divergence : divergence + std::exp(rest) * (rest - std::log(others));
+}
+
 std::vector<Tensor> reference_distillation(const OpCase& c) {
   const double temperature = c.number("temperature", 1);
   return over_labels(c, [&](int64_t row, int64_t /*label*/) {
     const auto student = log_probabilities(c["student"], row, temperature);
+    if (c.has("rest")) return divergence_of_top(c, student, row);
     const auto teacher = log_probabilities(c["teacher"], row, temperature);
     double divergence = 0;
     for (size_t i = 0; i < student.size(); ++i) {
@@ -141,7 +158,31 @@ MW_OWN_OP_CASES(distillation) {
       {{"student", same}, {"teacher", same}, {"labels", ints({0, 1})}})
       .only(kWide)
       .expect({number(0), number(2)});
+  // Of three rows the two likeliest of five classes, all of them, and the likeliest with nothing
+  // left for the others.
+  const double half = std::log(0.5), fifth = std::log(0.2);
+  const Inputs top = {
+      {"student", normal({3, 5})},
+      {"teacher",
+       values({1, half, 1, fifth, 1, fifth, fifth, fifth, fifth, fifth, 0, 1, 1, 1, 1}, {3, 5})},
+      {"labels", ints({0, 4, 2})},
+      {"rest", values({std::log(0.3), -1e30, -1e30}, {3})}};
+  const auto also = [](Inputs inputs, const CaseInput& more) {
+    inputs.push_back(more);
+    return inputs;
+  };
+  add("of the likeliest classes", top).only(kWide).tolerance(kind);
+  add("of the likeliest classes, warm", also(top, warm)).only(kWide).tolerance(kind);
   reference(reference_distillation);
+  // Whose exponentials are no floats.
+  add("of the likeliest classes, large", {{"student", values({1000, 1001, 999, 1003, 998}, {1, 5})},
+                                          {"teacher", values({1, half, 1, fifth, 1}, {1, 5})},
+                                          {"labels", ints({1})},
+                                          {"rest", values({std::log(0.3)}, {1})}})
+      .only(kWide)
+      .tolerance(kind);
+  reject("another rest", also(with({2, 3}, ints({0, 0})), {"rest", normal({2, 3})}),
+         "rest: expected shape [2], got [2, 3]");
   reject("no classes", {{"student", number(1)}, {"teacher", number(1)}, {"labels", integer(0)}},
          "student: expected [.., classes], got a scalar");
   reject("another teacher",
