@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/mapped_file.h"
 #include "base/paths.h"
+#include "package/link.h"
 #include "train/settings.h"
 
 namespace mw {
@@ -38,7 +39,12 @@ void add_files(Checksum& sum, const fs::path& path, const std::set<std::string>&
 
 std::map<std::string, std::string> CoreMLModelWrapper::Impl::identity() const {
   Checksum sum;
-  add_files(sum, path, {".mil", ".mlmodel"});
+  const std::set<std::string> programs = {".mil", ".mlmodel"};
+  if (model.parts == nullptr) {
+    add_files(sum, path, programs);
+  } else {
+    for (const auto& part : model.parts->models) add_files(sum, part->path, programs);
+  }
   for (const auto& file : model.weight_files) add(sum, "", *file);
   if (!options.adapter.empty()) add_files(sum, options.adapter, {".safetensors", ".json"});
   return {{"model", fmt::format("{:016x}", sum.value())},

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "package/container.h"
 #include "package/package.h"
+#include "package/parts.h"
 #include "train/run.h"
 
 namespace mw {
@@ -64,7 +65,7 @@ void check_output(const TrainingSettings& s, const fs::path& model) {
   const fs::path& output = s.run.output;
   if (adapts(s) && is_folder_form(s)) adapters::expect_replaceable_folder(adapter_path(s));
   if (adapts(s) && is_adapter(s)) return expect_folder_of(output);
-  if (package::container_named(output)) {
+  if (package::container_named(output) || package::holds_parts(model)) {
     expect_folder_of(output);
     return in_context([] { return setting("output"); },
                       [&] { package::expect_writable(model, output); });

@@ -12,12 +12,14 @@
 #include "base/quantity_text.h"
 #include "cli/command.h"
 #include "cli/print.h"
+#include "cli/written.h"
 #include "exporter/export.h"
 #include "ops/catalog.h"
 #include "package/apart.h"
 #include "package/container.h"
 #include "package/identifiers.h"
 #include "package/package.h"
+#include "package/parts.h"
 
 namespace mw::cli {
 namespace {
@@ -114,24 +116,6 @@ void rename(package::Model& model, const std::string& text) {
   }
 }
 
-// Of what was just written; a file that has gone since counts nothing.
-uint64_t size_of(const std::filesystem::path& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  uint64_t bytes = 0;
-  const auto add = [&](const fs::path& file) {
-    if (!fs::is_regular_file(file, error)) return;
-    const auto size = fs::file_size(file, error);
-    if (!error) bytes += size;
-  };
-  add(path);
-  for (auto at = fs::recursive_directory_iterator(path, error);
-       !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    add(at->path());
-  }
-  return bytes;
-}
-
 void add_adapter(package::Model& model, const Options& o) {
   const std::string& function = o.function.empty() ? model.default_function : o.function;
   const ir::Function* adapted = model.program->find_function(function);
@@ -153,8 +137,9 @@ void add_adapter(package::Model& model, const Options& o) {
 }
 
 void convert(const Options& o) {
-  const package::Container container =
-      in_context([&] { return o.out; }, [&] { return package::container_for(o.out); });
+  if (package::container_named(o.out) || !package::holds_parts(o.in)) {
+    in_context([&] { return o.out; }, [&] { (void)package::container_for(o.out); });
+  }
   std::filesystem::path out = o.out;
   if (out.filename().empty()) out = out.parent_path();  // "x.mlpackage/"
   package::expect_apart("OUT", o.out, {{"IN", o.in, true}, {"--adapter", o.adapter}});
@@ -165,19 +150,7 @@ void convert(const Options& o) {
                if (!o.adapter.empty()) add_adapter(model, o);
                for (const std::string& text : o.renames) rename(model, text);
              });
-  for (const std::string& note : package::write(model, out, {.strip_metadata = o.strip})) {
-    inform("note: {}\n", printable(note));
-  }
-  const uint64_t bytes = size_of(out);
-  if (o.json) {
-    return print_json({{"output", out.string()},
-                       {"container", package::name_of(container)},
-                       {"bytes", bytes},
-                       {"functions", model.functions.size()},
-                       {"weight_bytes", model.weight_bytes()}});
-  }
-  answer("wrote {}  {}, {} of them weights\n", printable(out.string()), memory_text(bytes),
-         memory_text(model.weight_bytes()));
+  write_and_tell(model, out, {.strip_metadata = o.strip}, o.json);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "cli/describe.h"
 #include "cli/print.h"
 #include "ops/catalog.h"
+#include "package/link.h"
 
 namespace mw::cli {
 namespace {
@@ -80,8 +81,7 @@ nlohmann::json to_json(const Differences& found) {
           {"weights", weights},    {"metadata", found.metadata},   {"renamed", found.renamed}};
 }
 
-package::Model read(const std::string& path) {
-  package::Model model = package::read(path);
+package::Model corrected(package::Model model) {
   try {
     (void)package::correct(model, ops::catalog());
   } catch (const Error&) {
@@ -90,15 +90,49 @@ package::Model read(const std::string& path) {
   return model;
 }
 
-void diff(const Options& o) {
-  const package::Model a = read(o.a), b = read(o.b);
-  Differences found = compare(a, b);
-  if (o.json) {
-    print_json(to_json(found));
-  } else {
-    print_human(found, o.limit);
+// What is compared with what: the models, or each part of the one with that part of the other.
+struct Pair {
+  std::string part;  // its name; empty: there are none
+  package::Model a, b;
+};
+
+bool have_same_parts(const package::Model& a, const package::Model& b) {
+  if (a.parts == nullptr || b.parts == nullptr) return false;
+  return std::ranges::equal(a.parts->list.files, b.parts->list.files, {}, &package::PartFile::name,
+                            &package::PartFile::name);
+}
+
+std::vector<Pair> pairs_of(package::Model a, package::Model b) {
+  std::vector<Pair> pairs;
+  if (!have_same_parts(a, b)) {
+    pairs.push_back({"", corrected(std::move(a)), corrected(std::move(b))});
+    return pairs;
   }
-  if (!found.none()) throw CLI::RuntimeError(1);
+  for (size_t i = 0; i < a.parts->models.size(); ++i) {
+    pairs.push_back({a.parts->list.files[i].name, corrected(a.parts->models[i]->clone()),
+                     corrected(b.parts->models[i]->clone())});
+  }
+  return pairs;
+}
+
+void diff(const Options& o) {
+  bool is_equal = true;
+  nlohmann::json parts = nlohmann::json::array();
+  for (const Pair& pair : pairs_of(package::read(o.a), package::read(o.b))) {
+    Differences found = compare(pair.a, pair.b);
+    is_equal = is_equal && found.none();
+    if (o.json && pair.part.empty()) {
+      print_json(to_json(found));
+    } else if (o.json) {
+      parts.push_back(to_json(found));
+      parts.back()["part"] = pair.part;
+    } else {
+      if (!pair.part.empty()) answer("part {}\n", printable(pair.part));
+      print_human(found, o.limit);
+    }
+  }
+  if (!parts.empty()) print_json({{"equal", is_equal}, {"parts", parts}});
+  if (!is_equal) throw CLI::RuntimeError(1);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/inspect_language_model.h"
+#include "cli/inspect_parts.h"
 #include "cli/inspect_plan.h"
 #include "cli/print.h"
 #include "ir/text/text.h"
@@ -283,7 +284,8 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
                  const Findings& findings, const Options& o) {
   answer("{}  ML Program, {}, specification {}, {} of weights\n",
          printable(model.path.filename().empty() ? o.model : model.path.filename().string()),
-         package::name_of(model.container), model.spec_version, memory_text(model.weight_bytes()));
+         form_of(model), model.spec_version, memory_text(model.weight_bytes()));
+  if (model.parts != nullptr) print_parts(*model.parts);
   print_findings(findings);
   for (const auto& facts : functions) {
     const bool is_default = functions.size() > 1 && facts.function->name == model.default_function;
@@ -312,12 +314,13 @@ void print_human(const package::Model& model, const std::vector<FunctionFacts>& 
 void print_json_facts(const package::Model& model, const std::vector<FunctionFacts>& functions,
                       const Findings& findings, const Options& o) {
   nlohmann::json json = {{"path", o.model},
-                         {"container", package::name_of(model.container)},
+                         {"container", form_of(model)},
                          {"specification", model.spec_version},
                          {"default_function", model.default_function},
                          {"weight_bytes", model.weight_bytes()},
                          {"functions", nlohmann::json::array()},
                          {"metadata", nlohmann::json::object()}};
+  if (model.parts != nullptr) json["parts"] = parts_json(*model.parts);
   json["runs"] = findings.obstacle.empty();
   if (!findings.obstacle.empty()) json["obstacle"] = findings.obstacle;
   if (!findings.corrections.empty()) json["corrected_types"] = findings.corrections;

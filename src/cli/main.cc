@@ -56,6 +56,7 @@ void add_commands(CLI::App& app) {
   add_chat(app);
   add_eval(app);
   add_convert(app);
+  add_link(app);
   add_diff(app);
   add_train(app);
   add_distill(app);

@@ -16,6 +16,7 @@
 #include "package/enclosure.h"
 #include "package/json_file.h"
 #include "package/manifest.h"
+#include "package/parts.h"
 
 namespace mw::package {
 namespace fs = std::filesystem;
@@ -153,8 +154,10 @@ class OwnFiles {
 
 class Keeper {
  public:
-  Keeper(const fs::path& old, const fs::path& folder, const OwnFiles& own)
-      : old_(old), folder_(folder), own_(own) {}
+  using IsOwn = std::function<bool(const fs::path& relative)>;  // of the old model
+
+  Keeper(const fs::path& old, const fs::path& folder, IsOwn is_own)
+      : old_(old), folder_(folder), is_own_(std::move(is_own)) {}
 
   void keep(const fs::path& relative) const {
     for (const auto& entry : fs::directory_iterator(old_ / relative)) {
@@ -165,7 +168,7 @@ class Keeper {
         if (fs::is_directory(folder_ / at)) {
           fs::permissions(folder_ / at, entry.status().permissions());
         }
-      } else if (!own_.holds(at)) {
+      } else if (!is_own_(at)) {
         keep_file(at);
       }
     }
@@ -189,7 +192,7 @@ class Keeper {
   }
 
   fs::path old_, folder_;
-  const OwnFiles& own_;
+  IsOwn is_own_;
 };
 
 }  // namespace
@@ -215,6 +218,19 @@ void expect_replaceable(const fs::path& target, Container container) {
   }
 }
 
+void expect_replaceable_parts(const fs::path& target) {
+  const fs::file_status status = fs::status(target);
+  if (!fs::exists(status)) {
+    if (!fs::is_symlink(fs::symlink_status(target))) return;
+    fail(ErrorCode::kIo, "expected a folder to replace, got a link to nothing; remove it first");
+  }
+  if (fs::is_directory(status) && (fs::is_empty(target) || holds_parts(target))) return;
+  fail(ErrorCode::kIo,
+       "expected a model in parts to replace, got {}; remove it first, or name a path that ends in "
+       ".mlpackage, .mlmodelc or .mlmodel",
+       fs::is_directory(status) ? "a folder of other files" : "a file");
+}
+
 void expect_no_conflict(const fs::path& source, const fs::path& target) {
   std::error_code error;
   if (!fs::is_directory(target, error) || fs::equivalent(source, target, error)) return;
@@ -225,9 +241,19 @@ void expect_no_conflict(const fs::path& source, const fs::path& target) {
   }
 }
 
-std::vector<std::string> copy_extras(const fs::path& source, const fs::path& folder) {
+bool is_of_tokenizer(const std::string& name) {
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"config.json", "generation_config.json", "special_tokens_map.json", "chat_template.jinja",
+       "chat_template.json"});
+  return name.starts_with("tokenizer") ||
+         std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+std::vector<std::string> copy_extras(const fs::path& source, const fs::path& folder,
+                                     const std::function<bool(const std::string&)>& wanted) {
   std::vector<std::string> notes;
   for (const auto& [name, leads_out] : extras_of(source)) {
+    if (!wanted(name)) continue;
     if (!leads_out) {
       copy_bytes(source / name, folder / name);
       continue;
@@ -240,7 +266,23 @@ std::vector<std::string> copy_extras(const fs::path& source, const fs::path& fol
 
 void keep_others(const fs::path& old, const fs::path& folder,
                  const std::vector<std::shared_ptr<const MappedFile>>& weights) {
-  Keeper(old, folder, OwnFiles(old, weights)).keep("");
+  const OwnFiles own(old, weights);
+  Keeper(old, folder, [&](const fs::path& at) { return own.holds(at); }).keep("");
+}
+
+void keep_others(const fs::path& old, const fs::path& folder,
+                 const std::vector<std::shared_ptr<const MappedFile>>& weights,
+                 const std::vector<fs::path>& parts) {
+  std::vector<std::pair<fs::path, OwnFiles>> own;
+  for (const fs::path& part : parts) {
+    if (fs::is_directory(old / part)) own.emplace_back(part, OwnFiles(old / part, weights));
+  }
+  const auto is_own = [&](const fs::path& at) {
+    return at == kPartsFile || std::any_of(own.begin(), own.end(), [&](const auto& row) {
+             return lies_in(at, row.first) && row.second.holds(at.lexically_relative(row.first));
+           });
+  };
+  Keeper(old, folder, is_own).keep("");
 }
 
 }  // namespace mw::package

@@ -23,6 +23,7 @@ Model Model::clone() const {
   Model copy;
   static_cast<ModelFacts&>(copy) = static_cast<const ModelFacts&>(*this);
   copy.program = ir::clone(*program);
+  copy.parts = parts;
   return copy;
 }
 

@@ -22,6 +22,8 @@ namespace mw::package {
 enum class Container : uint8_t { kMlmodelc, kMlpackage, kMlmodel };
 std::string_view name_of(Container container);  // ".mlpackage"
 
+struct Parts;  // link.h
+
 // What a model is beside its program.
 struct ModelFacts {
   int spec_version = 6;
@@ -47,6 +49,8 @@ struct ModelFacts {
 
 struct Model : ModelFacts {
   std::unique_ptr<ir::Program> program;
+  // The files that the program was linked of; null where it stands in one.
+  std::shared_ptr<const Parts> parts;
 
   // A copy that can be changed; it shares the constants, so it costs little.
   [[nodiscard]] Model clone() const;
@@ -57,10 +61,10 @@ struct Model : ModelFacts {
   [[nodiscard]] uint64_t weight_bytes() const;
 };
 
-// Reads any of the three containers; what the path holds decides, not its name. Weights are mapped,
-// not read. `path` may be a symbolic link; links inside its folder that lead out of it are refused.
-// Paths written inside the model may name files beside its folder (`@model_path/../weights/..`),
-// never anything further away.
+// Reads any of the three containers, or a model in parts (parts.h), which are linked; what the path
+// holds decides, not its name. Weights are mapped, not read. `path` may be a symbolic link; links
+// inside its folder that lead out of it are refused. Paths written inside the model may name files
+// beside its folder (`@model_path/../weights/..`), never anything further away.
 //
 // Throws io for what the operating system refuses, unsupported for a model of another kind than an
 // ML Program, invalid_model for a broken file, out_of_memory for one that declares more objects
@@ -80,7 +84,9 @@ struct WriteOptions {
   bool carry_extras = true;
 };
 
-// Writes by the extension of `path`: .mlmodelc, .mlpackage or .mlmodel (values inline, one file).
+// Writes by the extension of `path`: .mlmodelc, .mlpackage or .mlmodel (values inline, one file). A
+// model in parts is written in parts where the path has none of these: each part under its name,
+// and all else that its folder holds.
 //
 // Atomic: everything is written and synced beside the target, then renamed over it; a failure
 // leaves the target as it was. Writing over the files a model was read from works, since they are

@@ -13,6 +13,7 @@
 #include "package/coremldata.h"
 #include "package/description_proto.h"
 #include "package/enclosure.h"
+#include "package/link.h"
 #include "package/manifest.h"
 #include "package/metadata_json.h"
 #include "package/program_proto.h"
@@ -97,7 +98,7 @@ std::array<int64_t, 3> identity_of(const fs::path& path) {
           static_cast<int64_t>(info.st_mtim.tv_sec) * 1'000'000'000 + info.st_mtim.tv_nsec};
 }
 
-void read_into(const fs::path& path, Model& model) {
+void read_one_into(const fs::path& path, Model& model) {
   model.path = path;
   model.container = container_at(path);
   switch (model.container) {
@@ -108,6 +109,16 @@ void read_into(const fs::path& path, Model& model) {
     case Container::kMlmodel:
       return read_mlmodel(path, model);
   }
+}
+
+void read_into(const fs::path& path, Model& model) {
+  auto list = parts_at(path);
+  if (!list) return read_one_into(path, model);
+  model = link(std::move(*list), [](const fs::path& part) {
+    Model read;
+    read_one_into(part, read);
+    return read;
+  });
 }
 
 // A model that is replaced while it is read is read again: files of the old one and of the new one

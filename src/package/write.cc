@@ -14,6 +14,7 @@
 #include "package/flexible_shapes.h"
 #include "package/hash.h"
 #include "package/identifiers.h"
+#include "package/link.h"
 #include "package/manifest.h"
 #include "package/metadata_json.h"
 #include "package/program_proto.h"
@@ -111,6 +112,14 @@ void write_mlmodelc(const Model& model, const WriteOptions& options, const fs::p
   put_file(folder / "analytics" / "coremldata.bin", analytics_bytes(model_hash_of(text)));
 }
 
+// Of the files beside parts those that are of the whole model. A folder that merely holds the parts
+// may hold anything.
+bool belongs_to_whole(const Model& model, const std::string& name) {
+  if (model.parts == nullptr) return true;
+  const PartList& list = model.parts->list;
+  return name != list.described_by && (list.owns_folder || is_of_tokenizer(name));
+}
+
 Notes write_folder(const Model& model, const Model& copy, const fs::path& path,
                    const WriteOptions& options, Container container) {
   AtomicFolder folder(path, "");
@@ -122,7 +131,8 @@ Notes write_folder(const Model& model, const Model& copy, const fs::path& path,
   Notes notes;
   std::error_code error;
   if (options.carry_extras && !fs::equivalent(model.path, folder.target(), error)) {
-    notes = copy_extras(model.path, folder.temporary());
+    notes = copy_extras(model.path, folder.temporary(),
+                        [&](const std::string& name) { return belongs_to_whole(model, name); });
   }
   for (const auto& file : model.weight_files) file->check_intact();
   folder.publish([&](const fs::path& old) {
@@ -132,7 +142,42 @@ Notes write_folder(const Model& model, const Model& copy, const fs::path& path,
   return notes;
 }
 
+Notes write_to(const Model& model, const fs::path& path, const WriteOptions& options);
+
+Notes write_parts(const Model& model, const fs::path& path, const WriteOptions& options) {
+  const PartList& list = model.parts->list;
+  const std::vector<Model> parts = unlink(model);
+  expect_replaceable_parts(path);
+  if (options.carry_extras && list.owns_folder) expect_no_conflict(model.path, path);
+  AtomicFolder folder(path, "");
+  Notes notes;
+  std::vector<fs::path> names;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    names.emplace_back(list.files[i].name);
+    in_context([&] { return list.files[i].name; },
+               [&] {
+                 create_folders((folder.temporary() / names[i]).parent_path());
+                 const Notes more = write_to(parts[i], folder.temporary() / names[i], options);
+                 notes.insert(notes.end(), more.begin(), more.end());
+               });
+  }
+  std::error_code error;
+  if (options.carry_extras && !fs::equivalent(model.path, folder.target(), error)) {
+    const Notes more = copy_extras(model.path, folder.temporary(), [&](const std::string& name) {
+      return list.owns_folder || is_of_tokenizer(name);
+    });
+    notes.insert(notes.end(), more.begin(), more.end());
+  }
+  if (!list.owns_folder) put_file(folder.temporary() / kPartsFile, parts_json_text(list));
+  folder.publish([&](const fs::path& old) {
+    expect_replaceable_parts(old);
+    keep_others(old, folder.temporary(), model.weight_files, names);
+  });
+  return notes;
+}
+
 Notes write_to(const Model& model, const fs::path& path, const WriteOptions& options) {
+  if (model.parts != nullptr && !container_named(path)) return write_parts(model, path, options);
   const Container container = container_for(path);
   const Model copy = prepared(model, options);
   expect_replaceable(path, container);
@@ -162,7 +207,11 @@ void expect_writable(const fs::path& source, const fs::path& target) {
   in_context([&] { return target.string(); },
              [&] {
                try {
-                 expect_replaceable(target, container_for(target));
+                 if (!container_named(target) && holds_parts(source)) {
+                   expect_replaceable_parts(target);
+                 } else {
+                   expect_replaceable(target, container_for(target));
+                 }
                  expect_no_conflict(source, target);
                } catch (const fs::filesystem_error& e) {
                  fail(ErrorCode::kIo, "{}", e.code().message());

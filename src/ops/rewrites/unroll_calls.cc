@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "ir/builder.h"
 #include "ir/op_view.h"
+#include "ir/rename.h"
 
 namespace mw::ops {
 namespace {
@@ -199,20 +200,9 @@ class Unroller {
                  {{"x", whole}, {"begin", Ints{0, first, 0}}, {"size", Ints{1, count, -1}}});
   }
 
-  void rename(Operation& op) {
-    if (ir::find_attribute(op.attributes, "name")) {
-      ir::set_attribute(op.attributes, "name", ir::Constant::string(b_.fresh(op.name())));
-    }
-    for (const auto& output : op.outputs) output->name = b_.fresh(output->name);
-    for (const auto& block : op.blocks) {
-      for (const auto& argument : block->arguments) argument->name = b_.fresh(argument->name);
-      for (const auto& inner : block->ops) rename(*inner);
-    }
-  }
-
   void copy(const Operation& op, ir::ValueMap& map) {
     Operation* made = ir::clone_into(op, made_->body, map);
-    rename(*made);
+    ir::rename(*made, [this](const std::string& name) { return b_.fresh(name); });
     if (made->is_const()) return;
     const ir::OpView view(*made, catalog_.at(*made, made_->opset), made_->opset);
     const std::vector<Type> types = view.def().infer()(view);
