@@ -2,6 +2,7 @@
 // session.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -52,6 +53,7 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   exec::RunResult run(const TensorMap& inputs, exec::States& states) const override {
     return run(inputs, &states, {});
   }
+  std::shared_ptr<const lm::Model> beside(const std::string& name) const override;
   // Null: no states are passed, which a model that has some refuses.
   exec::RunResult run(const TensorMap& inputs, exec::States* states,
                       const std::vector<std::string>& taps) const;
@@ -70,6 +72,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   mutable std::once_flag tokenizer_once_;
   mutable std::optional<Tokenizer> tokenizer_;
   mutable std::optional<Error> tokenizer_error_;
+  mutable std::mutex beside_mutex_;
+  mutable std::map<std::string, std::shared_ptr<const Impl>> beside_;
 };
 
 // The model behind the interface that other rooms see; lives as long as anybody holds it.

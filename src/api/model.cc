@@ -1,33 +1,16 @@
 // CoreMLModelWrapper and State: loading, checking what callers pass, running.
-#include <algorithm>
-#include <limits>
-
-#include "adapters/file.h"
-#include "adapters/pipeline.h"
 #include "api/coerce.h"
 #include "api/impl.h"
-#include "api/pipeline.h"
+#include "api/open.h"
 #include "base/error.h"
-#include "base/threads.h"
-#include "devices/devices.h"
 #include "lm/language_model.h"
 #include "ops/catalog.h"
 #include "ops/state/places.h"
 #include "passes/specialise.h"
 #include "train/ending.h"
-#include "train/settings.h"
 
 namespace mw {
 namespace {
-
-const package::FunctionDescription& pick_function(const package::Model& model,
-                                                  const std::string& wanted) {
-  const std::string name = wanted.empty() ? model.default_function : wanted;
-  if (const package::FunctionDescription* found = model.find_function(name)) return *found;
-  std::string names;
-  for (const auto& function : model.functions) names += (names.empty() ? "" : ", ") + function.name;
-  fail(ErrorCode::kInvalidArgument, "function '{}': expected one of {}", name, names);
-}
 
 std::string allowed_text(const package::Feature& feature, const ir::Type& type) {
   std::string text;
@@ -81,45 +64,6 @@ const ir::Value* output_named(const ir::Function& function, const std::string& n
   return nullptr;
 }
 
-// Per flexible input the largest extent of each axis that the description allows.
-Shapes largest_shapes(const package::FunctionDescription& description) {
-  constexpr int64_t kUnbounded = std::numeric_limits<int64_t>::max();
-  Shapes result;
-  for (const package::Feature& input : description.inputs) {
-    Shape& largest = result[input.name];
-    for (const auto& range : input.ranges) {
-      largest.push_back(range.upper < 0 ? kUnbounded : range.upper);
-    }
-    for (const Shape& shape : input.enumerated) {
-      largest.resize(std::max(largest.size(), shape.size()), 0);
-      for (size_t i = 0; i < shape.size(); ++i) largest[i] = std::max(largest[i], shape[i]);
-    }
-    if (largest.empty()) result.erase(input.name);
-  }
-  return result;
-}
-
-std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl,
-                                            const std::vector<std::string>& taps) {
-  const auto specialiser = [lowered = impl.lowered.get(),
-                            watch = impl.watch](const Shapes& shapes) {
-    return prediction_at(*lowered, shapes, watch.get());
-  };
-  exec::SessionOptions options;
-  options.threads = impl.options.threads;
-  options.naive = impl.options.naive || !numerics_of(impl.options.compute).has_kernels();
-  options.profile = impl.options.profile;
-  options.taps = taps;
-  options.largest_shapes = largest_shapes(*impl.description);
-  options.files = impl.model.weight_files;
-  options.watch = impl.watch;
-  options.adjustable = [lowered = impl.lowered.get(), watch = impl.watch](const Shapes& shapes) {
-    return adjustable_prediction_at(*lowered, shapes, watch.get());
-  };
-  return std::make_unique<exec::Session>(*impl.lowered, specialiser,
-                                         devices::platform(impl.options.device), options);
-}
-
 // A state that the model does not have would keep what it holds, and look as if it were used.
 void expect_own(const exec::States& states, const ir::Function& function) {
   for (const auto& [name, cell] : states.cells()) {
@@ -132,49 +76,6 @@ void expect_own(const exec::States& states, const ir::Function& function) {
 }
 
 }  // namespace
-
-CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,
-                                            const LoadOptions& options) {
-  // All three throw before anything is read.
-  training::check(options);
-  (void)devices::platform(options.device);
-  const auto watch = watch_of(options);
-  const Computation computation(1);
-  CoreMLModelWrapper wrapper;
-  auto impl = std::make_shared<Impl>();
-  impl->path = path;
-  impl->options = options;
-  impl->watch = watch;
-  impl->model = package::read(path);
-  in_context([&] { return path.string(); },
-             [&] {
-               (void)package::correct(impl->model, ops::catalog());
-               impl->description = &pick_function(impl->model, options.function);
-               impl->function = impl->model.program->find_function(impl->description->name);
-               if (impl->function == nullptr) {
-                 fail(ErrorCode::kInvalidModel,
-                      "the description names function '{}', which the program does not have",
-                      impl->description->name);
-               }
-               if (options.adapter.empty() && !options.module_names.empty()) {
-                 fail(ErrorCode::kInvalidArgument, "{}: expected {} beside it, got none",
-                      setting("module_names"), setting("adapter"));
-               }
-               if (!options.adapter.empty()) {
-                 const auto set = adapters::read_adapters(options.adapter, *impl->function,
-                                                          ops::catalog(), options.module_names);
-                 impl->adapted =
-                     adapters::adapted_by(*impl->function, set.adapters, adapters::Inserted::kToRun,
-                                          {ops::catalog(), watch.get()})
-                         .function;
-                 impl->function = impl->adapted.get();
-               }
-               impl->lowered = opened(*impl->function, numerics_of(options.compute), watch.get());
-               impl->session = make_session(*impl, {});
-             });
-  wrapper.impl_ = std::move(impl);
-  return wrapper;
-}
 
 TensorMap CoreMLModelWrapper::Impl::prepare(const TensorMap& given) const {
   TensorMap prepared;

@@ -28,6 +28,9 @@ std::vector<Calls::Call> Calls::of_text(const Entry& entry, int64_t time, Want w
 
 // A call that gives logits for its last token only ends at each one in turn.
 Calls::Call Calls::next(const Entry& entry, int64_t cached, int64_t end, Want want) {
+  if (want == Want::kLast) {
+    if (const Call fills = filling(entry, cached, end); fills.count > 0) return fills;
+  }
   Call call = longest(entry, cached, end);
   call.last_only = entry.last_only({1, call.count + call.pads});
   if (want == Want::kLast || !call.last_only) return call;
@@ -49,26 +52,47 @@ Calls::Call Calls::longest(const Entry& entry, int64_t cached, int64_t end) {
   return end >= least ? Call{end - least, least, 0} : Call{0, end, least - end};
 }
 
+Calls::Call Calls::filling(const Entry& entry, int64_t cached, int64_t end) {
+  const int64_t count = end - 1 - cached;
+  const Filler* filler = count > 1 ? entry.filler() : nullptr;
+  if (filler == nullptr) return {};
+  const int64_t taken = filler->takes(count, entry.roles().places() - cached);
+  return {.begin = cached, .count = taken, .pads = filler->block() - taken, .fills = true};
+}
+
 void Calls::run(const Call& call, const Visit& visit) {
   std::vector<int32_t> part(ids_.begin() + call.begin, ids_.begin() + call.begin + call.count);
   const int64_t time = call.count + call.pads;
   part.resize(static_cast<size_t>(time));
   if (call.pads > 0 && call.last_only) entry_.fail_last_only(call.count);
-  const Logits logits =
-      entry_.run(Tensor::from(part, {1, time}), {.past = call.begin, .pads = call.pads}, memory_);
+  const Tensor ids = Tensor::from(part, {1, time});
+  const Place place = {.past = call.begin, .pads = call.pads};
+  std::optional<Logits> logits;
+  if (call.fills) {
+    entry_.filler()->run(ids, place, memory_.states);
+  } else {
+    logits = entry_.run(ids, place, memory_);
+  }
   cached_ = call.begin + call.count;
   tokens_run_ += time;
-  const bool last = logits.last_only();
-  visit(last ? cached_ - 1 : call.begin, last ? logits : logits.cut(1, call.count));
+  if (!logits) return;
+  const bool last = logits->last_only();
+  visit(last ? cached_ - 1 : call.begin, last ? *logits : logits->cut(1, call.count));
 }
 
 int64_t Calls::cost(int64_t count) const {
   const CallShapes& shapes = entry_.roles().shapes();
+  const int64_t end = size() + count;
   int64_t tokens = 0;
-  for (int64_t rest = size() + count - cached_; rest > 0;) {
-    const int64_t call = shapes.longest(rest);
+  for (int64_t cached = cached_; cached < end;) {
+    if (const Call fills = filling(entry_, cached, end); fills.count > 0) {
+      tokens += fills.count + fills.pads;
+      cached += fills.count;
+      continue;
+    }
+    const int64_t call = shapes.longest(end - cached);
     tokens += call > 0 ? call : shapes.min_time();
-    rest -= call > 0 ? call : rest;
+    cached = call > 0 ? cached + call : end;
   }
   return tokens;
 }

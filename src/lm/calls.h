@@ -19,7 +19,8 @@ class Calls {
   // The entry outlives this.
   explicit Calls(const Entry& entry) : entry_(entry), memory_(entry.make_memory()) {}
 
-  // Whether the logits of every token are asked for, or those of the last one do.
+  // Whether the logits of every token are asked for, or those of the last one do: then those before
+  // it go through Entry::filler(), where there is one.
   enum class Want : uint8_t { kLast, kEvery };
   // Logits of the tokens from `begin` on, of which the first may have been there before.
   using Visit = std::function<void(int64_t begin, const Logits& logits)>;
@@ -28,6 +29,7 @@ class Calls {
   struct Call {
     int64_t begin = 0, count = 0, pads = 0;
     bool last_only = false;  // it gives logits for the last token only
+    bool fills = false;      // it is one of Entry::filler(), and gives none
   };
   // Those of a whole text of `time` tokens, as extend() would make them.
   static std::vector<Call> of_text(const Entry& entry, int64_t time, Want want);
@@ -62,6 +64,8 @@ class Calls {
   // The call after `cached` tokens of a text that ends at `end`.
   static Call next(const Entry& entry, int64_t cached, int64_t end, Want want);
   static Call longest(const Entry& entry, int64_t cached, int64_t end);
+  // That of Entry::filler(); of no tokens where there is none, or the model's own calls cost less.
+  static Call filling(const Entry& entry, int64_t cached, int64_t end);
   void run(const Call& call, const Visit& visit);
   [[nodiscard]] std::optional<size_t> places_axis(const Tensor& state) const;
   // Of a state or a cache after `count` tokens.

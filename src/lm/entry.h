@@ -7,12 +7,15 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lm/call_shapes.h"
+#include "lm/filler.h"
 #include "lm/logits.h"
 #include "lm/model.h"
 #include "lm/roles.h"
@@ -39,6 +42,8 @@ class Entry {
   // Of ids [batch, time] at a place of a text (Place::hidden is seen to); `memory` follows. Throws
   // what the model throws.
   Logits run(const Tensor& ids, Place place, Memory& memory) const;
+  // What puts tokens into the cache in blocks; null where nothing does.
+  [[nodiscard]] const Filler* filler() const;
   // Of ids [time] or [batch, time] at a place of a text, all inputs of the model; caches are empty.
   [[nodiscard]] TensorMap inputs_for(const Tensor& ids, Place place) const;
 
@@ -80,6 +85,7 @@ class Entry {
   Target target_;
   mutable std::mutex mutex_;
   mutable std::map<std::pair<int64_t, int64_t>, bool> last_only_;  // by rows and tokens
+  mutable std::optional<std::unique_ptr<const Filler>> filler_;    // once it was looked for
 };
 
 }  // namespace mw::lm

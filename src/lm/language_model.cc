@@ -152,7 +152,8 @@ Logits LanguageModel::through_cache(const Tensor& ids, Calls::Want want) const {
     for (int64_t t = 0; t < time; ++t) {
       text.push_back(static_cast<int32_t>(ids.integer_at(row * time + t)));
     }
-    calls.extend(text, want, [&](int64_t begin, const Logits& logits) {
+    const auto wanted = every ? Calls::Want::kEvery : want;
+    calls.extend(text, wanted, [&](int64_t begin, const Logits& logits) {
       if (!every) {
         gathered.put(logits, 0, logits.positions() - 1, row, 0);
         return;

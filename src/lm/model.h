@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,6 +54,10 @@ class Model {
   [[nodiscard]] virtual exec::States make_states() const = 0;
   [[nodiscard]] virtual exec::RunResult run(const TensorMap& inputs,
                                             exec::States& states) const = 0;
+  // Another function of the same package; null where there is none that can be run.
+  [[nodiscard]] virtual std::shared_ptr<const Model> beside(const std::string& /*function*/) const {
+    return nullptr;
+  }
 };
 
 }  // namespace mw::lm
