@@ -148,6 +148,16 @@ TEST(memory, of_a_control_group_is_what_it_allows_and_the_machine_has) {
   EXPECT_EQ(available_in({1200, 600, 0}, 1000), 600);
 }
 
+TEST(memory, that_is_guarded_has_no_end_of_pieces) {
+  std::vector<std::shared_ptr<void>> pieces;
+  for (int i = 0; i < 40'000; ++i) {
+    pieces.push_back(guarded_memory(Guard::kExact, 100));
+    auto* bytes = static_cast<std::byte*>(pieces.back().get());
+    EXPECT_TRUE(std::all_of(bytes, bytes + 100, [](std::byte b) { return b == std::byte{0}; }));
+    std::fill_n(bytes, 100, std::byte{1});
+  }
+}
+
 TEST(tensor, more_than_the_memory_is_an_error_before_anything_is_allocated) {
   try {
     const Tensor tensor(DType::kF64, {int64_t{1} << 24, int64_t{1} << 24});

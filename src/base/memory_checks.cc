@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,10 @@
 
 namespace mw {
 namespace {
+
+// Each takes three mappings, of which Linux gives a process 65,530 (vm.max_map_count).
+constexpr int64_t kMostGuarded = 16'384;
+std::atomic<int64_t> guarded_pieces{0};
 
 template <class Mode>
 using Names = std::array<std::pair<std::string_view, Mode>, 4>;
@@ -97,13 +102,22 @@ std::shared_ptr<void> guarded_memory(Guard mode, int64_t bytes) {
   const int64_t aligned = (bytes + kAlign - 1) / kAlign * kAlign;
   const int64_t inside = std::max((bytes + kPage - 1) / kPage, int64_t{1}) * kPage;
   const auto whole = static_cast<size_t>(inside + 2 * kPage);
+  if (guarded_pieces.fetch_add(1) >= kMostGuarded) {
+    --guarded_pieces;
+    void* const plain = std::aligned_alloc(kAlign, static_cast<size_t>(std::max(aligned, kAlign)));
+    if (plain == nullptr) fail(ErrorCode::kOutOfMemory, "MW_GUARD: no memory of {} bytes", aligned);
+    std::memset(plain, 0, static_cast<size_t>(aligned));
+    return {plain, std::free};
+  }
   void* const map = mmap(nullptr, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED) {
+    --guarded_pieces;
     fail(ErrorCode::kOutOfMemory, "MW_GUARD: cannot map {} bytes: {}", whole, strerror(errno));
   }
   const std::shared_ptr<void> region(map, [whole](void* p) {
     allow(p, static_cast<int64_t>(whole));
     munmap(p, whole);
+    --guarded_pieces;
   });
   std::byte* const first = static_cast<std::byte*>(map) + kPage;
   if (mprotect(first, static_cast<size_t>(inside), PROT_READ | PROT_WRITE) != 0) {

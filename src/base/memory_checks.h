@@ -40,7 +40,8 @@ void spoil(Poison mode, void* memory, int64_t bytes);
 // nothing without MW_POISON.
 void poison(Tensor& fresh);
 
-// Zeros between two pages that cannot be touched, aligned as the mode says.
+// Zeros between two pages that cannot be touched, aligned as the mode says; plain zeros while there
+// are 16,384 of these, since a process has only so many mappings.
 std::shared_ptr<void> guarded_memory(Guard mode, int64_t bytes);
 // The tensor, in guarded memory where MW_GUARD is set: for views of memory of others.
 Tensor guarded(Tensor view);
