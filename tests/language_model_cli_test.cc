@@ -188,14 +188,49 @@ TEST_F(LanguageModelCli, a_teacher_with_a_cache_runs_apart_and_is_kept) {
     EXPECT_TRUE(has(answer.out, "; remove the file, or give another as --teacher-cache"));
     EXPECT_EQ(std::filesystem::file_size(file), size);
   };
-  refuse(window, other, "said: the teacher's model: expected ");
+  refuse(window, other, "the teacher's model: expected ");
   refuse({"--seq-len", "12", "--batch-size", "4"}, teacher,
-         "said: the windows: expected 12 tokens, got predictions of 16 tokens");
-  refuse(window, teacher, "said: the data: expected ", "valid.txt");
+         "the windows: expected 12 tokens, got predictions of 16 tokens in ");
+  refuse(window, teacher, "the data: expected ", "valid.txt");
   refuse(with({"--temperature", "3"}), teacher,
-         "said: --temperature: expected 3, got predictions of 2");
+         "--temperature: expected 3, got predictions of 2 in ");
   refuse(with({"--teacher-top-k", "7"}), teacher,
-         "said: --teacher-top-k: expected 7, got predictions of 64");
+         "--teacher-top-k: expected 7, got predictions of 64 in ");
+}
+
+TEST_F(LanguageModelCli, what_inputs_of_a_teacher_take_is_said_beside_it) {
+  const std::string student = model_of({.longest = 40}, "student"),
+                    teacher = model_of({.longest = 40, .cache = 40}, "teacher"),
+                    renamed = scratch("renamed.mlpackage");
+  ASSERT_EQ(millwright({"convert", teacher, renamed, "--rename", "causal_mask=window"}).code, 0);
+  const auto distil = [&](const Words& more) {
+    Words words = {"distill",
+                   "--teacher",
+                   renamed,
+                   "--student",
+                   student,
+                   "--data",
+                   scratch("train.txt"),
+                   "--output",
+                   scratch("out.mlpackage"),
+                   "--steps",
+                   "2",
+                   "--seq-len",
+                   "16",
+                   "--threads",
+                   "1",
+                   "--overwrite"};
+    words.insert(words.end(), more.begin(), more.end());
+    return millwright(words);
+  };
+  const Answer refused = distil({});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_TRUE(has(refused.out,
+                  "--teacher: it has states ('cache'), so it would have to run apart, "
+                  "from token ids: input 'window'"))
+      << refused.out;
+  const Answer answer = distil({"--teacher-role", "window=causal_mask"});
+  EXPECT_EQ(answer.code, 0) << answer.out;
 }
 
 TEST_F(LanguageModelCli, a_number_of_tokens_that_is_not_listed_is_named) {

@@ -290,10 +290,10 @@ TEST_F(Teachers, are_not_taken_for_others) {
   };
   DistillOptions other = kept(5);
   other.temperature = 3;
-  EXPECT_TRUE(has(why(teacher, other), "said: temperature: expected 3, got predictions of 2"));
-  EXPECT_TRUE(has(why(teacher, kept(6)), "said: teacher_top_k: expected 6, got predictions of 5"));
+  EXPECT_TRUE(has(why(teacher, other), "temperature: expected 3, got predictions of 2 in "));
+  EXPECT_TRUE(has(why(teacher, kept(6)), "teacher_top_k: expected 6, got predictions of 5 in "));
   EXPECT_TRUE(has(why(written({.width = 3, .rows = kRows}, "another"), kept(5)),
-                  "said: the teacher's model: expected "));
+                  "the teacher's model: expected "));
   std::ofstream(file()) << "my notes\n";
   const std::string error = error_of([&] { (void)taught(student, teacher, kept(5), batch_of()); },
                                      ErrorCode::kInvalidArgument);

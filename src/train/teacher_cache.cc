@@ -81,8 +81,8 @@ void TeacherCache::expect_own(const std::string& header) const {
     if (its == own) continue;
     const bool is_setting = name == kTemperature || name == kTopK;
     fail(ErrorCode::kInvalidArgument,
-         "{}: {}: expected {}, got predictions of {}; remove the file, or give another as {}",
-         file_.path().string(), is_setting ? setting(name) : name, own, printable(its),
+         "{}: expected {}, got predictions of {} in {}; remove the file, or give another as {}",
+         is_setting ? setting(name) : name, own, printable(its), file_.path().string(),
          setting("teacher_cache"));
   }
 }
