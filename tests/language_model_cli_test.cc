@@ -196,6 +196,10 @@ TEST_F(LanguageModelCli, a_teacher_with_a_cache_runs_apart_and_is_kept) {
          "--temperature: expected 3, got predictions of 2 in ");
   refuse(with({"--teacher-top-k", "7"}), teacher,
          "--teacher-top-k: expected 7, got predictions of 64 in ");
+  // A vocabulary that is written otherwise.
+  std::filesystem::remove_all(scratch("out.mlpackage"));
+  std::ofstream(path(student) / "tokenizer.json", std::ios::app) << "\n";
+  refuse(window, teacher, "the tokenizer: expected ");
 }
 
 TEST_F(LanguageModelCli, what_inputs_of_a_teacher_take_is_said_beside_it) {

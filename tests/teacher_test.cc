@@ -159,6 +159,48 @@ TEST_F(Teachers, are_asked_with_the_ids_among_other_inputs) {
   expect_same(taught(student, apart, kOptions, batch), want);
 }
 
+// Every way to ask for the loss and its gradients, in every way to compute them.
+TEST_F(Teachers, teach_in_all_programs) {
+  const auto within = written({.width = 4, .rows = kRows}, "within"),
+             apart = written({.width = 4, .time = 4, .cache = 24}, "apart");
+  const Batch a = batch_of();
+  Tensor ids = a.tensors.at("input_ids").clone();
+  for (int64_t i = 0; i < ids.count(); ++i) ids.set_integer(i, (i * 5 + 1) % 31);
+  const Batch b(ids, a.tensors.at("labels"));
+  const auto asked = [&](const CoreMLModelWrapper& teacher, const DistillOptions& options,
+                         const StudentOptions& how, Compute compute) {
+    const auto path = folder_ / "student.mlpackage";
+    suite::write_small_model(path, {.rows = kRows});
+    StudentModel learner(CoreMLModelWrapper::load(path, {.compute = compute}), how);
+    learner.set_teacher(teacher, options);
+    StepResult backward;
+    TensorMap all = learner.backward(a, &backward);
+    const StepResult steps[] = {backward, learner.training_step(std::vector<Batch>{a, b}),
+                                learner.training_step(b), learner.evaluate(a)};
+    for (const StepResult& step : steps) {
+      all[fmt::format("loss {}", &step - &steps[0])] =
+          Tensor::scalar(static_cast<float>(step.loss));
+    }
+    return all;
+  };
+  const StudentOptions planned = {.optimizer = Sgd{.learning_rate = 0.1F}};
+  StudentOptions naive = planned, recomputed = planned;
+  naive.naive = true;
+  recomputed.recompute = true;
+  const TensorMap want = asked(within, kOptions, planned, Compute::kFp32);
+  EXPECT_EQ(want.size(), 6U);
+  for (const auto& [how, compute] :
+       {std::pair{planned, Compute::kFp32}, std::pair{naive, Compute::kFp32},
+        std::pair{recomputed, Compute::kFp32}, std::pair{planned, Compute::kFp64}}) {
+    for (const bool keeps : {false, true}) {
+      const TensorMap got = asked(apart, keeps ? kept(0) : kOptions, how, compute);
+      for (const auto& [name, tensor] : want) {
+        EXPECT_LE(testing::largest_difference(got.at(name).to(DType::kF32), tensor), 2e-6) << name;
+      }
+    }
+  }
+}
+
 TEST_F(Teachers, that_cannot_teach_say_why) {
   const auto why = [&](const CoreMLModelWrapper& teacher, const SmallModel& student = {}) {
     return error_of([&] { (void)taught(student, teacher, kOptions, batch_of(1)); },
@@ -230,6 +272,7 @@ TEST_F(Teachers, whose_words_are_kept_are_not_asked_again) {
     StudentModel learner(written({.rows = kRows}, "student"),
                          {.optimizer = Sgd{.learning_rate = 0}});
     student_of(learner).set_teacher(counted, *teacher.impl().function, kept(5));
+    EXPECT_EQ(note_of(learner, batch), "the teacher runs apart: what it says is kept");
     return learner.training_step(batch);
   };
   const StepResult first = step(batch_of());
