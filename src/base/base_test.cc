@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -16,6 +17,7 @@
 #include "base/half.h"
 #include "base/mapped_file.h"
 #include "base/memory.h"
+#include "base/memory_checks.h"
 #include "base/parallel.h"
 #include "base/printable.h"
 #include "base/quantity_text.h"
