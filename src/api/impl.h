@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "exec/session.h"
@@ -54,6 +55,12 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
     return run(inputs, &states, {});
   }
   std::shared_ptr<const lm::Model> beside(const std::string& name) const override;
+  // The model as texts are read that are there as a whole: where it takes one token a call and a
+  // function beside it a block without logits, both as one function with the logits of a block
+  // (ops::every_position). The same model where there is no such function.
+  static CoreMLModelWrapper for_texts(const CoreMLModelWrapper& model);
+  // The function of the file that such a one is in place of; empty: it is of the file itself.
+  std::string stands_for;
   // Null: no states are passed, which a model that has some refuses.
   exec::RunResult run(const TensorMap& inputs, exec::States* states,
                       const std::vector<std::string>& taps) const;
@@ -61,6 +68,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
  private:
   // Arguments of the function, as callers see them.
   std::vector<FeatureDescription> described(const std::vector<package::Feature>& arguments) const;
+  // Null where no functions of the package make one.
+  std::shared_ptr<const Impl> by_blocks() const;
   // The session that keeps these values beside the outputs; the last one asked for is kept.
   std::shared_ptr<const exec::Session> tapped(const std::vector<std::string>& taps) const;
 
@@ -74,6 +83,7 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   mutable std::optional<Error> tokenizer_error_;
   mutable std::mutex beside_mutex_;
   mutable std::map<std::string, std::shared_ptr<const Impl>> beside_;
+  mutable std::optional<std::shared_ptr<const Impl>> by_blocks_;  // once it was looked for
 };
 
 // The model behind the interface that other rooms see; lives as long as anybody holds it.

@@ -11,6 +11,7 @@
 #include "base/threads.h"
 #include "devices/devices.h"
 #include "ops/catalog.h"
+#include "ops/rewrites/every_position.h"
 #include "train/settings.h"
 
 namespace mw {
@@ -41,6 +42,29 @@ Shapes largest_shapes(const package::FunctionDescription& description) {
     if (largest.empty()) result.erase(input.name);
   }
   return result;
+}
+
+// A function that puts tokens into the cache, in blocks.
+constexpr const char* kBlockFunction = "prefill";
+// Another function of the same package, opened alike; null where it cannot be: an adapter may be of
+// one function alone.
+std::shared_ptr<const CoreMLModelWrapper::Impl> another(const CoreMLModelWrapper::Impl& impl,
+                                                        package::Model model,
+                                                        const std::string& function,
+                                                        const std::string& stands_for = "") {
+  auto other = std::make_shared<CoreMLModelWrapper::Impl>();
+  other->path = impl.path;
+  other->options = impl.options;
+  other->options.function = function;
+  other->watch = impl.watch;
+  other->model = std::move(model);
+  other->stands_for = stands_for;
+  try {
+    open(*other);
+  } catch (const Error&) {
+    return nullptr;
+  }
+  return other;
 }
 
 }  // namespace
@@ -118,19 +142,40 @@ std::shared_ptr<const lm::Model> CoreMLModelWrapper::Impl::beside(const std::str
   if (!fresh || name == description->name || model.find_function(name) == nullptr) {
     return known->second;
   }
-  auto other = std::make_shared<Impl>();
-  other->path = path;
-  other->options = options;
-  other->options.function = name;
-  other->watch = watch;
-  other->model = model.clone();
-  try {
-    in_context([&] { return path.string(); }, [&] { open(*other); });
-    known->second = std::move(other);
-  } catch (const Error&) {
-    // As where an adapter is of one function alone: it is not there to be run.
-  }
+  known->second = another(*this, model.clone(), name);
   return known->second;
+}
+
+std::shared_ptr<const CoreMLModelWrapper::Impl> CoreMLModelWrapper::Impl::by_blocks() const {
+  const std::lock_guard lock(beside_mutex_);
+  if (by_blocks_) return *by_blocks_;
+  by_blocks_.emplace();
+  const package::FunctionDescription* block = model.find_function(kBlockFunction);
+  if (!stands_for.empty() || block == nullptr || block == description ||
+      block->states != description->states) {
+    return nullptr;
+  }
+  auto made = ops::every_position(*model.program->find_function(description->name),
+                                  *model.program->find_function(kBlockFunction), ops::catalog());
+  if (made == nullptr) return nullptr;
+  // No function of a file is called so: the name would be no identifier. Sentences tell it.
+  made->name = description->name + " by blocks";
+  package::FunctionDescription described = *block;
+  described.name = made->name;
+  described.outputs = description->outputs;
+  for (package::Feature& output : described.outputs) output.shape.clear();
+  const std::string name = made->name;
+  package::Model whole = model.clone();
+  whole.program->functions.push_back(std::move(made));
+  whole.functions.push_back(std::move(described));
+  by_blocks_ = another(*this, std::move(whole), name, description->name);
+  return *by_blocks_;
+}
+
+CoreMLModelWrapper CoreMLModelWrapper::Impl::for_texts(const CoreMLModelWrapper& model) {
+  CoreMLModelWrapper made = model;
+  if (const auto found = model.impl().by_blocks()) made.impl_ = found;
+  return made;
 }
 
 }  // namespace mw

@@ -16,6 +16,7 @@ struct StudentPackage {
   const package::Model& model;
   const ir::Function& function;
   exporter::Reach reach;
+  std::string stands_for;  // CoreMLModelWrapper::Impl::stands_for
 };
 
 // Of StudentModel::save() and notes().

@@ -48,7 +48,7 @@ struct StudentModel::Impl {
   [[nodiscard]] StudentPackage package(const SaveOptions& save) const {
     const auto reach =
         save.only_function ? exporter::Reach::kOneFunction : exporter::Reach::kAllFunctions;
-    return {model.impl().model, *model.impl().function, reach};
+    return {model.impl().model, *model.impl().function, reach, model.impl().stands_for};
   }
 };
 

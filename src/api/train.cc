@@ -156,7 +156,8 @@ TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWr
   }
   const bool goes_on = !settings.run.from_adapter.empty();
   if (goes_on && !settings.student.lora) settings.student.lora = lora_of(model, settings);
-  StudentModel student(model, settings.student);
+  StudentModel student(data.seq_len > 0 ? CoreMLModelWrapper::Impl::for_texts(model) : model,
+                       settings.student);
   if (goes_on) student.load_adapter(settings.run.from_adapter, settings.run.adapter_names);
   if (teacher != nullptr) {
     student_of(student).set_teacher(shared_model(*teacher), *teacher->impl().function,

@@ -54,7 +54,7 @@ lm::Score score(const lm::LanguageModel& lm, const std::vector<int32_t>& ids, co
 
 void run(const Options& o) {
   watch_interrupts();
-  const CoreMLModelWrapper model = o.model.load();
+  const CoreMLModelWrapper model = CoreMLModelWrapper::Impl::for_texts(o.model.load());
   const Tokenizer& tokenizer = model.tokenizer();
   const lm::LanguageModel lm =
       in_context([&] { return model.path().string(); },
