@@ -263,6 +263,8 @@ class StudentOptions:
     recompute: bool = False
     #: Train or adapt what stands in the last so many layers; -1: in layers; 0: anywhere.
     last_layers: int = 0
+    #: Where a text takes several calls: gradients do not come back through what the cache held before a multiple of so many tokens; 0: to its beginning.
+    tbptt: int = 0
     #: Train adapters; the model's own weights stay frozen.
     lora: Lora | None = None
 
@@ -410,6 +412,7 @@ class Settings(LoadSettings, total=False):
     memory: int
     recompute: bool
     last_layers: int
+    tbptt: int
     lora: Lora | None
 
 
