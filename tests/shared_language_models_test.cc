@@ -182,7 +182,10 @@ TEST_F(SharedCases, layouts_teach_each_other) {
       EXPECT_NEAR(loss(answer), want, 1e-3) << name;
     }
   }
+  // The weights of these are compressed.
+  EXPECT_NEAR(loss(distilled("anemll/parts", "fixed/enumerated.mlpackage", "32")), want, 0.05);
   const std::pair<const char*, const char*> students[] = {
+      {"anemll/parts", "24"},
       {"apple/stateful-fp16.mlpackage", "24"},
       {"fixed/exporters-logits.mlpackage", "128"},
       {"fixed/exporters-past.mlpackage", "24"},
