@@ -72,6 +72,21 @@ TEST_F(PartsCli, adapts) {
   EXPECT_EQ(generate(model, {"--adapter", adapter}).code, 0);
 }
 
+TEST_F(PartsCli, learns_from_a_teacher_and_is_one) {
+  const std::string model = folder(), plain = model_of({}, "plain");
+  const auto distill = [&](const std::string& teacher, const std::string& student,
+                           const std::string& output) {
+    return millwright({"distill", "--teacher", teacher, "--student", student, "--data",
+                       scratch("train.txt"), "--output", output, "--steps", "2", "--seq-len", "8",
+                       "--batch-size", "1", "--threads", "1"});
+  };
+  const Answer as_student = distill(plain, model, scratch("student"));
+  EXPECT_EQ(as_student.code, 0) << as_student.out;
+  EXPECT_EQ(generate(scratch("student")).code, 0);
+  const Answer as_teacher = distill(model, plain, scratch("taught.mlpackage"));
+  EXPECT_EQ(as_teacher.code, 0) << as_teacher.out;
+}
+
 TEST_F(PartsCli, inspects) {
   const Answer answer = millwright({"inspect", folder()});
   EXPECT_EQ(answer.code, 0);

@@ -90,6 +90,10 @@ TEST_F(Parts, whose_description_lies_are_refused) {
     EXPECT_TRUE(has(text, message)) << text;
   }
   EXPECT_TRUE(has(refused("batch_size: 4", "vocab_size: 7"), "vocab_size is 7"));
+  testing::parts::put(path / "meta.yaml", std::string(100000, '['));
+  EXPECT_TRUE(has(refusal(path), "meta.yaml:1: expected YAML"));
+  testing::parts::put(path / "meta.yaml", std::string((1 << 20) + 1, ' '));
+  EXPECT_TRUE(has(refusal(path), "expected at most 1048576 bytes"));
 }
 
 TEST_F(Parts, outside_the_folder_are_not_opened) {

@@ -29,6 +29,7 @@ struct SmallParts {
   std::string form = ".mlpackage";
   std::string tag;  // "_lut4": behind the names of the chunks
   bool with_meta = true, with_tokenizer = true;
+  bool rotates = false;  // has infer_rotate and prefill_rotate, too
   // What a test makes wrong in one of the chunks.
   std::map<int64_t, std::function<void(SmallParts&)>> other_chunk;
   ir::Opset opset = ir::Opset::kIos18;
@@ -187,6 +188,10 @@ inline void write_chunk(SmallParts m, const fs::path& path, int64_t number) {
   Part part(m);
   add_chunk(m, part, "infer", false, number);
   add_chunk(m, part, "prefill", true, number);
+  if (m.rotates) {
+    add_chunk(m, part, "infer_rotate", false, number);
+    add_chunk(m, part, "prefill_rotate", true, number);
+  }
   part.write(path);
 }
 // The same with one function, main.

@@ -101,6 +101,20 @@ TEST_F(Prefill, is_not_taken_from_a_function_with_another_cache) {
   EXPECT_EQ(calls_of(other, 5, Calls::Want::kLast), "1 1 1 1 1");
 }
 
+TEST_F(Prefill, ends_where_a_window_would_have_to_slide) {
+  const auto model = CoreMLModelWrapper::load(folder({.rotates = true}));
+  EXPECT_EQ(model.functions(),
+            (std::vector<std::string>{"infer", "prefill", "infer_rotate", "prefill_rotate"}));
+  EXPECT_EQ(calls_of(model, 9, Calls::Want::kLast), "[4] [4] 1");
+  const auto shared = shared_model(model);
+  const lm::LanguageModel language(*shared);
+  lm::LanguageModel::Stream stream(language);
+  EXPECT_TRUE(testing::has(
+      testing::error_of([&] { (void)stream.extend(some_ids(25)); }, ErrorCode::kInvalidArgument),
+      "the cache holds 24 tokens and is full: the function 'infer_rotate', whose window slides on, "
+      "is run by name only; shorten the prompt"));
+}
+
 TEST_F(Prefill, leaves_a_cache_that_can_be_taken_back) {
   const auto model = CoreMLModelWrapper::load(folder());
   const auto shared = shared_model(model);

@@ -156,12 +156,15 @@ TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWr
   }
   const bool goes_on = !settings.run.from_adapter.empty();
   if (goes_on && !settings.student.lora) settings.student.lora = lora_of(model, settings);
-  StudentModel student(data.seq_len > 0 ? CoreMLModelWrapper::Impl::for_texts(model) : model,
-                       settings.student);
+  const auto as_read = [&](const CoreMLModelWrapper& whole) {
+    return data.seq_len > 0 ? CoreMLModelWrapper::Impl::for_texts(whole) : whole;
+  };
+  StudentModel student(as_read(model), settings.student);
   if (goes_on) student.load_adapter(settings.run.from_adapter, settings.run.adapter_names);
   if (teacher != nullptr) {
-    student_of(student).set_teacher(shared_model(*teacher), *teacher->impl().function,
-                                    settings.distill, binding_of(data));
+    const CoreMLModelWrapper told = as_read(*teacher);
+    student_of(student).set_teacher(shared_model(told), *told.impl().function, settings.distill,
+                                    binding_of(data));
   }
   PackageFiles files(model, student, settings);
   training::RunPlan plan = {settings.run, fixed_of(settings),

@@ -65,7 +65,9 @@ void stop_if_interrupted() {
 }
 
 void ModelOptions::add_to(CLI::App& command, bool with_tokenizer) {
-  command.add_option("model", model, "a .mlmodelc or .mlpackage folder, or an .mlmodel file")
+  command
+      .add_option("model", model,
+                  "a .mlmodelc or .mlpackage folder, a folder of parts, or an .mlmodel file")
       ->required();
   settings.add_load_to(command, [&](const std::string& name) {
     if (name == "tokenizer") return with_tokenizer;

@@ -260,7 +260,9 @@ void add_gradcheck(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
       "gradcheck", "Compare gradients with differences in fp64; exit code 1 when they disagree");
-  command->add_option("model", options->model, "a .mlmodelc or .mlpackage folder, or an .mlmodel")
+  command
+      ->add_option("model", options->model,
+                   "a .mlmodelc or .mlpackage folder, a folder of parts, or an .mlmodel")
       ->required();
   command->add_option("--function", options->function, "function of a multi-function package");
   command->add_option("--inputs", options->inputs,

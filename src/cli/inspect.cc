@@ -368,7 +368,8 @@ void add_inspect(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "inspect", "Show what is in a model: features, operations, weights, what can be trained");
   command
-      ->add_option("model", options->model, "a .mlmodelc or .mlpackage folder, or an .mlmodel file")
+      ->add_option("model", options->model,
+                   "a .mlmodelc or .mlpackage folder, a folder of parts, or an .mlmodel file")
       ->required();
   command->add_option("--function", options->function,
                       "only this function of a multi-function package");

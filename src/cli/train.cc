@@ -136,7 +136,7 @@ void add_train(CLI::App& app) {
   auto options = std::make_shared<TrainingOptions>();
   CLI::App* command = app.add_subcommand("train", "Train a model on texts or arrays");
   command->add_option("model", options->model,
-                      "a .mlmodelc or .mlpackage folder, or an .mlmodel file");
+                      "a .mlmodelc or .mlpackage folder, a folder of parts, or an .mlmodel file");
   options->add_to(*command);
   command->callback([options, command] { run_training_command(*options, *command); });
 }

@@ -6,12 +6,22 @@
 #include "base/error.h"
 
 namespace mw::lm {
+namespace {
+
+// Beside a function whose cache holds the first tokens: one for those behind them.
+constexpr const char* kSlidingFunction = "infer_rotate";
+
+}  // namespace
 
 void Calls::extend(const std::vector<int32_t>& ids, Want want, const Visit& visit) {
   const int64_t places = entry_.roles().places();
   if (static_cast<int64_t>(ids.size()) > places - size()) {
+    const bool slides = entry_.model().beside(kSlidingFunction) != nullptr;
     fail(ErrorCode::kInvalidArgument,
-         "the cache holds {} tokens and is full; shorten the prompt or lower {}", places,
+         "the cache holds {} tokens and is full{}; shorten the prompt or lower {}", places,
+         slides ? fmt::format(": the function '{}', whose window slides on, is run by name only",
+                              kSlidingFunction)
+                : "",
          setting("max_tokens"));
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());

@@ -13,10 +13,11 @@ class Claims {
       : linked_(linked), parts_(*linked.parts), claims_(parts_.list.claims) {}
 
   void check() const {
-    for (const auto& function : linked_.program->functions) {
-      input(*function, "causal_mask", -1, claims_.context_length, "context_length");
-    }
+    // Those for a window that slides may have narrower masks.
+    const ir::Function& main = *linked_.program->find_function(linked_.default_function);
+    input(main, "causal_mask", -1, claims_.context_length, "context_length");
     if (const ir::Function* prefill = linked_.program->find_function("prefill")) {
+      input(*prefill, "causal_mask", -1, claims_.context_length, "context_length");
       input(*prefill, "input_ids", 1, claims_.batch_size, "batch_size");
     }
     hidden();
