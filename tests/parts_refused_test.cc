@@ -31,6 +31,11 @@ TEST_F(Parts, that_do_not_fit_are_refused) {
                   "function 'prefill': input 'hidden_states': expected tensor<fp16, [1, 4, 4]>"));
   EXPECT_TRUE(has(with_chunk("dtype", [](SmallParts& m) { m.dtype = DType::kF32; }),
                   "input 'hidden_states': expected tensor<fp16"));
+  EXPECT_TRUE(has(with_chunk("cache", [](SmallParts& m) { m.chunks = 3; }),
+                  "state 'model_model_kv_cache_0': expected state<tensor<fp16, [2, 24, 4]>>, as "
+                  "'model_model_kv_cache_0' of chunk_01"));
+  EXPECT_TRUE(has(with_chunk("functions", [](SmallParts& m) { m.rotates = true; }),
+                  "expected the functions infer, prefill, as chunk_01"));
   EXPECT_TRUE(has(with_chunk("opset", [](SmallParts& m) { m.opset = ir::Opset::kIos26; }),
                   "expected ios18 as the parts before it are for, got ios26"));
 }
