@@ -152,7 +152,7 @@ TEST(memory, of_a_control_group_is_what_it_allows_and_the_machine_has) {
 
 TEST(memory, that_is_guarded_has_no_end_of_pieces) {
   std::vector<std::shared_ptr<void>> pieces;
-  for (int i = 0; i < 40'000; ++i) {
+  for (int i = 0; i < 17'000; ++i) {
     pieces.push_back(guarded_memory(Guard::kExact, 100));
     auto* bytes = static_cast<std::byte*>(pieces.back().get());
     EXPECT_TRUE(std::all_of(bytes, bytes + 100, [](std::byte b) { return b == std::byte{0}; }));
