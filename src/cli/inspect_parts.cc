@@ -17,6 +17,7 @@ namespace {
 
 std::vector<std::string> functions_of(const package::Model& model) {
   std::vector<std::string> names;
+  names.reserve(model.functions.size());
   for (const auto& function : model.functions) names.push_back(function.name);
   return names;
 }

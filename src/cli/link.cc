@@ -20,6 +20,7 @@ struct Options {
 
 void link(const Options& o) {
   std::vector<package::Needed> needed;
+  needed.reserve(o.parts.size());
   for (const std::string& part : o.parts) needed.push_back({"the part", part});
   package::expect_apart("--output", o.output, needed);
   package::Model model =

@@ -16,7 +16,7 @@ class Components {
   Components(const fs::path& path, const Json& json)
       : name_(path.filename().string()), folder_(path.parent_path(), name_), json_(json) {}
 
-  PartList list() const {
+  [[nodiscard]] PartList list() const {
     PartList list{.folder = folder_.path(), .described_by = name_};
     list.claims.context_length = number("context_length");
     list.claims.batch_size = number("batch_size");

@@ -45,7 +45,7 @@ ir::BlobRef OneWeightFile::new_place(size_t part, const Tensor& value) {
   for (const Blob& blob : alike) {
     if (blob.part != part && std::memcmp(blob.value.raw(), bytes, size) == 0) return blob.ref;
   }
-  const ir::BlobRef ref{"@model_path/weights/weight.bin", end_};
+  ir::BlobRef ref{"@model_path/weights/weight.bin", end_};
   end_ += kAlignment + (size + kAlignment - 1) / kAlignment * kAlignment;
   alike.push_back({part, value, ref});
   return ref;

@@ -31,6 +31,7 @@ std::vector<std::string> meanings(const std::string& name) {
     if (std::find(forms.begin(), forms.end(), form) == forms.end()) forms.emplace_back(form);
   }
   std::vector<std::string> names;
+  names.reserve(2 * forms.size());
   for (const std::string& form : forms) names.push_back(stem + form);
   const std::string plain = without_lut(stem);
   if (plain == stem) return names;

@@ -199,7 +199,7 @@ PartList parts_in_order(const std::vector<fs::path>& paths) {
     const fs::path path = given.has_filename() ? given : given.parent_path();
     const std::string label = fmt::format("part_{:02}", list.files.size() + 1);
     std::string name = path.filename().string();
-    if (!names.insert(name).second) name = label + "_" + name;
+    if (!names.insert(name).second) name = fmt::format("{}_{}", label, name);
     list.files.push_back({path, name, label, ""});
   }
   list.folder = list.files[0].path.parent_path();

@@ -164,6 +164,7 @@ std::vector<Model> unlink(const Model& linked) {
   MW_CHECK(linked.parts != nullptr);
   const Parts& parts = *linked.parts;
   std::vector<Model> models;
+  models.reserve(parts.models.size());
   for (const auto& part : parts.models) models.push_back(part->clone());
   std::set<std::pair<size_t, std::string>> done;
   for (const LinkedFunction& function : parts.functions) {

@@ -119,9 +119,9 @@ def full(stored: str):
 
 
 def decoder(stored: str):
-    cache = mb.StateTensorSpec((LAYERS * KV_HEADS, PLACES, SIZE), types.fp16)
+    caches = [mb.StateTensorSpec((LAYERS * KV_HEADS, PLACES, SIZE), types.fp16) for _ in range(2)]
 
-    @mb.program(input_specs=[mb.TensorSpec((1, 1), types.int32), mb.TensorSpec((1,), types.int32), cache, cache],
+    @mb.program(input_specs=[mb.TensorSpec((1, 1), types.int32), mb.TensorSpec((1,), types.int32), *caches],
                 opset_version=ct.target.iOS18)
     def program(input_ids, position, k_cache, v_cache):
         embeddings = half(TOKENS, WIDTH)

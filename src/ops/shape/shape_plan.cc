@@ -120,8 +120,9 @@ void add_shape_plans(plan::OpPlans& plans) {
   for (const char* op : {"reshape", "expand_dims", "squeeze", "flatten2d", "reshape_like"}) {
     plans[op].form = ViewOf{"x", reshaped, {}};
   }
-  for (const char* op : {"identity", "cast", "mw.stop_gradient"})
+  for (const char* op : {"identity", "cast", "mw.stop_gradient"}) {
     plans[op].form = ViewOf{"x", unchanged, {}};
+  }
   plans["transpose"].form = ViewOf{"x", transposed, {}};
   plans["slice_by_index"].form = ViewOf{"x", sliced, moving_slice};
   plans["slice_update"].form = plan::UpdateOf{"x", "update", fixed_slice, moving_slice};
