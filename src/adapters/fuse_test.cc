@@ -5,7 +5,6 @@
 #include "adapters/testing.h"
 #include "autodiff/gradient.h"
 #include "ir/verify.h"
-#include "passes/precision.h"
 
 namespace mw::adapters {
 namespace {
@@ -19,36 +18,6 @@ const AdaptableWeight& weight_named(const std::vector<AdaptableWeight>& weights,
                                   [&](const auto& weight) { return weight.name() == name; });
   EXPECT_NE(found, weights.end()) << name;
   return *found;
-}
-
-std::vector<Tensor> run(const ir::Function& function, const TensorMap& inputs) {
-  const auto exact = passes::set_precision(function, ops::catalog(), passes::kFp64);
-  const auto results = exec::run_naive(*exact, ops::catalog(), inputs);
-  std::vector<Tensor> outputs;
-  for (const Value* output : function.body.outputs) {
-    outputs.push_back(results.at(output->name).tensor);
-  }
-  return outputs;
-}
-
-TensorMap inputs_of(const ir::Function& function) {
-  TensorMap inputs;
-  for (const auto& argument : function.body.arguments) {
-    Tensor tensor = random(argument->type.shape(), 7);
-    if (!is_float(argument->type.dtype())) {
-      for (int64_t i = 0; i < tensor.count(); ++i) tensor.set_number(i, static_cast<double>(i % 3));
-    }
-    inputs[argument->name] = tensor.to(argument->type.dtype());
-  }
-  return inputs;
-}
-
-double difference(const Tensor& a, const Tensor& b) {
-  double largest = a.shape() == b.shape() ? 0 : INFINITY;
-  for (int64_t i = 0; i < a.count(); ++i) {
-    largest = std::max(largest, std::fabs(a.number_at(i) - b.number_at(i)));
-  }
-  return largest;
 }
 
 std::unique_ptr<ir::Program> inserted(const Built& built, const AdapterSet& set) {

@@ -7,7 +7,6 @@
 #include "adapters/testing.h"
 #include "autodiff/gradient.h"
 #include "ir/verify.h"
-#include "passes/precision.h"
 
 namespace mw::adapters {
 namespace {
@@ -31,32 +30,6 @@ AdapterSet split_adapters_of(const ir::Function& function, DType dtype = DType::
     adapter.magnitude = m;
   }
   return set;
-}
-
-std::vector<Tensor> run(const ir::Function& function, const TensorMap& inputs) {
-  const auto exact = passes::set_precision(function, ops::catalog(), passes::kFp64);
-  const auto results = exec::run_naive(*exact, ops::catalog(), inputs);
-  std::vector<Tensor> outputs;
-  for (const Value* output : function.body.outputs) {
-    outputs.push_back(results.at(output->name).tensor);
-  }
-  return outputs;
-}
-
-TensorMap inputs_of(const ir::Function& function) {
-  TensorMap inputs;
-  for (const auto& argument : function.body.arguments) {
-    inputs[argument->name] = random(argument->type.shape(), 7).to(argument->type.dtype());
-  }
-  return inputs;
-}
-
-double difference(const Tensor& a, const Tensor& b) {
-  double largest = a.shape() == b.shape() ? 0 : INFINITY;
-  for (int64_t i = 0; i < a.count(); ++i) {
-    largest = std::max(largest, std::fabs(a.number_at(i) - b.number_at(i)));
-  }
-  return largest;
 }
 
 std::unique_ptr<ir::Program> inserted(const Built& built, const AdapterSet& set,

@@ -1,11 +1,14 @@
 // Small functions with weights that adapters can stand beside, for the tests of LoRA.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "adapters/set.h"
 #include "autodiff/testing.h"
+#include "passes/precision.h"
 
 namespace mw::adapters {
 
@@ -33,6 +36,39 @@ struct Built {
   }
   void returns(std::vector<ir::Value*> outputs) { function.body.outputs = std::move(outputs); }
 };
+
+// The function's results op by op in fp64, by the order of its outputs.
+inline std::vector<Tensor> run(const ir::Function& function, const TensorMap& inputs) {
+  const auto exact = passes::set_precision(function, ops::catalog(), passes::kFp64);
+  const auto results = exec::run_naive(*exact, ops::catalog(), inputs);
+  std::vector<Tensor> outputs;
+  for (const ir::Value* output : function.body.outputs) {
+    outputs.push_back(results.at(output->name).tensor);
+  }
+  return outputs;
+}
+
+// For each argument: noise, or 0, 1 and 2 where it holds integers.
+inline TensorMap inputs_of(const ir::Function& function) {
+  TensorMap inputs;
+  for (const auto& argument : function.body.arguments) {
+    Tensor tensor = random(argument->type.shape(), 7);
+    if (!is_float(argument->type.dtype())) {
+      for (int64_t i = 0; i < tensor.count(); ++i) tensor.set_number(i, static_cast<double>(i % 3));
+    }
+    inputs[argument->name] = tensor.to(argument->type.dtype());
+  }
+  return inputs;
+}
+
+// How far numbers at the same place are apart at most; infinite for other shapes.
+inline double difference(const Tensor& a, const Tensor& b) {
+  double largest = a.shape() == b.shape() ? 0 : INFINITY;
+  for (int64_t i = 0; i < a.count(); ++i) {
+    largest = std::max(largest, std::fabs(a.number_at(i) - b.number_at(i)));
+  }
+  return largest;
+}
 
 // Functions of one matmul with a constant factor on either side, each side as it is and transposed.
 template <class Check>

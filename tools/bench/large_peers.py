@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -27,12 +26,11 @@ THREADS, RANK, ALPHA = 2, 8, 16.0
 PROMPT, BATCH, TIME, TOKENS = 512, 2, 128, 151936
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 ROOT = Path(__file__).resolve().parents[2]
-KEEP_MEMORY = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
-                                              "MALLOC_TOP_PAD_")}
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 sys.path.insert(0, str(ROOT / "build" / "python"))
 
 import numpy as np  # noqa: E402
+from contender import KEEP_MEMORY, Contender  # noqa: E402
 
 
 def memory_megabytes(field: str) -> float:
@@ -108,32 +106,13 @@ def work(contender: str, kind: str, package: str) -> None:
                           "peak": memory_megabytes("VmHWM") - before}), flush=True)
 
 
-class Worker:
-    def __init__(self, contender: str, kind: str, package: str, more: dict) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", contender, kind, package],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **more})
-
-    def turn(self) -> dict:
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a contender ended: {self.process.args}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def compare(kind: str, package: str, contenders: dict, rounds: int) -> dict:
-    workers = {title: Worker(contender, kind, package, more)
+    workers = {title: Contender(__file__, [contender, kind, package], more)
                for title, (contender, more) in contenders.items()}
-    answers = {title: [worker.turn()] for title, worker in workers.items()}  # warms up
+    answers = {title: [worker.take("go")] for title, worker in workers.items()}  # warms up
     for _ in range(rounds):
         for title, worker in workers.items():
-            answers[title].append(worker.turn())
+            answers[title].append(worker.take("go"))
     for worker in workers.values():
         worker.close()
     return {title: {"seconds": statistics.median(a["seconds"] for a in turns[1:]),

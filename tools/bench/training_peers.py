@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,13 +26,12 @@ CHECKED, TOLERANCE = 5, 1e-3  # losses compared, and how far apart they may be, 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "shakespeare"
 MODELS = {"student (2 layers of width 64)": "student", "model (4 layers of width 128)": "model"}
-KEEP_MEMORY = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
-                                              "MALLOC_TOP_PAD_")}
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 sys.path.insert(0, str(ROOT / "build" / "python"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np  # noqa: E402
+from contender import KEEP_MEMORY, Contender  # noqa: E402
 
 
 def peak_megabytes() -> float:
@@ -131,25 +129,6 @@ def work(contender: str, name: str, folder: Path) -> None:
         print(json.dumps({"seconds": taken, "losses": losses, "peak": peak_megabytes()}), flush=True)
 
 
-class Worker:
-    def __init__(self, contender: str, name: str, folder: Path, more: dict) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", contender, name, str(folder)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **more})
-
-    def take(self, steps: int) -> dict:
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"a contender ended: {self.process.args}")
-        return json.loads(line)
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def write_batches(path: Path, count: int = 16) -> None:
     import millwright
 
@@ -164,11 +143,11 @@ def write_batches(path: Path, count: int = 16) -> None:
 def compare(name: str, contenders: dict, folder: Path, options) -> dict:
     workers = {}
     for title, (contender, more) in contenders.items():
-        workers[title] = Worker(contender, name, folder, more)
+        workers[title] = Contender(__file__, [contender, name, str(folder)], more)
         if contender == "millwright":
-            reference = workers[title].take(CHECKED)["losses"]
+            reference = workers[title].take(str(CHECKED))["losses"]
             continue
-        losses = workers[title].take(CHECKED)["losses"]
+        losses = workers[title].take(str(CHECKED))["losses"]
         apart = max(abs(a - b) / b for a, b in zip(losses, reference, strict=True))
         print(f"{name}: {title}: the first {CHECKED} losses are within {apart:.1e} of Millwright's")
         if apart > TOLERANCE:
@@ -176,7 +155,7 @@ def compare(name: str, contenders: dict, folder: Path, options) -> dict:
     answers = {title: [] for title in workers}
     for number in range(options.rounds + 1):
         for title, worker in workers.items():
-            answer = worker.take(options.steps)
+            answer = worker.take(str(options.steps))
             if number > 0:  # the first warms up
                 answers[title].append(answer)
     for worker in workers.values():
