@@ -45,8 +45,8 @@ run_fuzzers() {
 }
 
 run_slow() {
-  ctest --test-dir build --output-on-failure --no-tests=ignore --timeout 7200 -L '^slow$' \
-    -E "$SKIP_SLOW"
+  OMP_WAIT_POLICY=passive ctest --test-dir build --output-on-failure --no-tests=ignore \
+    --timeout 7200 -j "$JOBS" -L '^slow$' -E "$SKIP_SLOW"
 }
 
 run_slow_sanitized() {
