@@ -233,6 +233,12 @@ TEST_F(LanguageModelCli, what_inputs_of_a_teacher_take_is_said_beside_it) {
                   "--teacher: it has states ('cache'), so it would have to run apart, "
                   "from token ids: input 'window'"))
       << refused.out;
+  EXPECT_TRUE(has(refused.out, "; --teacher-role ") || has(refused.out, " --teacher-role "))
+      << refused.out;
+  EXPECT_FALSE(has(refused.out, " --role ")) << refused.out;
+  expect_sentence(distil({"--teacher-role", "window=nothing"}), "--teacher: --teacher-role");
+  expect_sentence(distil({"--teacher-role", "window=causal_mask", "--teacher-top-k", "8"}),
+                  "--teacher-top-k 8: says what --teacher-cache keeps, and there is none");
   const Answer answer = distil({"--teacher-role", "window=causal_mask"});
   EXPECT_EQ(answer.code, 0) << answer.out;
 }

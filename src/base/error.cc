@@ -108,8 +108,8 @@ Error Error::within(std::string_view context) const {
 }
 
 std::string Error::spelled(const Spelling& spelling) const {
-  const std::string message = rewritten(marked_message_, spelling);
-  return joined(rewritten(marked_where_, spelling), message);
+  const std::string where = rewritten(marked_where_, spelling);
+  return joined(where, rewritten(marked_message_, spelling));
 }
 
 Error current_error() {

@@ -28,7 +28,12 @@ std::string option_of(std::string_view setting) {
 }
 
 std::string told(const Error& error) {
-  return error.spelled([](std::string_view name, bool) { return option_of(name); });
+  // What is said of the teacher names its options; the others of it have names of their own.
+  bool of_teacher = false;
+  return error.spelled([&](std::string_view name, bool) {
+    of_teacher = of_teacher || name == "teacher";
+    return of_teacher && name == "role" ? "--teacher-role" : option_of(name);
+  });
 }
 
 }  // namespace mw::cli

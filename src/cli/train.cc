@@ -108,7 +108,9 @@ TrainingReport train_as_told(const TrainingOptions& o, const TrainingSettings& s
   of_teacher.threads = load.threads;
   of_teacher.print_after = load.print_after;
   of_teacher.role = o.teacher_role;
-  const CoreMLModelWrapper teacher = CoreMLModelWrapper::load(o.teacher, of_teacher);
+  const CoreMLModelWrapper teacher =
+      in_context([] { return setting("teacher"); },
+                 [&] { return CoreMLModelWrapper::load(o.teacher, of_teacher); });
   return mw::distill(model, teacher, settings, observer);
 }
 

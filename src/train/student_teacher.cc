@@ -45,8 +45,13 @@ void Student::set_teacher(std::shared_ptr<const lm::Model> teacher, const ir::Fu
          options.temperature);
   }
   check(options);
+  if (options.cache.empty() && options.top_k != DistillOptions{}.top_k) {
+    fail(ErrorCode::kInvalidArgument, "{} {}: says what {} keeps, and there is none",
+         setting("teacher_top_k"), options.top_k, setting("teacher_cache"));
+  }
   check_vocabularies(model_, *teacher);
-  const lm::Target target = teacher->target(options.target);
+  const lm::Target target = in_context([] { return setting("teacher"); },
+                                       [&] { return teacher->target(options.target); });
   classes_.expect_same(ClassLabels(target.value));
   auto apart = in_context([] { return setting("teacher"); },
                           [&] { return std::make_unique<Teacher>(teacher, options); });
@@ -105,8 +110,8 @@ void Student::expect_texts(const std::string& reason) const {
     (void)language();
     (void)teacher_->language();
   } catch (const Error& e) {
-    fail(e.code(), "{}: {}, so it would have to run apart, from token ids: {}", setting("teacher"),
-         reason, e.message());
+    throw e.within(fmt::format("{}: {}, so it would have to run apart, from token ids",
+                               setting("teacher"), reason));
   }
 }
 
