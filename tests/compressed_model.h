@@ -64,8 +64,42 @@ inline ir::Value* compressed(ir::Builder& b, const std::string& scheme, int64_t 
   return b.op("constexpr_sparse_to_dense", {{"nonzero_data", repeated_half(ones)}, {"mask", mask}});
 }
 
-// What multiplies with the weight: it lies as [outputs, inputs] in the first, else the other way.
-enum class Layer : uint8_t { kLinear, kMatmul };
+// What multiplies with the weight. It lies as [outputs, inputs] in these,
+enum class Layer : uint8_t {
+  kLinear,
+  kConv,        // of a window of one element, over rows that are turned into channels
+  kChannels,    // the same over channels that lie apart
+  kImages,      // the same over an image of one element for each row
+  kMatmul,      // as [inputs, outputs] in these
+  kTransposed,  // conv_transpose of such a window
+};
+constexpr Layer kLayers[] = {Layer::kLinear, Layer::kConv,   Layer::kChannels,
+                             Layer::kImages, Layer::kMatmul, Layer::kTransposed};
+
+using Ints = std::vector<int64_t>;
+
+// x is [rows, inputs].
+inline ir::Value* layer_of(ir::Builder& b, Layer layer, const std::string& scheme, ir::Value* x,
+                           const std::pair<int64_t, int64_t>& sizes, std::mt19937_64& random) {
+  const auto [outputs, inputs] = sizes;
+  const bool by_inputs = layer == Layer::kMatmul || layer == Layer::kTransposed;
+  ir::Value* weight = by_inputs ? compressed(b, scheme, inputs, outputs, random)
+                                : compressed(b, scheme, outputs, inputs, random);
+  if (layer == Layer::kLinear) return b.op("linear", {{"x", x}, {"weight", weight}});
+  if (layer == Layer::kMatmul) return b.op("matmul", {{"x", x}, {"y", weight}});
+  const bool images = layer == Layer::kImages;
+  weight = b.op("expand_dims", {{"x", weight}, {"axes", Ints{2}}});
+  if (images) {
+    x = b.op("expand_dims", {{"x", x}, {"axes", Ints{2}}});
+  } else if (layer == Layer::kChannels) {
+    x = b.op("reshape", {{"x", x}, {"shape", Ints{1, inputs, -1}}});
+  } else {
+    x = b.op("transpose", {{"x", x}, {"perm", Ints{1, 0}}});
+    x = b.op("expand_dims", {{"x", x}, {"axes", Ints{0}}});
+  }
+  return b.op(layer == Layer::kTransposed ? "conv_transpose" : "conv",
+              {{"x", x}, {"weight", weight}});
+}
 
 // Layers of every scheme side by side: 96 or 192 outputs times `scale`.
 inline void write_model(const std::filesystem::path& path, Layer layer, int64_t inputs,
@@ -81,10 +115,7 @@ inline void write_model(const std::filesystem::path& path, Layer layer, int64_t 
   for (const auto& [scheme, width] : {std::pair("int8", 96), std::pair("int4", 192),
                                       std::pair("lut4", 192), std::pair("sparse", 96)}) {
     const int64_t outputs = width * scale;
-    ir::Value* const y =
-        layer == Layer::kLinear
-            ? b.op("linear", {{"x", x}, {"weight", compressed(b, scheme, outputs, inputs, random)}})
-            : b.op("matmul", {{"x", x}, {"y", compressed(b, scheme, inputs, outputs, random)}});
+    ir::Value* const y = layer_of(b, layer, scheme, x, {outputs, inputs}, random);
     main.body.outputs.push_back(y);
   }
   package::FunctionDescription description{.name = "main"};

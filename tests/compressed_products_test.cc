@@ -28,7 +28,7 @@ double largest_difference(const Tensor& a, const Tensor& b) {
 TEST(CompressedProducts, give_what_the_reference_gives) {
   constexpr int64_t kInputs = 96, kScale = 12;
   const package::testing::TempFolder folder;
-  for (const suite::Layer layer : {suite::Layer::kLinear, suite::Layer::kMatmul}) {
+  for (const suite::Layer layer : suite::kLayers) {
     suite::write_model(folder / "m.mlpackage", layer, kInputs, kScale);
     const auto planned = CoreMLModelWrapper::load(folder / "m.mlpackage");
     const auto naive = CoreMLModelWrapper::load(folder / "m.mlpackage", {.naive = true});

@@ -93,6 +93,12 @@ TEST(Memory, compressed_weights_of_linear_layers_stay_compressed_while_the_model
   expect_compressed(Layer::kLinear);
 }
 
+TEST(Memory, compressed_weights_of_pointwise_convolutions_stay_compressed_while_the_model_runs) {
+  for (const Layer layer : {Layer::kConv, Layer::kChannels, Layer::kImages, Layer::kTransposed}) {
+    expect_compressed(layer);
+  }
+}
+
 TEST(Memory, compressed_factors_of_products_stay_compressed_while_the_model_runs) {
   expect_compressed(Layer::kMatmul);
 }

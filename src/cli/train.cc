@@ -95,6 +95,11 @@ void need(const std::string& value, const char* name, const char* what) {
 void check(const TrainingOptions& o, const TrainingSettings& settings) {
   need(o.model, o.distills ? "--student" : "MODEL", "a model to train");
   if (o.distills) need(o.teacher, "--teacher", "a model to learn from");
+  const DistillOptions& distill = settings.distill;
+  if (distill.cache.empty() && distill.top_k != DistillOptions{}.top_k) {
+    fail(ErrorCode::kInvalidArgument, "{} {}: says what {} keeps, and there is none",
+         setting("teacher_top_k"), distill.top_k, setting("teacher_cache"));
+  }
   check_outputs(resolved(settings), o.model, {{"--teacher", o.teacher}, {"--config", o.config}});
 }
 

@@ -2,12 +2,14 @@
 #include "cpu/dots.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 
 #include "base/error.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/dots.cc"
+#include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"  // must come before highway.h
 #include "hwy/highway.h"
 
@@ -64,6 +66,37 @@ HWY_INLINE void dot_block(FewRows x, const W* w, int64_t w_stride, int64_t k, Fe
 
 // Long rows are read one after the other: memory is fastest along one stream.
 constexpr int64_t kLongRow = 1024;  // bytes
+// So far ahead of it: processors do not look beyond a page on their own.
+constexpr int64_t kAhead = 4096;  // bytes
+constexpr int64_t kCacheLine = 64;
+
+// M rows of x with one of w, of which two vectors at once: sums do not wait for each other.
+template <int M, class W>
+HWY_INLINE void dot_long(FewRows x, const W* w, int64_t k, FewRows y) {
+  const D d;
+  const auto lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t bytes = 2 * lanes * static_cast<int64_t>(sizeof(W));
+  V even[M], odd[M];
+  for (int i = 0; i < M; ++i) even[i] = odd[i] = hn::Zero(d);
+  int64_t at = 0;
+  for (; at + 2 * lanes <= k; at += 2 * lanes) {
+    const auto* ahead = reinterpret_cast<const std::byte*>(w + at) + kAhead;
+    for (int64_t byte = 0; byte < bytes; byte += kCacheLine) hwy::Prefetch(ahead + byte);
+    const V first = load(w + at), second = load(w + at + lanes);
+    for (int i = 0; i < M; ++i) {
+      const float* row = x.data + i * x.stride + at;
+      even[i] = hn::MulAdd(hn::LoadU(d, row), first, even[i]);
+      odd[i] = hn::MulAdd(hn::LoadU(d, row + lanes), second, odd[i]);
+    }
+  }
+  for (int i = 0; i < M; ++i) {
+    float total = hn::GetLane(hn::SumOfLanes(d, hn::Add(even[i], odd[i])));
+    for (int64_t rest = at; rest < k; ++rest) {
+      total += x.data[i * x.stride + rest] * number(w + rest);
+    }
+    y.data[i * y.stride] = total;
+  }
+}
 
 template <int M, class W>
 HWY_INLINE void dot_all(FewRows x, const W* w, int64_t w_stride, int64_t rows, int64_t k,
@@ -75,7 +108,12 @@ HWY_INLINE void dot_all(FewRows x, const W* w, int64_t w_stride, int64_t rows, i
     dot_block<M, kRows>(x, w + row * w_stride, w_stride, k, {y.data + row, y.stride});
   }
   for (; row < rows; ++row) {
-    dot_block<M, 1>(x, w + row * w_stride, w_stride, k, {y.data + row, y.stride});
+    const FewRows to{y.data + row, y.stride};
+    if (long_rows) {
+      dot_long<M>(x, w + row * w_stride, k, to);
+    } else {
+      dot_block<M, 1>(x, w + row * w_stride, w_stride, k, to);
+    }
   }
 }
 

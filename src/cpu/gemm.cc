@@ -25,10 +25,14 @@ using plan::Place;
 using plan::Ref;
 using plan::Weight;
 
-constexpr int64_t kBlockMultiplies = 1 << 16;        // of a small product, per parallel block
-constexpr int64_t kPanelFloats = int64_t{1} << 20;   // of a decompressed panel of a large product
-constexpr int64_t kPieceFloats = int64_t{1} << 14;   // of a decompressed piece of a small product
-constexpr int64_t kLargeWeight = int64_t{1} << 26;   // elements; it is packed nowhere whole
+constexpr int64_t kBlockMultiplies = 1 << 16;       // of a small product, per parallel block
+constexpr int64_t kPanelFloats = int64_t{1} << 20;  // of a decompressed panel of a large product
+constexpr int64_t kWidened = int64_t{1} << 22;      // of a panel of a weight in halves
+constexpr int64_t kPieceFloats = int64_t{1} << 14;  // of a decompressed piece of a small product
+// Elements in halves of one weight, and of all weights of a program: packed nowhere, for that takes
+// two or four times the memory.
+constexpr int64_t kLargeWeight = int64_t{1} << 26;
+constexpr int64_t kManyWeights = int64_t{1} << 28;
 constexpr int64_t kColumnFloats = int64_t{1} << 17;  // of a piece whose rows are cut
 
 int64_t floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
@@ -295,11 +299,17 @@ class PanelGemm : public plan::Kernel {
   Ref rows_, scratch_;
 };
 
+// A whole weight in halves, where it is no larger than that; of a compressed one half at most.
+int64_t panel_outputs(const WeightGemm& gemm) {
+  const bool halves = !gemm.weight.dense.empty();
+  const int64_t outputs = (halves ? kWidened : kPanelFloats) / gemm.k / 64 * 64;
+  return std::clamp<int64_t>(outputs, 64, std::max<int64_t>(64, halves ? gemm.n : gemm.n / 2));
+}
+
 std::unique_ptr<plan::Kernel> make_panels(Claim& claim, const WeightGemm& gemm, const Place& y,
                                           std::optional<Ref> bias,
                                           const std::optional<Activation>& activation) {
-  const int64_t panel =
-      std::min(gemm.n, std::clamp<int64_t>(kPanelFloats / gemm.k / 64 * 64, 64, 1024));
+  const int64_t panel = std::min(gemm.n, panel_outputs(gemm));
   MatmulShape shape = packed_shape(gemm, bias.has_value(), activation);
   shape.packed_b = false;
   const auto make = [&](int64_t columns) {
@@ -482,21 +492,26 @@ bool suits_small(const BatchGemm& gemm) {
 
 }  // namespace
 
+bool is_packed_nowhere(const Claim& claim, const Tensor& weight) {
+  if (weight.dtype() == DType::kF32 || weight.count() == 0) return false;
+  return weight.count() >= kLargeWeight || claim.half_elements() >= kManyWeights;
+}
+
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
-  if (!gemm.bias) gemm.bias = claim.take_bias(gemm.n);
+  if (!gemm.bias && !gemm.result_strides) gemm.bias = claim.take_bias(gemm.n);
   const std::optional<Activation> activation = take_activation(claim);
   std::optional<Ref> bias;
   if (gemm.bias && !all_zero(*gemm.bias)) bias = claim.hold(*gemm.bias).ref;
-  const Place y = claim.result();
+  const Place y = gemm.result_strides ? claim.result_as(*gemm.result_strides) : claim.result();
   claim.set_kind("gemm");
   const auto m = static_cast<double>(gemm.m), n = static_cast<double>(gemm.n),
              k = static_cast<double>(gemm.k);
   claim.set_cost(2 * m * n * k, 4 * (m * k + n * k + m * n));
   const Epilogue epilogue(bias, activation);
   if (gemm.m <= kMaxDotRows) return make_few_rows(claim, gemm, y, epilogue);
-  const Tensor& dense = gemm.weight.dense;
-  const bool is_large = dense.count() >= kLargeWeight && dense.dtype() != DType::kF32;
-  if (is_large) gemm.weight.reader = half_rows(dense);
+  if (gemm.weight.reader == nullptr && is_packed_nowhere(claim, gemm.weight.dense)) {
+    gemm.weight.reader = half_rows(gemm.weight.dense);
+  }
   std::unique_ptr<plan::Kernel> kernel = gemm.weight.reader != nullptr
                                              ? make_panels(claim, gemm, y, bias, activation)
                                              : make_packed(claim, gemm, y, bias, activation);

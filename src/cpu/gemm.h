@@ -17,7 +17,14 @@ struct WeightGemm {
   plan::Weight weight;
   bool weight_by_output = true;  // the weight is [n, k]; else [k, n]
   std::optional<Tensor> bias;
+  // Of the op's result, which has other axes than y but its elements in this order; nothing else is
+  // added to it. None: it is y.
+  std::optional<plan::Strides> result_strides;
 };
+
+// Whether many rows are multiplied with a weight of fp16 or bf16 as it is stored: packing it, or
+// all of the program, would take much memory.
+bool is_packed_nowhere(const plan::Claim& claim, const Tensor& weight);
 
 // y[b] = f(x[b] w[b]) with places of shape [batch.., m, k], [batch.., k, n] and a dense result.
 // w may be fp16 where m is at most kMaxDotRows.

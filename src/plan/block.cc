@@ -2,8 +2,10 @@
 #include "plan/block.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/glob.h"
+#include "ir/constant.h"
 
 namespace mw::plan {
 namespace {
@@ -26,6 +28,20 @@ BlockFacts::BlockFacts(const Request& request, ir::Opset opset, const ir::Block&
     ops_[op.get()] = facts;
   }
   forget_dead_uses();
+  count_halves();
+}
+
+void BlockFacts::count_halves() {
+  std::unordered_set<const ir::Constant*> counted;
+  for (const auto& op : block_.ops) {
+    for (const ir::Operand& operand : ir::operands(*op)) {
+      const ir::ConstantPtr constant = ir::constant_of(operand);
+      if (constant == nullptr || !constant->is_tensor()) continue;
+      const ir::Type& type = constant->type();
+      if (type.dtype() != DType::kF16 && type.dtype() != DType::kBF16) continue;
+      if (counted.insert(constant.get()).second) half_elements_ += count_of(type.shape());
+    }
+  }
 }
 
 // A pass may leave ops that nothing uses any more.

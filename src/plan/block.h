@@ -53,14 +53,18 @@ class BlockFacts {
   [[nodiscard]] const Backend& backend() const { return *request_.platform.backend; }
   // Workers that a kernel may use at once.
   [[nodiscard]] int slots() const;
+  // Elements of the constants of fp16 and bf16 that ops of this block take, each counted once.
+  [[nodiscard]] int64_t half_elements() const { return half_elements_; }
 
  private:
   void forget_dead_uses();
+  void count_halves();
 
   const Request& request_;
   ir::Opset opset_;
   const ir::Block& block_;
   bool wants_taps_;
+  int64_t half_elements_ = 0;
   std::unordered_map<const ir::Operation*, Op> ops_;
   std::unordered_map<const ir::Value*, std::vector<ir::Use>> uses_;
 };

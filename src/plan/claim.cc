@@ -105,6 +105,13 @@ Place Claim::result_for_view() {
   return place;
 }
 
+Place Claim::result_as(Strides strides) {
+  Place place = result();
+  place.strides = std::move(strides);
+  results_.back().second.strides = place.strides;
+  return place;
+}
+
 Place Claim::result(size_t index) {
   const ir::Value& value = index == 0 ? *epilogue_.result() : *op_.operation().outputs.at(index);
   const ir::Type& type = value.type;
@@ -145,6 +152,35 @@ Place Claim::hold(const Tensor& tensor, std::shared_ptr<const void> owner) {
   return place;
 }
 
+// What `operand` shows under another shape with the same rows, the leading axis; null: nothing.
+const ir::Operand* Claim::before_view(const ir::Operand& operand) const {
+  const ir::Operation* op = operand.value != nullptr ? operand.value->producer : nullptr;
+  const auto* form = op != nullptr ? block_.op_plans().form<ViewOf>(op->type) : nullptr;
+  if (form == nullptr || op->outputs.size() != 1) return nullptr;
+  const ir::Input* x = op->find_input(form->input);
+  if (x == nullptr || x->operands.size() != 1 || x->operands[0].value == nullptr) return nullptr;
+  const ir::Type &from = x->operands[0].value->type, &to = operand.value->type;
+  if (from.shape().empty() || to.shape().empty() || from.shape()[0] != to.shape()[0]) {
+    return nullptr;
+  }
+  const Place whole{{}, from.dtype(), from.shape(), row_major(from.shape())};
+  const auto seen = form->results(view(*op), whole);
+  const bool same = seen && seen->size() == 1 && (*seen)[0].ref.offset == 0 && (*seen)[0].dense() &&
+                    (*seen)[0].count() == whole.count();
+  return same ? &x->operands[0] : nullptr;
+}
+
+// The compressed constant of which `operand` has the rows; null: it is of none.
+const ir::Operand* Claim::decoded(const ir::Operand& operand) const {
+  const ir::Operand* at = &operand;
+  while (at != nullptr && at->value != nullptr && at->value->producer != nullptr) {
+    if (block_.op_plans().form<Decodes>(at->value->producer->type) != nullptr) return at;
+    const ir::Operand* narrow = ir::before_widening(*at);
+    at = narrow != nullptr ? narrow : before_view(*at);
+  }
+  return nullptr;
+}
+
 std::optional<Weight> Claim::weight(std::string_view input) {
   if (!op_.has(input) || !frozen(input)) return std::nullopt;
   const ir::Operand& given = op_.operand(input);
@@ -155,24 +191,23 @@ std::optional<Weight> Claim::weight(std::string_view input) {
   if (constant != nullptr && constant->is_tensor() && is_stored_float(constant->type().dtype())) {
     weight.dense = constant->value();
     if (operand.value != nullptr) values_.plan().weights.push_back(constant);
-  } else if (operand.value != nullptr && operand.value->producer != nullptr) {
-    const ir::Operation& producer = *operand.value->producer;
-    if (const auto* form = block_.op_plans().form<Decodes>(producer.type)) {
-      weight.key = values_.frozen().identity(operand, weight.sources);
-      const ir::OpView view = block_.view(producer, nullptr);
-      weight.reader = pool().get<WeightReader>(weight.key + "|reader", weight.sources, [&] {
-        return ConstantPool::Made{form->reader(view, operand.value->index), 0};
-      });
-      for (const auto& source : weight.sources) {
-        if (source->is_tensor()) values_.plan().weights.push_back(source);
-      }
-      weight.shape = operand.value->type.shape();
-      if (described()) {
-        account_.notes.push_back(fmt::format("decodes {} '{}' {}", producer.type,
-                                             printable(producer.name()), to_string(weight.shape)));
-      }
-      return weight;
+  } else if (const ir::Operand* source = decoded(operand)) {
+    const ir::Operation& producer = *source->value->producer;
+    const auto* form = block_.op_plans().form<Decodes>(producer.type);
+    weight.key = values_.frozen().identity(*source, weight.sources);
+    const ir::OpView view = block_.view(producer, nullptr);
+    weight.reader = pool().get<WeightReader>(weight.key + "|reader", weight.sources, [&] {
+      return ConstantPool::Made{form->reader(view, source->value->index), 0};
+    });
+    for (const auto& constant : weight.sources) {
+      if (constant->is_tensor()) values_.plan().weights.push_back(constant);
     }
+    weight.shape = operand.value->type.shape();
+    if (described()) {
+      account_.notes.push_back(fmt::format("decodes {} '{}' {}", producer.type,
+                                           printable(producer.name()), to_string(weight.shape)));
+    }
+    return weight;
   }
   if (weight.dense.empty()) weight.dense = this->constant(input);
   if (!is_stored_float(weight.dense.dtype())) return std::nullopt;

@@ -70,12 +70,16 @@ class Claim {
   // Result 0 in fresh memory; where its only use is a transposition, in the order of that one's
   // result.
   Place result_for_view();
+  // Result 0 in fresh memory, where it has these strides and no gaps.
+  Place result_as(Strides strides);
   // Result `index` may take the memory of operand `input` when that dies here.
   void overwrite(std::string_view input, size_t index = 0);
   // Memory for the duration of the step.
   Place workspace(int64_t bytes);
   // Workers to cut it for.
   [[nodiscard]] int slots() const;
+  // As BlockFacts has them.
+  [[nodiscard]] int64_t half_elements() const { return block_.half_elements(); }
   // Whether the kernel is to be read about and not to be run.
   [[nodiscard]] bool described() const;
   // Takes over what is done with result 0 and nothing else: an addition of constants that are the
@@ -99,6 +103,8 @@ class Claim {
 
  private:
   void note(const ir::Operand& operand, const Place& place);
+  [[nodiscard]] const ir::Operand* before_view(const ir::Operand& operand) const;
+  [[nodiscard]] const ir::Operand* decoded(const ir::Operand& operand) const;
   [[nodiscard]] const ir::Operation* asked(const ir::Value& value) const;
   [[nodiscard]] std::shared_ptr<const Account> take_account();
 

@@ -45,10 +45,6 @@ void Student::set_teacher(std::shared_ptr<const lm::Model> teacher, const ir::Fu
          options.temperature);
   }
   check(options);
-  if (options.cache.empty() && options.top_k != DistillOptions{}.top_k) {
-    fail(ErrorCode::kInvalidArgument, "{} {}: says what {} keeps, and there is none",
-         setting("teacher_top_k"), options.top_k, setting("teacher_cache"));
-  }
   check_vocabularies(model_, *teacher);
   const lm::Target target = in_context([] { return setting("teacher"); },
                                        [&] { return teacher->target(options.target); });

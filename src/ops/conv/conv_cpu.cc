@@ -1,7 +1,10 @@
 // Kernels of convolution and pooling: their windows for the library of products.
 #include "cpu/convolution.h"
 
+#include <algorithm>
+
 #include "cpu/library.h"
+#include "cpu/pointwise.h"
 #include "ops/conv/window.h"
 #include "ops/kernels_cpu.h"
 
@@ -19,6 +22,39 @@ std::vector<cpu::WindowAxis> axes_of(const std::vector<Window>& windows) {
     axes.push_back({w.kernel, w.stride, w.dilation, w.before, reach - w.in - w.before});
   }
   return axes;
+}
+
+// Whether each window is one element, and each element one window.
+bool is_pointwise(const std::vector<Window>& windows, int64_t groups) {
+  return groups == 1 && std::ranges::all_of(windows, [](const Window& w) {
+           return w.kernel == 1 && w.stride == 1 && w.before == 0 && w.in == w.out;
+         });
+}
+
+std::unique_ptr<Kernel> make_pointwise(Claim& claim, bool weight_by_output) {
+  const OpView& op = claim.op();
+  std::optional<plan::Weight> weight = claim.weight("weight");
+  if (!weight) return nullptr;
+  cpu::Pointwise p;
+  p.outputs = op.operation().outputs[0]->type.shape()[1];
+  p.weight = std::move(*weight);
+  p.weight_by_output = weight_by_output;
+  if (op.has("bias")) {
+    if (!claim.frozen("bias") || op.dtype("bias") != DType::kF32) return nullptr;
+    p.bias = claim.constant("bias");
+  }
+  return cpu::make_pointwise(claim, std::move(p));
+}
+
+// Transposed or not.
+std::unique_ptr<Kernel> make_pointwise_conv(Claim& claim, bool transposed) {
+  const OpView& op = claim.op();
+  const Shape x = op.shape("x"), weight = op.shape("weight");
+  if (op.dtype("x") != DType::kF32 || count_of(x) == 0 || count_of(weight) == 0) return nullptr;
+  const auto windows =
+      transposed ? windows_of_transpose(op) : windows_of(op, {weight.begin() + 2, weight.end()});
+  if (!is_pointwise(windows, op.integer("groups"))) return nullptr;
+  return make_pointwise(claim, !transposed);
 }
 
 std::unique_ptr<Kernel> make_conv(Claim& claim) {
@@ -80,7 +116,8 @@ std::unique_ptr<Kernel> make_mean_pool(Claim& claim, bool counts_padding) {
 }  // namespace
 
 void add_conv_kernels(cpu::KernelTable& table) {
-  table["conv"].makes = {make_conv};
+  table["conv"].makes = {[](Claim& claim) { return make_pointwise_conv(claim, false); }, make_conv};
+  table["conv_transpose"].makes = {[](Claim& claim) { return make_pointwise_conv(claim, true); }};
   table["max_pool"].makes = {make_max_pool};
   table["avg_pool"].makes = {[](Claim& claim) {
     return make_mean_pool(claim, !claim.op().flag("exclude_padding_from_average"));

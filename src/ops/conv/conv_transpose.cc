@@ -10,10 +10,7 @@
 #include "ops/shape/rules.h"
 
 namespace mw::ops {
-namespace {
 
-// Axes read backwards: `in` is the extent of x and `out` that of the result, of which `before`
-// elements are cut off at the front.
 std::vector<Window> windows_of_transpose(const OpView& op) {
   const Shape x = op.shape("x"), weight = op.shape("weight");
   const size_t axes = x.size() - 2;
@@ -42,6 +39,8 @@ std::vector<Window> windows_of_transpose(const OpView& op) {
   }
   return windows;
 }
+
+namespace {
 
 void check_output_shape(const OpView& op, const Shape& batch_and_channels) {
   const Shape given = op.ints("output_shape");

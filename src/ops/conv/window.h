@@ -31,6 +31,10 @@ std::vector<int64_t> custom_pad(const OpView& op, PadType type, size_t axes);
 // any), pad_type, pad and ceil_mode (likewise). Throws when a window does not fit into its axis.
 std::vector<Window> windows_of(const OpView& op, const std::vector<int64_t>& kernel);
 
+// Those of conv_transpose, read backwards: `in` is the extent of x and `out` that of the result, of
+// which `before` elements are cut off at the front.
+std::vector<Window> windows_of_transpose(const OpView& op);
+
 // The last three axes of a list, `fill` in front of fewer: every layout is three-dimensional.
 using Three = std::array<int64_t, 3>;
 Three three(const std::vector<int64_t>& values, int64_t fill);
