@@ -264,7 +264,9 @@ std::string fault_of_notes(const std::string& text, bool failed) {
 }
 
 std::string without_times(const std::string& text) {
-  static const std::regex kUnits(R"([0-9][0-9.,:]* ?(ms|s|min|h|left|[a-z]+/s|[kMGT]?B)(?![a-z]))");
+  // "3 min 05 s" is one time as "8.2 s" is.
+  static const std::regex kUnits(
+      R"(([0-9]+ (h|min) )?[0-9][0-9.,:]* ?(ms|s|min|h|left|[a-z]+/s|[kMGT]?B)(?![a-z]))");
   static const std::regex kKeys(
       R"re("([a-z_]*(seconds|time|_per_second|memory|bytes)[a-z_]*)": ?[0-9.eE+-]+)re");
   return std::regex_replace(std::regex_replace(text, kUnits, "#"), kKeys, "\"$1\": #");
