@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times a model of the shape of Qwen3-0.6B beside PyTorch with transformers and PEFT, two threads each.
 
-    tools/setup.sh --coremltools && tools/setup.sh --adapters && make build
+    tools/setup.sh --coremltools --adapters && make build
     .deps/venv-coremltools/bin/python tools/bench/large_models.py FOLDER full
     .deps/venv-adapters/bin/python tools/bench/large_peers.py FOLDER/qwen06-full.mlpackage [--rounds N] [--json FILE]
 
