@@ -1,13 +1,21 @@
-"""A contender of a benchmark: a process that does a turn of its work for each line that it is sent."""
+"""A contender of a benchmark: a process that does a turn of its work for each line that it is sent; its memory."""
 
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 # Settings of the C library that keep freed memory: the fair bar for PyTorch.
 KEEP_MEMORY = {name: str(1 << 30) for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_",
                                               "MALLOC_TOP_PAD_")}
+
+
+def memory_megabytes(field: str) -> float:
+    """Of this process: VmRSS, what it has now, or VmHWM, the most since it began to run its program."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
 
 
 class Contender:

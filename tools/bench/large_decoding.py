@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "build" / "python"))
 
 import numpy as np  # noqa: E402
+from contender import memory_megabytes  # noqa: E402
 
 import millwright  # noqa: E402
 
@@ -38,11 +39,6 @@ def bandwidth() -> float:
             list(pool.map(np.maximum.reduce, parts))
             best = max(best, (1 << 30) / (time.perf_counter() - begin) / 1e9)
     return best
-
-
-def resident_megabytes() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def inputs_of(model: millwright.MLModel, place: int, token: int) -> dict[str, np.ndarray]:
@@ -76,9 +72,9 @@ def main() -> None:
         begin = time.perf_counter()
         models[package] = millwright.MLModel(package, threads=THREADS)
         opened[package] = time.perf_counter() - begin
-        before = resident_megabytes()
+        before = memory_megabytes("VmRSS")
         turn(models[package], options.tokens)  # makes plans
-        added[package] = resident_megabytes() - before
+        added[package] = memory_megabytes("VmRSS") - before
     rounds = {package: [] for package in models}
     for _ in range(options.rounds):
         for package, model in models.items():

@@ -30,13 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 sys.path.insert(0, str(ROOT / "build" / "python"))
 
 import numpy as np  # noqa: E402
-from contender import KEEP_MEMORY, Contender  # noqa: E402
-
-
-def memory_megabytes(field: str) -> float:
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith(f"{field}:"))
-    return int(line.split()[1]) / 1024
+from contender import KEEP_MEMORY, Contender, memory_megabytes  # noqa: E402
 
 
 def batch(rows: int, time_: int) -> np.ndarray:

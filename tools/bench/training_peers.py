@@ -31,14 +31,7 @@ sys.path.insert(0, str(ROOT / "build" / "python"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import numpy as np  # noqa: E402
-from contender import KEEP_MEMORY, Contender  # noqa: E402
-
-
-def peak_megabytes() -> float:
-    """Of this process since it began to run its program."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
+from contender import KEEP_MEMORY, Contender, memory_megabytes  # noqa: E402
 
 
 def millwright_step(name: str, weights: Path):
@@ -126,7 +119,7 @@ def work(contender: str, name: str, folder: Path) -> None:
             losses.append(step(ids[at % len(ids)], labels[at % len(ids)]))
             at += 1
         taken = time.perf_counter() - begin
-        print(json.dumps({"seconds": taken, "losses": losses, "peak": peak_megabytes()}), flush=True)
+        print(json.dumps({"seconds": taken, "losses": losses, "peak": memory_megabytes("VmHWM")}), flush=True)
 
 
 def write_batches(path: Path, count: int = 16) -> None:
