@@ -16,10 +16,11 @@ enum class Compute : uint8_t {
   kFp32,
   kFp64,  // slow and exact: the oracle
   kFp16,  // fp32 arithmetic, every fp16 value of the file rounded to fp16, as a device would
+  kBf16,  // what is multiplied and what weights make of it in bf16; all sums and the rest in fp32
 };
 template <>
 struct Choices<Compute> {
-  static constexpr std::array kNames = {"fp32", "fp64", "fp16"};
+  static constexpr std::array kNames = {"fp32", "fp64", "fp16", "bf16"};
 };
 
 struct LoadOptions {

@@ -30,7 +30,8 @@ extern "C" {
 typedef enum mw_compute {
   MW_COMPUTE_FP32 = 0,
   MW_COMPUTE_FP64 = 1,
-  MW_COMPUTE_FP16 = 2
+  MW_COMPUTE_FP16 = 2,
+  MW_COMPUTE_BF16 = 3
 } mw_compute;
 
 typedef struct mw_load_options {

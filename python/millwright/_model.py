@@ -50,8 +50,8 @@ class MLModel:
 
     `compute_units` is accepted and ignored, so that code written for coremltools runs.
     `function_name` picks a function of a package that has several. `compute` is what floats inside
-    the model are computed in: fp32, fp64 (slow and exact), or fp16 (rounds every value that
-    the file calls fp16, as a device would). `threads` 0 means all cores. `tokenizer` is a
+    the model are computed in: fp32, bf16 (what is multiplied), fp64 (slow and exact), or fp16
+    (rounds every value that the file calls fp16, as a device would). `threads` 0 means all cores. `tokenizer` is a
     tokenizer.json or its folder; without it, the one in or beside the model is found when first
     asked for. `adapter` is a file that StudentModel.save_adapter() wrote. `device` is what computes.
     `naive` runs op by op with the reference implementations. `print_after` are passes of

@@ -23,6 +23,8 @@ pub enum Compute {
     Fp64,
     /// fp32 arithmetic, every fp16 value of the file rounded to fp16, as a device would.
     Fp16,
+    /// What is multiplied and what weights make of it in bf16; all sums and the rest in fp32.
+    Bf16,
 }
 
 /// How a model is opened; [`CoreMLModelWrapper::load_with`] takes all settings there are.
@@ -50,6 +52,7 @@ impl LoadOptions {
             Compute::Fp32 => "fp32",
             Compute::Fp64 => "fp64",
             Compute::Fp16 => "fp16",
+            Compute::Bf16 => "bf16",
         };
         settings.set("compute", compute)?.set("threads", self.threads)?;
         for (name, text) in [("function", &self.function), ("device", &self.device)] {

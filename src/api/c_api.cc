@@ -138,7 +138,7 @@ mw_status mw_model_load(const char* path, const mw_load_options* options, mw_mod
       if (options->device != nullptr) load.device = options->device;
       load.threads = options->threads;
       constexpr mw::Compute kComputes[] = {mw::Compute::kFp32, mw::Compute::kFp64,
-                                           mw::Compute::kFp16};
+                                           mw::Compute::kFp16, mw::Compute::kBf16};
       require(number_of(options->compute) < std::size(kComputes),
               "mw_model_load: unknown compute mode");
       load.compute = kComputes[number_of(options->compute)];

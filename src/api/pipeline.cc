@@ -13,6 +13,7 @@
 #include "ir/text/text.h"
 #include "ops/catalog.h"
 #include "passes/precision.h"
+#include "passes/round_products.h"
 #include "passes/specialise.h"
 #include "plan/pipeline.h"
 #include "train/pipeline.h"
@@ -31,8 +32,14 @@ FunctionPtr set_precision(const Function& source, const Numerics& numerics) {
   return passes::set_precision(source, ops::catalog(), numerics);
 }
 
+void round_products(Function& function, const Numerics&) {
+  passes::round_products(function, ops::catalog());
+}
+bool multiplies_bf16(const Numerics& numerics) { return numerics.bf16_products; }
+
 constexpr Pass<const Numerics> kOpen[] = {
     {passes::kPrecision, set_precision},
+    {passes::kRoundProducts, round_products, multiplies_bf16},
 };
 
 FunctionPtr specialise(const Function& source, const Shapes& shapes) {
@@ -101,6 +108,8 @@ Numerics numerics_of(Compute compute) {
       return passes::kFp64;
     case Compute::kFp16:
       return passes::kFp16;
+    case Compute::kBf16:
+      return passes::kBf16;
     default:
       return passes::kFp32;
   }

@@ -26,7 +26,7 @@ training::StudentSource source_of(const CoreMLModelWrapper::Impl& loaded) {
   const passes::Numerics numerics = numerics_of(loaded.options.compute);
   if (numerics.rounds_fp16) {
     fail(ErrorCode::kInvalidArgument,
-         "{}: expected fp32 or fp64 to train in, got fp16; load the model with one of them",
+         "{}: expected fp32, bf16 or fp64 to train in, got fp16; load the model with one of them",
          setting("compute"));
   }
   return {.model = loaded,

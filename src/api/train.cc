@@ -6,6 +6,7 @@
 #include "api/impl.h"
 #include "api/run_outputs.h"
 #include "base/error.h"
+#include "devices/devices.h"
 #include "millwright/training.hpp"
 #include "ops/catalog.h"
 #include "train/run.h"
@@ -173,6 +174,12 @@ TrainingReport run_training(const CoreMLModelWrapper& model, const CoreMLModelWr
   training::Run run(student_of(student), std::move(data), std::move(plan), files, observer);
   const training::TrainingSummary summary = training::summary_of(student.parameters());
   std::vector<std::string> notes = training::lines_of(summary);
+  const LoadOptions& options = model.impl().options;
+  if (options.compute == Compute::kFp32 &&
+      devices::platform(options.device).backend->prefers_bf16()) {
+    notes.push_back(fmt::format("this processor multiplies bf16 faster than fp32: {} bf16",
+                                setting("compute")));
+  }
   if (!files.adapter_alone()) {
     const auto more = student.notes({.only_function = settings.run.only_function});
     notes.insert(notes.end(), more.begin(), more.end());

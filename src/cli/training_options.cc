@@ -61,7 +61,7 @@ LoadOptions TrainingOptions::load_options() const {
   LoadOptions options;
   load.apply(options);
   if (options.compute == Compute::kFp16) {
-    fail(ErrorCode::kInvalidArgument, "{}: expected fp32 or fp64 to train in, got fp16",
+    fail(ErrorCode::kInvalidArgument, "{}: expected fp32, bf16 or fp64 to train in, got fp16",
          setting("compute"));
   }
   return options;

@@ -6,6 +6,7 @@
 
 #include "base/parallel.h"
 #include "cpu/copy.h"
+#include "cpu/library.h"
 #include "cpu/rows.h"
 
 namespace mw::cpu {
@@ -33,6 +34,7 @@ class Backend : public plan::Backend {
                                                         const plan::Place& to) const override {
     return cpu::make_copy(from, to);
   }
+  [[nodiscard]] bool prefers_bf16() const override { return built_library().multiplies_bf16(); }
   [[nodiscard]] int slots() const override { return thread_count(); }
 
  private:

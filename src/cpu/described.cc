@@ -24,9 +24,9 @@ class DescribedMatmul : public Matmul {
   [[nodiscard]] std::string layout() const override { return "described"; }
   [[nodiscard]] int64_t packed_bytes() const override { return packed_bytes_; }
   [[nodiscard]] int64_t scratch_bytes() const override { return 0; }
-  void pack(const float* /*b*/, int64_t /*row_stride*/, int64_t /*column_stride*/,
+  void pack(const void* /*b*/, int64_t /*row_stride*/, int64_t /*column_stride*/,
             void* /*packed*/) const override {}
-  void run(const float* /*a*/, const void* /*b*/, const float* /*bias*/, float* /*c*/,
+  void run(const void* /*a*/, const void* /*b*/, const float* /*bias*/, void* /*c*/,
            void* /*scratch*/) const override {
     fail(ErrorCode::kInternal, "a product that is only described was run");
   }

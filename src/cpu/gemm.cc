@@ -176,7 +176,7 @@ std::shared_ptr<const Packed> pack(Claim& claim, const WeightGemm& gemm,
     poison(packed->data);
     const Tensor plain = as_floats(gemm.weight.dense);
     const bool by_output = gemm.weight_by_output;
-    matmul->pack(plain.data<float>(), by_output ? 1 : gemm.n, by_output ? gemm.k : 1,
+    matmul->pack(plain.raw(), by_output ? 1 : gemm.n, by_output ? gemm.k : 1,
                  packed->data.mutable_raw());
     return plan::ConstantPool::Made{packed, matmul->packed_bytes()};
   });
@@ -380,8 +380,8 @@ class LibraryBatch : public plan::Kernel {
         bias_(gemm.bias),
         matmul_(std::move(matmul)) {}
   void run(const Frame& frame) const override {
-    matmul_->run(frame.as<float>(x_), frame.as<float>(w_),
-                 bias_ ? frame.as<float>(*bias_) : nullptr, frame.as<float>(y_),
+    matmul_->run(frame.at(x_), frame.at(w_),
+                 bias_ ? frame.as<float>(*bias_) : nullptr, frame.at(y_),
                  frame.at(scratch_));
   }
 
@@ -446,6 +446,7 @@ class SmallBatch : public plan::Kernel {
 
 MatrixLayout layout_of(const Place& place, size_t rank) {
   MatrixLayout layout;
+  layout.dtype = place.dtype;
   layout.row_stride = place.strides[rank];
   layout.column_stride = place.strides[rank + 1];
   return layout;
@@ -460,7 +461,7 @@ MatmulShape batch_shape(const BatchGemm& gemm) {
   shape.k = gemm.k;
   shape.a = layout_of(gemm.x, rank);
   shape.b = layout_of(gemm.w, rank);
-  shape.c = {{}, {}, gemm.n, 1};
+  shape.c = {{}, {}, gemm.n, 1, gemm.rounded ? DType::kBF16 : DType::kF32};
   shape.activation = gemm.activation;
   shape.bias = gemm.bias.has_value();
   Shape batch = gemm.batch;
@@ -486,6 +487,7 @@ MatmulShape batch_shape(const BatchGemm& gemm) {
 // The small products read x row by row, and w along rows or along columns.
 bool suits_small(const BatchGemm& gemm) {
   const size_t rank = gemm.batch.size();
+  if (gemm.x.dtype != DType::kF32) return false;
   return gemm.x.strides[rank + 1] == 1 &&
          (gemm.w.strides[rank] == 1 || gemm.w.strides[rank + 1] == 1);
 }
@@ -518,9 +520,13 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
   return kernel != nullptr ? std::move(kernel) : make_repeated(claim, gemm, y, epilogue);
 }
 
+bool multiplies_bf16(const Claim& claim, int64_t m) {
+  return m > kMaxDotRows && library_of(claim).multiplies_bf16();
+}
+
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, const BatchGemm& gemm) {
   const bool small = gemm.m <= kMaxDotRows && suits_small(gemm);
-  if (gemm.w.dtype != DType::kF32 && !small) return nullptr;
+  if (gemm.w.dtype != gemm.x.dtype && !small) return nullptr;
   std::unique_ptr<Matmul> matmul = small ? nullptr : library_of(claim).matmul(batch_shape(gemm));
   if (matmul == nullptr && !suits_small(gemm)) return nullptr;
   const Place y = claim.result();

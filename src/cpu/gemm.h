@@ -27,12 +27,13 @@ struct WeightGemm {
 bool is_packed_nowhere(const plan::Claim& claim, const Tensor& weight);
 
 // y[b] = f(x[b] w[b]) with places of shape [batch.., m, k], [batch.., k, n] and a dense result.
-// w may be fp16 where m is at most kMaxDotRows.
+// w may be fp16 where m is at most kMaxDotRows; x and w may be bf16 where m is larger.
 struct BatchGemm {
   Shape batch;
   int64_t m = 0, n = 0, k = 0;
   plan::Place x, w;
   std::optional<plan::Activation> activation;  // taken from the claim already
+  bool rounded = false;                        // the result, to bf16: likewise
   std::optional<plan::Ref> bias;               // n numbers added to every row
 };
 
@@ -40,5 +41,7 @@ struct BatchGemm {
 std::unique_ptr<plan::Kernel> make_gemm(plan::Claim& claim, WeightGemm gemm);
 // Null when the strides are beyond all kernels: to be called again with dense operands.
 std::unique_ptr<plan::Kernel> make_gemm(plan::Claim& claim, const BatchGemm& gemm);
+// Whether so many rows are to be multiplied in bf16 as they are.
+bool multiplies_bf16(const plan::Claim& claim, int64_t m);
 
 }  // namespace mw::cpu

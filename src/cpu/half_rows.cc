@@ -4,23 +4,17 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/half.h"
 #include "cpu/primitives.h"
 
 namespace mw::cpu {
 namespace {
-
-void load_bf16(const void* from, float* to, size_t count) {
-  const auto* bits = static_cast<const uint16_t*>(from);
-  for (size_t i = 0; i < count; ++i) to[i] = bf16_to_f32(bits[i]);
-}
 
 class HalfRows : public plan::WeightReader {
  public:
   explicit HalfRows(const Tensor& weight)
       : weight_(weight),
         width_(weight.count() / std::max<int64_t>(weight.dim(0), 1)),
-        load_(weight.dtype() == DType::kBF16 ? load_bf16 : load_loop(weight.dtype())) {}
+        load_(load_loop(weight.dtype())) {}
 
   void read(int64_t first, int64_t count, float* out) const override {
     load_(at(first, 0), out, static_cast<size_t>(count * width_));

@@ -21,6 +21,8 @@ class Library {
 
   // Whether `op` can be applied inside a product or a convolution.
   [[nodiscard]] virtual bool activates(plan::RowOp op) const = 0;
+  // Whether matrices of bf16 are faster multiplied as they are than widened to fp32.
+  [[nodiscard]] virtual bool multiplies_bf16() const { return false; }
   // Null when there is no fast implementation for these strides. `like`, of this library, asks for
   // its packing.
   [[nodiscard]] virtual std::unique_ptr<Matmul> matmul(const MatmulShape& shape,

@@ -15,6 +15,7 @@ struct MatrixLayout {
   Shape batch;
   plan::Strides batch_strides;
   int64_t row_stride = 0, column_stride = 1;
+  DType dtype = DType::kF32;  // or kBF16; sums are of fp32
 };
 
 struct MatmulShape {
@@ -36,10 +37,10 @@ class Matmul {
   [[nodiscard]] virtual std::string layout() const = 0;  // names the packing of b
   [[nodiscard]] virtual int64_t packed_bytes() const = 0;
   [[nodiscard]] virtual int64_t scratch_bytes() const = 0;
-  // Packs a matrix of k x n elements with these strides.
-  virtual void pack(const float* b, int64_t row_stride, int64_t column_stride,
+  // Packs a matrix of k x n elements of b's dtype with these strides.
+  virtual void pack(const void* b, int64_t row_stride, int64_t column_stride,
                     void* packed) const = 0;
-  virtual void run(const float* a, const void* b, const float* bias, float* c,
+  virtual void run(const void* a, const void* b, const float* bias, void* c,
                    void* scratch) const = 0;
 };
 

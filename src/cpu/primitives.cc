@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "cpu/bf16_loops.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/primitives.cc"
@@ -691,6 +692,8 @@ UnaryLoop unary_loop(RowOp op) {
       return PlainUnary<ToInt>::loop;
     case RowOp::kRoundHalf:
       return round_halves;
+    case RowOp::kRoundBf16:
+      return round_bf16;
     default:
       return HWY_DYNAMIC_DISPATCH(Unaries)(op);
   }
@@ -714,6 +717,8 @@ LoadLoop load_loop(DType dtype) {
       return load_words;
     case DType::kF16:
       return load_halves;
+    case DType::kBF16:
+      return load_bf16;
     case DType::kBool:
       return load_bools;
     case DType::kI8:
@@ -736,6 +741,8 @@ StoreLoop store_loop(DType dtype) {
       return store_words;
     case DType::kF16:
       return store_halves;
+    case DType::kBF16:
+      return store_bf16;
     case DType::kBool:
       return store_bools;
     default:

@@ -15,19 +15,21 @@
 #include "ir/verify.h"
 #include "ops/catalog.h"
 #include "passes/precision.h"
+#include "passes/round_products.h"
 #include "passes/specialise.h"
 
 namespace mw::cpu {
 
-// One function in the compute dtype fp32, and sessions over it.
+// One function whose floats are computed in fp32 or bf16, and sessions over it.
 class TestProgram {
  public:
   TestProgram(const std::string& arguments, const std::string& statements,
-              const std::string& outputs)
+              const std::string& outputs, const passes::Numerics& numerics = passes::kFp32)
       : program_(ir::text::parse("program(1.3)\n{ func main<ios18>(" + arguments + ") {\n" +
                                  statements + "\n} -> (" + outputs + "); }\n")) {
     ir::verify(*program_->functions.at(0), ops::catalog());
-    lowered_ = passes::set_precision(*program_->functions.at(0), ops::catalog(), passes::kFp32);
+    lowered_ = passes::set_precision(*program_->functions.at(0), ops::catalog(), numerics);
+    if (numerics.bf16_products) passes::round_products(*lowered_, ops::catalog());
   }
 
   [[nodiscard]] const ir::Function& function() const { return *lowered_; }

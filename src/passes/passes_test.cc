@@ -6,9 +6,11 @@
 #include "exec/naive.h"
 #include "ir/text/text.h"
 #include "ir/verify.h"
+#include "ir/widening.h"
 #include "ops/catalog.h"
 #include "passes/dead_code.h"
 #include "passes/precision.h"
+#include "passes/round_products.h"
 #include "passes/specialise.h"
 
 namespace mw::passes {
@@ -258,6 +260,59 @@ TEST(set_precision, fp16_rounds_every_value_as_a_device_would) {
   EXPECT_EQ(run(kFp16), 0.0);
   EXPECT_EQ(run(kFp32), 0x1p-12);
   EXPECT_EQ(run(kFp64), 0x1p-12);
+}
+
+TEST(round_products, rounds_factors_and_what_a_weight_makes_of_them) {
+  const auto source = program("tensor<fp32, [2, 3]> x", R"(
+    tensor<fp32, [3, 3]> w = const()[val = tensor<fp32, [3, 3]>([[1, 2, 3], [4, 5, 6], [7, 8, 9]])];
+    tensor<fp32, [2, 3]> a = linear(x = x, weight = w);
+    tensor<fp32, [2, 3]> b = silu(x = a);
+    tensor<fp32, [2, 2]> s = matmul(x = a, y = b, transpose_y = bool(true));
+    tensor<fp32, [2, 2]> p = softmax(x = s);
+    tensor<fp32, [2, 3]> v = matmul(x = p, y = b);
+    tensor<fp32, [2, 3]> y = linear(x = v, weight = w);)",
+                              "y");
+  ir::Function& function = *source->functions[0];
+  round_products(function, ops::catalog());
+  EXPECT_EQ(verify_error(*source), "");
+  const auto narrow_of = [](const ir::Value* value) -> std::string {
+    const ir::Operand* narrow = ir::before_widening({const_cast<ir::Value*>(value), nullptr});
+    if (narrow == nullptr || narrow->value->type.dtype() != DType::kBF16) return "";
+    return narrow->value->producer->input("x")->name;
+  };
+  std::map<std::string, std::vector<std::string>> taken;
+  ir::for_each_op(function.body, [&](const ir::Operation& op) {
+    if (op.is_const() || op.type == ir::kCastOp) return;
+    for (const ir::Operand& operand : ir::operands(op)) {
+      if (operand.value != nullptr) taken[op.name()].push_back(narrow_of(operand.value));
+    }
+  });
+  const std::vector<std::string> of_x{"x", "w"};
+  EXPECT_EQ(taken.at("a"), of_x);
+  EXPECT_EQ(taken.at("b"), (std::vector<std::string>{"a"}));       // a weight made it
+  EXPECT_EQ(taken.at("s"), (std::vector<std::string>{"a", "b"}));  // b is rounded as a factor
+  EXPECT_EQ(taken.at("p"), (std::vector<std::string>{""}));        // of two computed values
+  EXPECT_EQ(taken.at("v"), (std::vector<std::string>{"", "b"}));   // of probabilities as they are
+  EXPECT_EQ(taken.at("y"), (std::vector<std::string>{"v", "w"}));
+  EXPECT_EQ(function.body.outputs[0]->name, "y");  // an output is not rounded
+}
+
+TEST(round_products, leaves_what_was_rounded_and_what_is_decoded) {
+  const auto source = program("tensor<fp32, [4, 4]> x, tensor<bf16, [4, 4]> n", R"(
+    tensor<fp32, [4, 4]> r = cast(x = n, dtype = string("fp32"));
+    tensor<fp32, [4, 4]> t = transpose(x = r, perm = tensor<int32, [2]>([1, 0]));
+    tensor<fp32, [4, 2]> w = constexpr_affine_dequantize()[axis = int32(0), quantized_data =
+        tensor<int8, [4, 2]>([[1, 2], [3, 4], [5, 6], [7, 8]]), scale = fp32(0.3),
+        zero_point = int8(0)];
+    tensor<fp32, [4, 2]> a = matmul(x = t, y = w);
+    tensor<fp32, [4, 2]> y = relu(x = a);)",
+                              "y");
+  round_products(*source->functions[0], ops::catalog());
+  int rounded = 0;
+  ir::for_each_op(source->functions[0]->body, [&](const ir::Operation& op) {
+    if (op.type == ir::kCastOp && op.outputs[0]->type.dtype() == DType::kBF16) ++rounded;
+  });
+  EXPECT_EQ(rounded, 1);  // the product, which a weight makes
 }
 
 TEST(verify, names_op_input_and_what_was_expected) {

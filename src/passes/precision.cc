@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "ir/cast.h"
 #include "ir/names.h"
 #include "ir/op_view.h"
 
@@ -93,16 +94,9 @@ class Retyper {
   }
 
   Value* cast(Value* value, DType dtype, Block& block) {
-    auto op = std::make_unique<Operation>();
-    op->type = ir::kCastOp;
-    op->parent = &block;
     const std::string name = names_.fresh(fmt::format("{}_{}", value->name, mw::name_of(dtype)));
-    op->attributes = {{"name", ir::Constant::string(name)}};
-    op->inputs = {{"x", {{value, nullptr}}},
-                  {"dtype", {{nullptr, ir::Constant::string(std::string(mw::name_of(dtype)))}}}};
-    Value* out = op->add_output(name, value->type.with_dtype(dtype));
-    block.ops.push_back(std::move(op));
-    return out;
+    block.ops.push_back(ir::make_cast(value, dtype, name, block));
+    return block.ops.back()->outputs[0].get();
   }
 
   // The operand as the computation wants it. A value defined outside is cast where it is used

@@ -20,11 +20,12 @@ inline constexpr PassName kPrecision = {
 struct Numerics {
   DType values = DType::kF32;  // of every float inside: fp32, or fp64, which has no kernels
   bool rounds_fp16 = false;    // what the file calls fp16 is rounded to it, as on a device
+  bool bf16_products = false;  // round_products.h: for programs of fp32
 
   [[nodiscard]] bool has_kernels() const { return values == DType::kF32; }
 };
 inline constexpr Numerics kFp32 = {}, kFp64 = {.values = DType::kF64},
-                          kFp16 = {.rounds_fp16 = true};
+                          kFp16 = {.rounds_fp16 = true}, kBf16 = {.bf16_products = true};
 
 // Inputs, outputs and states keep their declared dtypes, constants their storage. Casts between
 // floats inside vanish. Operands of constexpr ops are left alone; their results are cast.

@@ -54,6 +54,8 @@ class Backend {
   // Copies elements of any byte-sized dtype between places of equal shape, whatever their strides.
   [[nodiscard]] virtual std::unique_ptr<Kernel> make_copy(const Place& from,
                                                           const Place& to) const = 0;
+  // Whether a program is computed faster with what it multiplies in bf16 than in fp32.
+  [[nodiscard]] virtual bool prefers_bf16() const { return false; }
   // Workers that a kernel may use at once, where whoever plans does not say.
   [[nodiscard]] virtual int slots() const = 0;
 };

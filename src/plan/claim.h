@@ -86,6 +86,8 @@ class Claim {
   // same in every row, and a function of each element that `can` says yes to. Before result(0).
   std::optional<Tensor> take_bias(int64_t width);
   std::optional<Activation> take_activation(const std::function<bool(RowOp)>& can);
+  // Whether all that is done with result 0 is to round it to that dtype; then the kernel does.
+  bool take_rounding(DType dtype) { return epilogue_.take_rounding(dtype); }
 
   // Where the plan keeps a constant, on its device; `owner` lives as long.
   Place hold(const Tensor& tensor, std::shared_ptr<const void> owner = nullptr);

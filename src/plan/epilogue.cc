@@ -78,6 +78,16 @@ std::optional<Activation> Epilogue::take_activation(const std::function<bool(Row
   return activation;
 }
 
+bool Epilogue::take_rounding(DType dtype) {
+  const ir::Operation* user = only_user();
+  if (user == nullptr || user->parent != &block_.block() || user->type != ir::kCastOp) return false;
+  if (block_.is_tapped(*result_) || !(user->outputs[0]->type == result_->type.with_dtype(dtype))) {
+    return false;
+  }
+  take(*user, block_.request().described ? std::string(name_of(dtype)) : "");
+  return true;
+}
+
 Strides Epilogue::order_for_view(const Place& place) const {
   const ir::Operation* user = only_user();
   if (user == nullptr) return place.strides;

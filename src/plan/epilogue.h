@@ -24,6 +24,7 @@ class Epilogue {
   // See Claim.
   std::optional<Tensor> take_bias(int64_t width);
   std::optional<Activation> take_activation(const std::function<bool(RowOp)>& can);
+  bool take_rounding(DType dtype);
   // What the result has become with what has been taken.
   [[nodiscard]] const ir::Value* result() const { return result_; }
   // Strides for the result at `place`, which is dense, such that a view that is its only use finds

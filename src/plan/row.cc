@@ -13,7 +13,7 @@ constexpr std::string_view kNames =
     "copy neg abs sign square sqrt rsqrt inverse exp exp2 log tanh sigmoid silu softplus "
     "softsign erf gelu gelu_tanh gelu_sigmoid relu elu leaky_relu thresholded_relu clip "
     "affine ceil floor round sin cos tan asin acos atan atanh sinh cosh not to_float "
-    "to_int to_bool int_to_bool round_half add sub mul div max min pow floor_div mod "
+    "to_int to_bool int_to_bool round_half round_bf16 add sub mul div max min pow floor_div mod "
     "equal not_equal less less_equal add_int sub_int mul_int max_int min_int equal_int "
     "not_equal_int less_int less_equal_int and or xor mul_add select row_sum row_mean "
     "row_sum_squares row_sum_abs row_max row_min row_norm row_rstd row_log_sum";
@@ -65,6 +65,7 @@ bool is_conversion(RowOp op) {
     case RowOp::kToBool:
     case RowOp::kIntToBool:
     case RowOp::kRoundHalf:
+    case RowOp::kRoundBf16:
       return true;
     default:
       return false;

@@ -68,6 +68,7 @@ enum class RowOp : uint8_t {
   kToBool,
   kIntToBool,
   kRoundHalf,  // to the nearest fp16
+  kRoundBf16,  // to the nearest bf16
   // two operands
   kAdd,
   kSub,

@@ -7,8 +7,8 @@ namespace mw::plan {
 namespace {
 
 bool can_store(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kI32 ||
-         dtype == DType::kBool;
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kI32 || dtype == DType::kBool;
 }
 
 bool can_load(DType dtype) {

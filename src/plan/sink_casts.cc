@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "ir/cast.h"
 #include "ir/names.h"
 #include "ir/widening.h"
 
@@ -67,13 +68,8 @@ class Sinker {
 
   // A cast of `x` placed before `position`.
   Value* add_cast(Position position, Value* x, DType dtype, const std::string& name) {
-    auto op = std::make_unique<Operation>();
-    op->type = ir::kCastOp;
-    op->parent = &body_;
-    op->attributes = {{"name", ir::Constant::string(name)}};
-    op->inputs = {{"x", {{x, nullptr}}},
-                  {"dtype", {{nullptr, ir::Constant::string(std::string(name_of(dtype)))}}}};
-    Value* out = op->add_output(name, Type::tensor(dtype, x->type.shape()));
+    auto op = ir::make_cast(x, dtype, name, body_);
+    Value* out = op->outputs[0].get();
     uses_[x].push_back({op.get(), nullptr, 0, 0});
     added_.push_back(out);
     body_.ops.insert(position, std::move(op));

@@ -9,6 +9,7 @@
 #include "passes/dead_code.h"
 #include "passes/expand.h"
 #include "passes/precision.h"
+#include "passes/round_products.h"
 #include "passes/specialise.h"
 #include "train/composer.h"
 
@@ -97,6 +98,15 @@ void expand(Function& function, Context& c) {
   passes::expand_ops(function, *c.recipe.catalog, c.recipe.covers);
 }
 
+template <class Context>
+void round_products(Function& function, Context& c) {
+  passes::round_products(function, *c.recipe.catalog);
+}
+template <class Context>
+bool multiplies_bf16(const Context& c) {
+  return c.recipe.numerics.bf16_products;
+}
+
 bool hides_values(const Forward& f) { return f.hides_values; }
 bool has_calls(const Forward& f) { return f.recipe.calls != nullptr; }
 template <class Context>
@@ -117,6 +127,7 @@ constexpr PassName kPromoteStates = {
 constexpr Pass<Forward> kPrediction[] = {
     {kUnrollCalls, unroll_calls, has_calls},
     {passes::kSpecialise, specialise},
+    {passes::kRoundProducts, round_products<Forward>, multiplies_bf16<Forward>},
     {passes::kExpand, expand<Forward>, runs_on_device<Forward>},
 };
 constexpr Pass<Forward> kForward[] = {
@@ -177,6 +188,9 @@ constexpr Pass<Step> kStep[] = {
     {kLoss, add<&Composer::add_loss>, has_model},
     {kDivergence, add<&Composer::add_divergence>, has_teacher},
     {kGradients, add<&Composer::add_gradients>, has_gradients},
+    // Of both directions at once, gradients being those of the unrounded program; while weights are
+    // states that nothing writes.
+    {passes::kRoundProducts, round_products<Step>, multiplies_bf16<Step>},
     {kReturnGradients, add<&Composer::return_gradients>, is<Kind::kGradients>},
     {kAddToSums, add<&Composer::add_to_sums>, is<Kind::kAccumulate>},
     {kUpdate, add<&Composer::add_update>, updates},

@@ -6,6 +6,7 @@ pub type mw_compute = c_uint;
 pub const MW_COMPUTE_FP32: mw_compute = 0;
 pub const MW_COMPUTE_FP64: mw_compute = 1;
 pub const MW_COMPUTE_FP16: mw_compute = 2;
+pub const MW_COMPUTE_BF16: mw_compute = 3;
 
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -34,8 +34,8 @@ class PlainMatmul : public Matmul {
     return shape_.k * shape_.n * static_cast<int64_t>(sizeof(float));
   }
   [[nodiscard]] int64_t scratch_bytes() const override { return 0; }
-  void pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
-  void run(const float* a, const void* b, const float* bias, float* c,
+  void pack(const void* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
+  void run(const void* a, const void* b, const float* bias, void* c,
            void* scratch) const override;
 
  private:
@@ -51,28 +51,31 @@ class PlainMatmul : public Matmul {
   MatmulShape shape_;
 };
 
-void PlainMatmul::pack(const float* b, int64_t row_stride, int64_t column_stride,
+void PlainMatmul::pack(const void* b, int64_t row_stride, int64_t column_stride,
                        void* packed) const {
+  const auto* from = static_cast<const float*>(b);
   auto* rows = static_cast<float*>(packed);
   const int64_t width = shape_.n;
   parallel_for(shape_.k, std::max<int64_t>(1, (1 << 14) / width), [&](int64_t k, int64_t end) {
     for (; k < end; ++k) {
       for (int64_t n = 0; n < width; ++n) {
-        rows[k * width + n] = b[k * row_stride + n * column_stride];
+        rows[k * width + n] = from[k * row_stride + n * column_stride];
       }
     }
   });
 }
 
-void PlainMatmul::run(const float* a, const void* b, const float* bias, float* c,
+void PlainMatmul::run(const void* a, const void* b, const float* bias, void* c,
                       void* /*scratch*/) const {
+  const auto* x = static_cast<const float*>(a);
   const auto* weight = static_cast<const float*>(b);
+  auto* y = static_cast<float*>(c);
   const Shape& batch = shape_.c.batch;
   const int64_t count = count_of(batch);
   const auto one = [&](int64_t i) {
-    multiply(a + offset_of(shape_.a, batch, i),
+    multiply(x + offset_of(shape_.a, batch, i),
              weight + (shape_.b.batch.empty() ? 0 : offset_of(shape_.b, batch, i)), bias,
-             c + offset_of(shape_.c, batch, i));
+             y + offset_of(shape_.c, batch, i));
   };
   if (count < thread_count()) {  // the library's own threads share each product
     for (int64_t i = 0; i < count; ++i) one(i);
@@ -90,6 +93,9 @@ std::unique_ptr<Matmul> make_matmul(const MatmulShape& given) {
   MatmulShape shape = given;
   if (shape.packed_b) shape.b = {{}, {}, shape.n, 1};
   if (shape.activation || shape.m < 1 || shape.n < 1 || shape.k < 1) return nullptr;
+  for (const MatrixLayout* matrix : {&shape.a, &shape.b, &shape.c}) {
+    if (matrix->dtype != DType::kF32) return nullptr;
+  }
   const bool plain_c = shape.c.column_stride == 1 || shape.n == 1;
   if (!plain_c || (shape.m > 1 && shape.c.row_stride < shape.n)) return nullptr;
   if (!takes(shape.m, shape.k, matrix_of(shape.a)) ||

@@ -11,12 +11,17 @@ namespace {
 
 using dnnl::memory;
 
+memory::data_type type_of(DType dtype) {
+  MW_CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
+  return dtype == DType::kBF16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
 memory::desc desc_of(const MatrixLayout& layout, int64_t rows, int64_t columns) {
   memory::dims dims(layout.batch.begin(), layout.batch.end());
   memory::dims strides(layout.batch_strides.begin(), layout.batch_strides.end());
   dims.insert(dims.end(), {rows, columns});
   strides.insert(strides.end(), {layout.row_stride, layout.column_stride});
-  return {dims, memory::data_type::f32, strides};
+  return {dims, type_of(layout.dtype), strides};
 }
 
 memory::desc bias_desc(const MatmulShape& shape) {
@@ -52,8 +57,8 @@ class LibraryMatmul : public Matmul {
   [[nodiscard]] int64_t scratch_bytes() const override {
     return static_cast<int64_t>(desc_.scratchpad_desc().get_size());
   }
-  void pack(const float* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
-  void run(const float* a, const void* b, const float* bias, float* c,
+  void pack(const void* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
+  void run(const void* a, const void* b, const float* bias, void* c,
            void* scratch) const override {
     const void* data[] = {a, b, c, scratch, bias};
     primitive_->run(data);
@@ -79,13 +84,13 @@ std::string LibraryMatmul::layout() const {
   return text;
 }
 
-void LibraryMatmul::pack(const float* b, int64_t row_stride, int64_t column_stride,
+void LibraryMatmul::pack(const void* b, int64_t row_stride, int64_t column_stride,
                          void* packed) const {
   expect_headroom();
   in_library([&] {
-    const memory::desc plain({shape_.k, shape_.n}, memory::data_type::f32,
+    const memory::desc plain({shape_.k, shape_.n}, type_of(shape_.b.dtype),
                              memory::dims{row_stride, column_stride});
-    memory from(plain, dnnl_engine(), const_cast<float*>(b));
+    memory from(plain, dnnl_engine(), const_cast<void*>(b));
     memory to(desc_.weights_desc(), dnnl_engine(), packed);
     dnnl::reorder(from, to).execute(dnnl_stream(), from, to);
     dnnl_stream().wait();
@@ -103,7 +108,7 @@ std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape, const Matmul* like
         !shape.packed_b ? desc_of(shape.b, shape.k, shape.n)
         : like != nullptr
             ? dynamic_cast<const LibraryMatmul&>(*like).weights_desc()
-            : memory::desc({shape.k, shape.n}, memory::data_type::f32, memory::format_tag::any);
+            : memory::desc({shape.k, shape.n}, type_of(shape.b.dtype), memory::format_tag::any);
     const dnnl::primitive_attr attr = attributes_for(shape.activation);
     const dnnl::matmul::primitive_desc desc =
         shape.bias ? dnnl::matmul::primitive_desc(dnnl_engine(), a, b, bias_desc(shape), c, attr)

@@ -222,13 +222,13 @@ void add_bias(const Tensor& bias, Tensor& y) {
 OpDef conv() {
   return with_window(OpDef("conv")
                          .types("T", {DType::kF16, DType::kF32})
-                         .input("x", "T")
-                         .input("weight", "T", kWeight)
+                         .input("x", "T", kFactor)
+                         .input("weight", "T", kWeight | kFactor)
                          .input("bias", "T", kConst | kOptional | kWeight | kBias))
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("U", {DType::kF16, DType::kF32})
-                   .input("weight", "U", kWeight)
+                   .input("weight", "U", kWeight | kFactor)
                    .input("bias", "U", kOptional | kWeight | kBias);
              })
       .infer(infer)

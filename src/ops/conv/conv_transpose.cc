@@ -228,8 +228,8 @@ void rule(Vjp& v) {
 OpDef conv_transpose() {
   return OpDef("conv_transpose")
       .types("T", {DType::kF16, DType::kF32})
-      .input("x", "T")
-      .input("weight", "T", kConst | kWeight)
+      .input("x", "T", kFactor)
+      .input("weight", "T", kConst | kWeight | kFactor)
       .input("bias", "T", kConst | kOptional | kWeight | kBias)
       .input("pad", DType::kI32, kConst | kOptional)
       .input("output_shape", DType::kI32, kConst | kOptional)
@@ -240,7 +240,7 @@ OpDef conv_transpose() {
       .since(Opset::kIos17,
              [](OpDef& def) {
                def.types("U", {DType::kF16, DType::kF32})
-                   .input("weight", "U", kWeight)
+                   .input("weight", "U", kWeight | kFactor)
                    .input("bias", "U", kOptional | kWeight | kBias);
              })
       .infer(infer)

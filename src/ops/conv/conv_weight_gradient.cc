@@ -160,8 +160,8 @@ void rule(Vjp& v) {
 OpDef conv_weight_gradient() {
   return OpDef("mw.conv_weight_gradient")
       .types("T", {DType::kF16, DType::kF32})
-      .input("x", "T")
-      .input("y_grad", "T", kNoWeight)
+      .input("x", "T", kFactor)
+      .input("y_grad", "T", kNoWeight | kFactor)
       .input("kernel_sizes", DType::kI32, kConst)
       .input("strides", DType::kI32, kConst | kOptional)
       .input("before", DType::kI32, kConst | kOptional)

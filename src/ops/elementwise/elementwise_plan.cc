@@ -135,9 +135,15 @@ void emit_pow(RowBuilder& b, const OpView& op) {
 std::optional<RowDomain> castable(const OpView& op) {
   const DType from = op.dtype("x"), to = op.operation().outputs[0]->type.dtype();
   for (const DType dtype : {from, to}) {
-    if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kI32 &&
-        dtype != DType::kBool) {
-      return std::nullopt;
+    switch (dtype) {
+      case DType::kF32:
+      case DType::kF16:
+      case DType::kBF16:
+      case DType::kI32:
+      case DType::kBool:
+        continue;
+      default:
+        return std::nullopt;
     }
   }
   return elementwise(op);
@@ -155,6 +161,8 @@ void emit_cast(RowBuilder& b, const OpView& op) {
       return b.result(b.emit(RowOp::kCopy, as_float(b, x)));
     case DType::kF16:
       return b.result(b.emit(RowOp::kRoundHalf, as_float(b, x)));
+    case DType::kBF16:
+      return b.result(b.emit(RowOp::kRoundBf16, as_float(b, x)));
     case DType::kBool:
       return b.result(b.emit(from_float ? RowOp::kToBool : RowOp::kIntToBool, x));
     default:

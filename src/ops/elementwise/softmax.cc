@@ -36,6 +36,7 @@ OpDef softmax() {
       .types("T", {DType::kF16, DType::kF32})
       .input("x", "T")
       .input("axis", DType::kI32, kConst | kOptional, -1)
+      .traits(kUnrounded)
       .infer(infer_along_axis)
       .eval([](Eval& e) {
         evaluate_along_axis(e, [](const auto* x, auto* y, int64_t count, int64_t stride) {

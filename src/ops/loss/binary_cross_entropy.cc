@@ -88,7 +88,7 @@ void rule(Vjp& v) {
 OpDef binary_cross_entropy() {
   return OpDef("mw.binary_cross_entropy")
       .types("T", {DType::kF16, DType::kF32})
-      .input("x", "T")
+      .input("x", "T", kExact)
       .input("labels", "T", kNoWeight)
       .input("pos_weight", "T", kConst | kOptional | kNoWeight)
       .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)

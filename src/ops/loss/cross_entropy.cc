@@ -107,7 +107,7 @@ void rule(Vjp& v) {
 OpDef cross_entropy() {
   return OpDef("mw.cross_entropy")
       .types("T", {DType::kF16, DType::kF32})
-      .input("logits", "T")
+      .input("logits", "T", kExact)
       .input("labels", DType::kI32)
       .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .input("label_smoothing", DType::kF32, kConst | kOptional, 0.0)

@@ -151,8 +151,8 @@ void rule(Vjp& v) {
 OpDef distillation() {
   return OpDef("mw.distillation")
       .types("T", {DType::kF16, DType::kF32})
-      .input("student", "T")
-      .input("teacher", "T", kNoWeight)
+      .input("student", "T", kExact)
+      .input("teacher", "T", kNoWeight | kExact)
       .input("labels", DType::kI32)
       .input("rest", "T", kOptional | kNoWeight)
       .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)

@@ -43,7 +43,7 @@ void rule(Vjp& v) {
 OpDef squared_error() {
   return OpDef("mw.squared_error")
       .types("T", {DType::kF16, DType::kF32})
-      .input("x", "T")
+      .input("x", "T", kExact)
       .input("target", "T", kNoWeight)
       .infer(infer)
       .eval(evaluate)

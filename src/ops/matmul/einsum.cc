@@ -256,7 +256,7 @@ void rule(Vjp& v) {
 OpDef einsum() {
   return OpDef("einsum")
       .types("T", {DType::kF16, DType::kF32})
-      .input("values", "T", kVariadic | kWeight)
+      .input("values", "T", kVariadic | kWeight | kFactor)
       .input("equation", DType::kString, kConst)
       .infer(infer)
       .eval(evaluate)

@@ -78,8 +78,8 @@ void rule(Vjp& v) {
 OpDef linear() {
   return OpDef("linear")
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
-      .input("x", "T")
-      .input("weight", "T", kConst | kWeight)
+      .input("x", "T", kFactor)
+      .input("weight", "T", kConst | kWeight | kFactor)
       .input("bias", "T", kConst | kOptional | kWeight | kBias)
       .since(
           Opset::kIos17,

@@ -133,8 +133,8 @@ void rule(Vjp& v) {
 OpDef matmul() {
   return OpDef("matmul")
       .types("T", {DType::kF16, DType::kF32, DType::kI32})
-      .input("x", "T", kWeight)
-      .input("y", "T", kWeight)
+      .input("x", "T", kWeight | kFactor)
+      .input("y", "T", kWeight | kFactor)
       .input("transpose_x", DType::kBool, kConst | kOptional, false)
       .input("transpose_y", DType::kBool, kConst | kOptional, false)
       .since(Opset::kIos17,

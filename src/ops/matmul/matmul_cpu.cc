@@ -2,6 +2,7 @@
 #include "cpu/dots.h"
 #include "cpu/gemm.h"
 #include "cpu/library.h"
+#include "ir/widening.h"
 #include "ops/attention/heads_plan.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
@@ -23,12 +24,18 @@ bool repeats(const Place& matrix) {
 }
 
 // x as [m, k] with the elements of a row side by side.
-Place as_matrix(Claim& claim, const char* input, int64_t m, int64_t k) {
+Place as_matrix(Claim& claim, const Operand& operand, int64_t m, int64_t k) {
   Place x;
-  const bool fits = plan::reshape(claim.strided(input), {m, k}, x);
+  const bool fits = plan::reshape(claim.strided(operand), {m, k}, x);
   if (fits && !repeats(x) && (x.strides[1] == 1 || k == 1)) return x;
-  (void)plan::reshape(claim.dense(input), {m, k}, x);
+  (void)plan::reshape(claim.dense(operand), {m, k}, x);
   return x;
+}
+
+// The bf16 numbers that an operand widens; null: it does not.
+const Operand* bf16_behind(const Operand& operand) {
+  const Operand* narrow = ir::before_widening(operand);
+  return narrow != nullptr && narrow->value->type.dtype() == DType::kBF16 ? narrow : nullptr;
 }
 
 // A bias that is known in fp32; false when there is one that is not.
@@ -46,10 +53,11 @@ bool is_zero(const Tensor& tensor) {
   return true;
 }
 
-// A weight that changes between runs is read where it lies.
-std::unique_ptr<Kernel> make_trained(Claim& claim, const cpu::WeightGemm& shape) {
+// y = x w + bias with a weight [n, k] as it lies; the activation and the rounding that follow are
+// taken over. `shape`: m, n and k alone.
+std::unique_ptr<Kernel> multiply(Claim& claim, const cpu::WeightGemm& shape, const Operand& x,
+                                 const Operand& weight) {
   const OpView& op = claim.op();
-  if (op.dtype("weight") != DType::kF32) return nullptr;
   cpu::BatchGemm gemm;
   gemm.m = shape.m;
   gemm.n = shape.n;
@@ -58,31 +66,56 @@ std::unique_ptr<Kernel> make_trained(Claim& claim, const cpu::WeightGemm& shape)
     if (op.dtype("bias") != DType::kF32) return nullptr;
     gemm.bias = claim.dense("bias").ref;
   }
-  gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
-  gemm.w = claim.dense("weight");
+  gemm.x = as_matrix(claim, x, gemm.m, gemm.k);
+  gemm.w = claim.dense(weight);
   std::swap(gemm.w.shape[0], gemm.w.shape[1]);
   std::swap(gemm.w.strides[0], gemm.w.strides[1]);
   gemm.activation = cpu::take_activation(claim);
+  gemm.rounded = gemm.x.dtype == DType::kBF16 && claim.take_rounding(DType::kBF16);
   return cpu::make_gemm(claim, gemm);
 }
 
-std::unique_ptr<Kernel> make_linear(Claim& claim) {
+// A weight that changes between runs is read where it lies.
+std::unique_ptr<Kernel> make_trained(Claim& claim, const cpu::WeightGemm& shape) {
   const OpView& op = claim.op();
-  const Shape x = op.shape("x");
+  if (op.dtype("weight") != DType::kF32) return nullptr;
+  return multiply(claim, shape, op.operand("x"), op.operand("weight"));
+}
+
+// m, n and k of a linear layer of fp32; nullopt: it is none, or has no elements.
+std::optional<cpu::WeightGemm> linear_shape(const OpView& op) {
   if (op.dtype("x") != DType::kF32 || op.operation().outputs[0]->type.dtype() != DType::kF32) {
-    return nullptr;
+    return std::nullopt;
   }
+  const Shape x = op.shape("x");
   cpu::WeightGemm gemm;
   gemm.k = x.back();
   gemm.m = count_of({x.begin(), x.end() - 1});
   gemm.n = op.operation().outputs[0]->type.shape().back();
-  if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0) return nullptr;
+  if (gemm.m == 0 || gemm.n == 0 || gemm.k == 0) return std::nullopt;
+  return gemm;
+}
+
+// Of operands in bf16, where that is how they are multiplied best.
+std::unique_ptr<Kernel> make_rounded_linear(Claim& claim) {
+  const OpView& op = claim.op();
+  const auto shape = linear_shape(op);
+  if (!shape || !cpu::multiplies_bf16(claim, shape->m)) return nullptr;
+  const Operand *x = bf16_behind(op.operand("x")), *weight = bf16_behind(op.operand("weight"));
+  return x != nullptr && weight != nullptr ? multiply(claim, *shape, *x, *weight) : nullptr;
+}
+
+std::unique_ptr<Kernel> make_linear(Claim& claim) {
+  const OpView& op = claim.op();
+  const auto shape = linear_shape(op);
+  if (!shape) return nullptr;
+  cpu::WeightGemm gemm = *shape;
   if (!claim.frozen("weight")) return make_trained(claim, gemm);
   if (!read_bias(claim, gemm.bias)) return nullptr;
   std::optional<plan::Weight> weight = claim.weight("weight");
   if (!weight) return nullptr;
   gemm.weight = std::move(*weight);
-  gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
+  gemm.x = as_matrix(claim, op.operand("x"), gemm.m, gemm.k);
   return cpu::make_gemm(claim, std::move(gemm));
 }
 
@@ -122,7 +155,7 @@ std::unique_ptr<Kernel> make_weighted(Claim& claim, bool transpose_y) {
   std::optional<plan::Weight> weight = claim.weight("y");
   if (!weight || weight->shape.size() != 2) return nullptr;
   gemm.weight = std::move(*weight);
-  gemm.x = as_matrix(claim, "x", gemm.m, gemm.k);
+  gemm.x = as_matrix(claim, op.operand("x"), gemm.m, gemm.k);
   return cpu::make_gemm(claim, std::move(gemm));
 }
 
@@ -161,47 +194,86 @@ std::unique_ptr<Kernel> make_narrow(Claim& claim, const Shape& batch, bool trans
   return gemm.k == 0 ? nullptr : cpu::make_gemm(claim, gemm);
 }
 
-std::unique_ptr<Kernel> make_matmul(Claim& claim) {
-  const OpView& op = claim.op();
-  const Shape x = op.shape("x"), y = op.shape("y");
-  if (op.dtype("x") != DType::kF32 || op.dtype("y") != DType::kF32) return nullptr;
-  const bool x_vector = x.size() == 1, y_vector = y.size() == 1;
-  const bool transpose_x = !x_vector && op.flag("transpose_x");
-  const bool transpose_y = !y_vector && op.flag("transpose_y");
-  if (y.size() == 2 && !transpose_x && !x_vector && claim.frozen("y")) {
-    return make_weighted(claim, transpose_y);
-  }
-  Shape batch = op.operation().outputs[0]->type.shape();
-  if (count_of(batch) == 0) return nullptr;
-  batch.resize(batch.size() - (x_vector ? 0 : 1) - (y_vector ? 0 : 1));
-  const std::optional<plan::Activation> activation = cpu::take_activation(claim);
-  if (auto kernel = make_narrow(claim, batch, transpose_y, activation)) return kernel;
+// A product of two matrices or stacks of them as the op describes it.
+struct Product {
+  bool x_vector = false, y_vector = false, transpose_x = false, transpose_y = false;
+  Shape batch;
+};
+
+Product product_of(const OpView& op) {
+  Product p;
+  p.x_vector = op.rank("x") == 1;
+  p.y_vector = op.rank("y") == 1;
+  p.transpose_x = !p.x_vector && op.flag("transpose_x");
+  p.transpose_y = !p.y_vector && op.flag("transpose_y");
+  p.batch = op.operation().outputs[0]->type.shape();
+  p.batch.resize(p.batch.size() - (p.x_vector ? 0 : 1) - (p.y_vector ? 0 : 1));
+  return p;
+}
+
+// With the operands as they lie, and if that does not do, as dense copies.
+std::unique_ptr<Kernel> multiply(Claim& claim, const Product& p, const Operand& x, const Operand& y,
+                                 const std::optional<plan::Activation>& activation,
+                                 bool rounded = false) {
   for (const bool dense : {false, true}) {
-    const auto place = [&](const char* input) {
-      const Place lies = dense ? claim.dense(input) : claim.strided(input);
-      return repeats(lies) ? claim.dense(input) : lies;
+    const auto place = [&](const Operand& operand) {
+      const Place lies = dense ? claim.dense(operand) : claim.strided(operand);
+      return repeats(lies) ? claim.dense(operand) : lies;
     };
     cpu::BatchGemm gemm;
-    gemm.batch = batch;
+    gemm.batch = p.batch;
     gemm.activation = activation;
-    gemm.x = as_batch(place("x"), transpose_x, x_vector, false, batch);
-    gemm.w = as_batch(place("y"), transpose_y, false, y_vector, batch);
+    gemm.rounded = rounded;
+    gemm.x = as_batch(place(x), p.transpose_x, p.x_vector, false, p.batch);
+    gemm.w = as_batch(place(y), p.transpose_y, false, p.y_vector, p.batch);
     mend_strides(gemm.x);
     mend_strides(gemm.w);
-    gemm.m = gemm.x.shape[batch.size()];
-    gemm.k = gemm.x.shape[batch.size() + 1];
-    gemm.n = gemm.w.shape[batch.size() + 1];
+    gemm.m = gemm.x.shape[p.batch.size()];
+    gemm.k = gemm.x.shape[p.batch.size() + 1];
+    gemm.n = gemm.w.shape[p.batch.size() + 1];
     if (gemm.k == 0) return nullptr;
     if (auto kernel = cpu::make_gemm(claim, gemm)) return kernel;
   }
   return nullptr;
 }
 
+bool is_of_floats(const OpView& op) {
+  return op.dtype("x") == DType::kF32 && op.dtype("y") == DType::kF32;
+}
+
+std::unique_ptr<Kernel> make_matmul(Claim& claim) {
+  const OpView& op = claim.op();
+  if (!is_of_floats(op)) return nullptr;
+  const Product p = product_of(op);
+  if (op.rank("y") == 2 && !p.transpose_x && !p.x_vector && claim.frozen("y")) {
+    return make_weighted(claim, p.transpose_y);
+  }
+  if (count_of(p.batch) == 0) return nullptr;
+  const std::optional<plan::Activation> activation = cpu::take_activation(claim);
+  if (auto kernel = make_narrow(claim, p.batch, p.transpose_y, activation)) return kernel;
+  return multiply(claim, p, op.operand("x"), op.operand("y"), activation);
+}
+
+// Of operands in bf16, where that is how they are multiplied best.
+std::unique_ptr<Kernel> make_rounded_matmul(Claim& claim) {
+  const OpView& op = claim.op();
+  if (!is_of_floats(op)) return nullptr;
+  const Operand *x = bf16_behind(op.operand("x")), *y = bf16_behind(op.operand("y"));
+  if (x == nullptr || y == nullptr) return nullptr;
+  const Product p = product_of(op);
+  const Shape shape = op.shape("x");
+  const int64_t m = p.x_vector ? 1 : shape[shape.size() - (p.transpose_x ? 1 : 2)];
+  if (count_of(p.batch) == 0 || !cpu::multiplies_bf16(claim, m)) return nullptr;
+  const std::optional<plan::Activation> activation = cpu::take_activation(claim);
+  return multiply(claim, p, *x, *y, activation, claim.take_rounding(DType::kBF16));
+}
+
 }  // namespace
 
 void add_matmul_kernels(cpu::KernelTable& table) {
-  table["linear"].makes = {make_linear};
-  table["matmul"].makes.emplace_back(make_matmul);  // after attention that ends there
+  table["linear"].makes = {make_rounded_linear, make_linear};
+  // After attention that ends there.
+  table["matmul"].makes.insert(table["matmul"].makes.end(), {make_rounded_matmul, make_matmul});
   table["matmul"].waits = true;
 }
 
