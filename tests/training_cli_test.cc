@@ -191,7 +191,8 @@ TEST_F(TrainingCli, trains_in_double_precision) {
     }
   }
   EXPECT_GT(largest, 0);
-  expect_refusal(with("c", "fp16"), {"--compute: expected fp32, bf16 or fp64 to train in, got fp16"});
+  expect_refusal(with("c", "fp16"),
+                 {"--compute: expected fp32, bf16 or fp64 to train in, got fp16"});
   expect_refusal(train("c", {"--compute", "fp64", "--memory", "1GiB"}),
                  {"memory: expected no limit where a program is computed op by op"});
 }

@@ -41,7 +41,8 @@ void Round(const float* a, float* y, size_t count) {
     hn::StoreU(hn::BitCast(d, rounded(d, hn::LoadU(d, a + i))), d, y + i);
   }
   const hn::CappedTag<float, 1> one;
-  for (; i < count; ++i) hn::StoreU(hn::BitCast(one, rounded(one, hn::LoadU(one, a + i))), one, y + i);
+  for (; i < count; ++i)
+    hn::StoreU(hn::BitCast(one, rounded(one, hn::LoadU(one, a + i))), one, y + i);
 }
 
 void Load(const uint16_t* from, float* to, size_t count) {

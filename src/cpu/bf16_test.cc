@@ -1,5 +1,5 @@
-// Programs computed in bf16: planned beside op by op. With MW_BF16_PRODUCTS=1 the library multiplies
-// bf16 where it can; without, on most processors, what is rounded is multiplied in fp32.
+// Programs computed in bf16: planned beside op by op. With MW_BF16_PRODUCTS=1 the library
+// multiplies bf16 where it can; without, on most processors, what is rounded is multiplied in fp32.
 #include "base/half.h"
 #include "cpu/library.h"
 #include "cpu/primitives.h"
@@ -17,8 +17,8 @@ uint32_t bits_of(float value) {
 }
 
 TEST(Bf16, loops_round_as_tensors_do) {
-  std::vector<float> numbers{0.0F, -0.0F, 1.0F, -1.0F, HUGE_VALF, -HUGE_VALF, NAN, -NAN, 1e-45F,
-                             3.3895e38F, 3.4e38F, -3.4e38F, 1.1754944e-38F};
+  std::vector<float> numbers{0.0F, -0.0F,  1.0F,       -1.0F,   HUGE_VALF, -HUGE_VALF,    NAN,
+                             -NAN, 1e-45F, 3.3895e38F, 3.4e38F, -3.4e38F,  1.1754944e-38F};
   for (uint32_t high = 0x3f80; high < 0x3f84; ++high) {  // halves to even
     for (const uint32_t low : {0x0000U, 0x0001U, 0x7fffU, 0x8000U, 0x8001U, 0xffffU}) {
       const uint32_t bits = high << 16 | low;
@@ -41,13 +41,15 @@ TEST(Bf16, loops_round_as_tensors_do) {
   }
 }
 
-// The largest difference in parts of the row's range: what is rounded once may be off by 2^-8 of it.
+// The largest difference in parts of the row's range: what is rounded once may be off by 2^-8 of
+// it.
 void expect_within_range(const Tensor& got, const Tensor& want, const std::string& label) {
   ASSERT_EQ(got.shape(), want.shape()) << label;
   const int64_t width = want.shape().back();
   for (int64_t row = 0; row < want.count(); row += width) {
     double range = 0;
-    for (int64_t i = row; i < row + width; ++i) range = std::max(range, std::fabs(want.number_at(i)));
+    for (int64_t i = row; i < row + width; ++i)
+      range = std::max(range, std::fabs(want.number_at(i)));
     for (int64_t i = row; i < row + width; ++i) {
       ASSERT_LE(std::fabs(got.number_at(i) - want.number_at(i)), range * 0x1p-7)
           << label << " at " << i;
@@ -72,17 +74,17 @@ TEST(Bf16, products_are_those_of_rounded_factors) {
                           y = fmt::format("tensor<fp32, [{}, {}]>", m, n),
                           t = fmt::format("tensor<fp32, [{}, {}]>", k, n),
                           g = fmt::format("tensor<fp32, [{}, {}]>", n, m);
-        const TestProgram program(
-            x + " x, " + w + " w, " + t + " t",
-            fmt::format(R"(
+        const TestProgram program(x + " x, " + w + " w, " + t + " t",
+                                  fmt::format(R"(
               {} a = matmul(x = x, y = w, transpose_y = bool(true));
               {} b = matmul(x = x, y = t);
               {} c = mul(x = b, y = a);
               {} d = matmul(x = w, y = x, transpose_y = bool(true));
               {} e = matmul(x = x, y = c, transpose_x = bool(true));)",
-                        y, y, y, g, t),
-            "a, b, c, d, e", passes::kBf16);
-        expect_same(program, {{"x", noise({m, k}, 1)}, {"w", noise({n, k}, 2)}, {"t", noise({k, n}, 3)}},
+                                              y, y, y, g, t),
+                                  "a, b, c, d, e", passes::kBf16);
+        expect_same(program,
+                    {{"x", noise({m, k}, 1)}, {"w", noise({n, k}, 2)}, {"t", noise({k, n}, 3)}},
                     fmt::format("{} x {} x {}", m, n, k));
       }
     }
@@ -93,9 +95,9 @@ TEST(Bf16, products_are_those_of_rounded_factors) {
 TEST(Bf16, layers_with_constant_weights_give_what_they_give_op_by_op) {
   std::string weights;
   const auto constant = [](const char* name, int64_t rows, int64_t columns, int seed) {
-    std::string text = fmt::format(
-        "tensor<fp32, [{0}, {1}]> {2} = const()[val = tensor<fp32, [{0}, {1}]>([", rows, columns,
-        name);
+    std::string text =
+        fmt::format("tensor<fp32, [{0}, {1}]> {2} = const()[val = tensor<fp32, [{0}, {1}]>([", rows,
+                    columns, name);
     const Tensor values = noise({rows, columns}, static_cast<uint64_t>(seed));
     for (int64_t i = 0; i < values.count(); ++i) {
       text += i % columns == 0 ? (i > 0 ? "], [" : "[") : ", ";
@@ -105,17 +107,16 @@ TEST(Bf16, layers_with_constant_weights_give_what_they_give_op_by_op) {
   };
   weights += constant("u", 96, 64, 5) + constant("v", 96, 64, 6) + constant("d", 64, 96, 7);
   for (const int64_t m : {1, 2, 9, 40}) {
-    const TestProgram program(
-        fmt::format("tensor<fp32, [1, {}, 64]> x", m),
-        weights + fmt::format(R"(
+    const TestProgram program(fmt::format("tensor<fp32, [1, {}, 64]> x", m),
+                              weights + fmt::format(R"(
           tensor<fp32, [1, {0}, 96]> gate = linear(x = x, weight = u);
           tensor<fp32, [1, {0}, 96]> up = linear(x = x, weight = v);
           tensor<fp32, [1, {0}, 96]> s = silu(x = gate);
           tensor<fp32, [1, {0}, 96]> h = mul(x = s, y = up);
           tensor<fp32, [1, {0}, 64]> down = linear(x = h, weight = d);
           tensor<fp32, [1, {0}, 64]> y = add(x = down, y = x);)",
-                              m),
-        "y, h", passes::kBf16);
+                                                    m),
+                              "y, h", passes::kBf16);
     expect_same(program, {{"x", noise({1, m, 64}, 4)}}, fmt::format("{} rows", m));
   }
 }
@@ -130,7 +131,9 @@ TEST(Bf16, heads_and_probabilities_give_what_they_give_op_by_op) {
     tensor<fp32, [2, 3, 20, 16]> y = matmul(x = p, y = v);)",
                             "y", passes::kBf16);
   expect_same(program,
-              {{"q", noise({2, 3, 20, 16}, 1)}, {"k", noise({2, 3, 20, 16}, 2)}, {"v", noise({2, 3, 20, 16}, 3)}},
+              {{"q", noise({2, 3, 20, 16}, 1)},
+               {"k", noise({2, 3, 20, 16}, 2)},
+               {"v", noise({2, 3, 20, 16}, 3)}},
               "attention");
 }
 

@@ -380,9 +380,8 @@ class LibraryBatch : public plan::Kernel {
         bias_(gemm.bias),
         matmul_(std::move(matmul)) {}
   void run(const Frame& frame) const override {
-    matmul_->run(frame.at(x_), frame.at(w_),
-                 bias_ ? frame.as<float>(*bias_) : nullptr, frame.at(y_),
-                 frame.at(scratch_));
+    matmul_->run(frame.at(x_), frame.at(w_), bias_ ? frame.as<float>(*bias_) : nullptr,
+                 frame.at(y_), frame.at(scratch_));
   }
 
  private:

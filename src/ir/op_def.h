@@ -52,9 +52,9 @@ enum InputFlag : uint32_t {
   // unless the first that need not be a constant: what flows through an op is no weight by itself.
   kWeight = 8,  // of an elementwise op: a constant with one extent; of one that slices: a table
   kNoWeight = 16,
-  kBias = 32,  // beside kWeight: it is added, and converters write zeros where a layer has none
-  kFactor = 64,   // the op sums products of its elements with those of another such input
-  kExact = 128,   // what comes here is not rounded on the way to save memory: a loss is of it
+  kBias = 32,    // beside kWeight: it is added, and converters write zeros where a layer has none
+  kFactor = 64,  // the op sums products of its elements with those of another such input
+  kExact = 128,  // what comes here is not rounded on the way to save memory: a loss is of it
 };
 
 enum OpTrait : uint32_t {
@@ -69,7 +69,7 @@ enum OpTrait : uint32_t {
   kNoFold = 256,      // never folded for another reason
   // The result holds every element of what flows in, each at least once; reshapes and casts.
   kMovesElements = 512,
-  kSlices = 1024,  // the result holds some elements of the first input
+  kSlices = 1024,     // the result holds some elements of the first input
   kUnrounded = 2048,  // no product rounds the result: parts of it may be all that a kernel sees
 };
 

@@ -211,8 +211,8 @@ std::optional<Weight> Claim::weight(std::string_view input) {
   }
   if (weight.dense.empty()) {
     const bool narrows = narrow != nullptr && operand.value != nullptr;
-    weight.dense = narrows ? values_.frozen().tensor(operand.value, values_.plan())
-                           : this->constant(input);
+    weight.dense =
+        narrows ? values_.frozen().tensor(operand.value, values_.plan()) : this->constant(input);
   }
   if (!is_stored_float(weight.dense.dtype())) return std::nullopt;
   weight.key = values_.frozen().identity(operand, weight.sources);

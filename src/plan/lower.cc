@@ -100,14 +100,12 @@ bool Lowering::as_view(const ir::OpView& op, std::string_view input, const ViewR
   return true;
 }
 
-// Whether of an operand without gaps it would be one: no copy that was put off is made for nothing.
+// Whether of an operand without gaps it would be one: no copy that was put off is made for nothing,
+// and no kernel that may take over this very op.
 bool Lowering::may_be_view(const ir::OpView& op, const ir::Operand& operand,
                            const ViewRule& results, const MovingRule& moving) {
   const Waiting::Op* waits = operand.value != nullptr ? waiting_.find(operand.value) : nullptr;
-  if (waits == nullptr || !block_.op_plans().form<ViewOf>(waits->op->type) ||
-      waits->row != nullptr) {
-    return true;
-  }
+  if (waits == nullptr || waits->row != nullptr) return true;
   const ir::Type& type = operand.value->type;
   const Place gapless{{}, type.dtype(), type.shape(), row_major(type.shape())};
   return results(op, gapless) || (moving && moving(op, gapless));

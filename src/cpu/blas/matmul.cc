@@ -35,8 +35,7 @@ class PlainMatmul : public Matmul {
   }
   [[nodiscard]] int64_t scratch_bytes() const override { return 0; }
   void pack(const void* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
-  void run(const void* a, const void* b, const float* bias, void* c,
-           void* scratch) const override;
+  void run(const void* a, const void* b, const float* bias, void* c, void* scratch) const override;
 
  private:
   void multiply(const float* a, const float* b, const float* bias, float* c) const {

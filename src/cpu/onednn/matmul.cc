@@ -58,8 +58,7 @@ class LibraryMatmul : public Matmul {
     return static_cast<int64_t>(desc_.scratchpad_desc().get_size());
   }
   void pack(const void* b, int64_t row_stride, int64_t column_stride, void* packed) const override;
-  void run(const void* a, const void* b, const float* bias, void* c,
-           void* scratch) const override {
+  void run(const void* a, const void* b, const float* bias, void* c, void* scratch) const override {
     const void* data[] = {a, b, c, scratch, bias};
     primitive_->run(data);
   }
