@@ -258,6 +258,11 @@ class Counted final : public lm::Model {
     ++runs;
     return model_->run(given, states);
   }
+  exec::RunResult read(const TensorMap& given, exec::States& states,
+                       const lm::Reading& reading) const override {
+    ++runs;
+    return model_->read(given, states, reading);
+  }
   mutable int runs = 0;
 
  private:

@@ -33,6 +33,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   std::unique_ptr<const ir::Function> adapted;  // that function, where there are adapters
   std::shared_ptr<passes::Watch> watch;         // of all pipelines, those of students included
   std::unique_ptr<const ir::Function> lowered;  // in the compute dtype; the session specialises it
+  // What plans make of constants, for all sessions.
+  std::shared_ptr<plan::ConstantPool> pool;
   std::unique_ptr<exec::Session> session;
 
   const Tokenizer& tokenizer() const override;
@@ -54,6 +56,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   exec::RunResult run(const TensorMap& inputs, exec::States& states) const override {
     return run(inputs, &states, {});
   }
+  exec::RunResult read(const TensorMap& inputs, exec::States& states,
+                       const lm::Reading& reading) const override;
   std::shared_ptr<const lm::Model> beside(const std::string& name) const override;
   // The model as texts are read that are there as a whole: where it takes one token a call and a
   // function beside it a block without logits, both as one function with the logits of a block
@@ -65,7 +69,17 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   exec::RunResult run(const TensorMap& inputs, exec::States* states,
                       const std::vector<std::string>& taps) const;
 
+  // Mapped weights that plans read, and everything made from weights.
+  uint64_t weight_bytes_held() const;
+
  private:
+  // The function with the outputs of a reading alone.
+  struct Read {
+    std::unique_ptr<const ir::Function> function;  // in the compute dtype
+    std::string position;                          // its input that names the position
+    std::unique_ptr<exec::Session> session;
+  };
+  const Read& read_for(const lm::Reading& reading) const;
   // Arguments of the function, as callers see them.
   std::vector<FeatureDescription> described(const std::vector<package::Feature>& arguments) const;
   // Null where no functions of the package make one.
@@ -73,6 +87,8 @@ struct CoreMLModelWrapper::Impl final : lm::Model {
   // The session that keeps these values beside the outputs; the last one asked for is kept.
   std::shared_ptr<const exec::Session> tapped(const std::vector<std::string>& taps) const;
 
+  mutable std::mutex reads_mutex_;
+  mutable std::map<std::string, Read> reads_;  // by their outputs
   mutable std::mutex tapped_mutex_;
   mutable std::vector<std::string> taps_;
   mutable std::shared_ptr<const exec::Session> tapped_;

@@ -129,7 +129,7 @@ std::shared_ptr<const exec::Session> CoreMLModelWrapper::Impl::tapped(
     const std::vector<std::string>& taps) const {
   const std::lock_guard lock(tapped_mutex_);
   if (tapped_ == nullptr || taps != taps_) {
-    tapped_ = make_session(*this, taps);
+    tapped_ = make_session(*this, *lowered, taps);
     taps_ = taps;
   }
   return tapped_;
@@ -277,9 +277,7 @@ std::shared_ptr<const lm::Model> shared_model(const CoreMLModelWrapper& model) {
   return {held, &held->impl()};
 }
 std::filesystem::path CoreMLModelWrapper::path() const { return impl_->path; }
-uint64_t CoreMLModelWrapper::weight_bytes_held() const {
-  return impl_->session->weight_bytes_held();
-}
+uint64_t CoreMLModelWrapper::weight_bytes_held() const { return impl_->weight_bytes_held(); }
 
 State::State() : impl_(std::make_unique<Impl>()) {}
 State::~State() = default;

@@ -12,6 +12,7 @@
 #include "devices/devices.h"
 #include "ops/catalog.h"
 #include "ops/rewrites/every_position.h"
+#include "plan/constant_pool.h"
 #include "train/settings.h"
 
 namespace mw {
@@ -70,10 +71,10 @@ std::shared_ptr<const CoreMLModelWrapper::Impl> another(const CoreMLModelWrapper
 }  // namespace
 
 std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl,
+                                            const ir::Function& function,
                                             const std::vector<std::string>& taps) {
-  const auto specialiser = [lowered = impl.lowered.get(),
-                            watch = impl.watch](const Shapes& shapes) {
-    return prediction_at(*lowered, shapes, watch.get());
+  const auto specialiser = [&function, watch = impl.watch](const Shapes& shapes) {
+    return prediction_at(function, shapes, watch.get());
   };
   exec::SessionOptions options;
   options.threads = impl.options.threads;
@@ -83,10 +84,11 @@ std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl
   options.largest_shapes = largest_shapes(*impl.description);
   options.files = impl.model.weight_files;
   options.watch = impl.watch;
-  options.adjustable = [lowered = impl.lowered.get(), watch = impl.watch](const Shapes& shapes) {
-    return adjustable_prediction_at(*lowered, shapes, watch.get());
+  options.pool = impl.pool;
+  options.adjustable = [&function, watch = impl.watch](const Shapes& shapes) {
+    return adjustable_prediction_at(function, shapes, watch.get());
   };
-  return std::make_unique<exec::Session>(*impl.lowered, specialiser,
+  return std::make_unique<exec::Session>(function, specialiser,
                                          devices::platform(impl.options.device), options);
 }
 
@@ -111,7 +113,8 @@ void open(CoreMLModelWrapper::Impl& impl) {
     impl.function = impl.adapted.get();
   }
   impl.lowered = opened(*impl.function, numerics_of(impl.options.compute), impl.watch.get());
-  impl.session = make_session(impl, {});
+  impl.pool = std::make_shared<plan::ConstantPool>();
+  impl.session = make_session(impl, *impl.lowered, {});
 }
 
 CoreMLModelWrapper CoreMLModelWrapper::load(const std::filesystem::path& path,

@@ -12,8 +12,9 @@ namespace mw {
 // All behind `path`, `options`, `watch` and `model`, which are there. Throws where the function is
 // not in the package or cannot be run.
 void open(CoreMLModelWrapper::Impl& impl);
-// `taps`: values to keep beside the outputs.
+// Of a function in the compute dtype, which outlives it. `taps`: values to keep beside the outputs.
 std::unique_ptr<exec::Session> make_session(const CoreMLModelWrapper::Impl& impl,
+                                            const ir::Function& function,
                                             const std::vector<std::string>& taps);
 
 }  // namespace mw

@@ -12,6 +12,7 @@
 #include "base/printable.h"
 #include "ir/text/text.h"
 #include "ops/catalog.h"
+#include "passes/dead_code.h"
 #include "passes/precision.h"
 #include "passes/round_products.h"
 #include "passes/specialise.h"
@@ -50,6 +51,38 @@ constexpr Pass<const Shapes> kPredict[] = {
     {passes::kSpecialise, specialise},
 };
 
+struct Chosen {
+  const lm::Reading& reading;
+  std::string position = {};  // set by one_position
+};
+
+FunctionPtr one_position(const Function& source, Chosen& chosen) {
+  std::vector<FunctionPtr> specialised;
+  if (!chosen.reading.chosen.empty()) {
+    for (const Shapes& shapes : chosen.reading.calls()) {
+      specialised.push_back(specialise(source, shapes));
+    }
+  }
+  std::vector<ops::OutputAxis> outputs;
+  for (const auto& [name, axis] : chosen.reading.chosen) outputs.push_back({name, axis});
+  auto made = ops::one_position(source, specialised, chosen.reading.whole, outputs, ops::catalog());
+  chosen.position = std::move(made.position);
+  return std::move(made.function);
+}
+
+void drop_dead_code(Function& function, Chosen& /*chosen*/) {
+  passes::remove_dead_ops(function, ops::catalog());
+}
+
+constexpr passes::PassName kOnePosition = {
+    "one_position",
+    "keeps the outputs that are read, and computes of those with every position the one that is"};
+
+constexpr Pass<Chosen> kRead[] = {
+    {kOnePosition, one_position},
+    {passes::kDeadCode, drop_dead_code},
+};
+
 // In the order of the pipelines, each once.
 std::vector<std::string_view> known_names() {
   std::vector<std::string_view> names;
@@ -84,6 +117,7 @@ std::vector<passes::Listing> all_pipelines() {
   all.push_back({"open", "a model is opened", passes::names_of<const Numerics>(kOpen)});
   all.push_back(
       {"predict", "it is run with inputs of new shapes", passes::names_of<const Shapes>(kPredict)});
+  all.push_back({"read", "a text is generated", passes::names_of<Chosen>(kRead)});
   for (auto& of_room : {training::pipelines(), plan::pipelines()}) {
     all.insert(all.end(), of_room.begin(), of_room.end());
   }
@@ -130,6 +164,12 @@ std::unique_ptr<ir::AdjustableFunction> adjustable_prediction_at(const Function&
       passes::kSpecialise, {ops::catalog(), watch},
       [&] { return passes::specialise_adjustable(opened, ops::catalog(), {.shapes = shapes}); },
       [](const auto& made) { return made != nullptr ? made->function().get() : nullptr; });
+}
+
+ops::OnePosition read_of(const Function& opened, const lm::Reading& reading, passes::Watch* watch) {
+  Chosen chosen{reading};
+  FunctionPtr function = passes::run<Chosen>(kRead, opened, chosen, {ops::catalog(), watch});
+  return {std::move(function), std::move(chosen.position)};
 }
 
 }  // namespace mw

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "ir/adjustable.h"
+#include "lm/model.h"
 #include "millwright/millwright.hpp"
+#include "ops/rewrites/one_position.h"
 #include "passes/pipeline.h"
 #include "passes/precision.h"
 
@@ -28,5 +30,8 @@ std::unique_ptr<ir::Function> prediction_at(const ir::Function& opened, const Sh
 std::unique_ptr<ir::AdjustableFunction> adjustable_prediction_at(const ir::Function& opened,
                                                                  const Shapes& shapes,
                                                                  passes::Watch* watch);
+// An opened function with the outputs of a reading alone.
+ops::OnePosition read_of(const ir::Function& opened, const lm::Reading& reading,
+                         passes::Watch* watch);
 
 }  // namespace mw

@@ -96,7 +96,10 @@ Borrowed::~Borrowed() {
 
 PlanCache::PlanCache(const ir::Function& signature, Specialiser specialiser,
                      const plan::Platform& platform, const SessionOptions& options)
-    : specialiser_(std::move(specialiser)), platform_(platform), options_(options) {
+    : specialiser_(std::move(specialiser)),
+      platform_(platform),
+      options_(options),
+      pool_(options.pool != nullptr ? options.pool : std::make_shared<plan::ConstantPool>()) {
   for (const auto& argument : signature.body.arguments) {
     if (argument->type.is_tensor()) inputs_.emplace_back(argument->name, argument->type);
   }
@@ -153,7 +156,7 @@ std::string PlanCache::plan_text(const Shapes& shapes) const {
 plan::Request PlanCache::request() const {
   plan::Request request;
   request.platform = platform_;
-  request.pool = &pool_;
+  request.pool = pool_.get();
   request.slots = options_.threads;
   request.watch = options_.watch.get();
   request.taps = options_.taps;
@@ -205,7 +208,7 @@ Footprint PlanCache::footprint(const ir::Function& function) const {
   footprint.plan = plan::make(ir::clone(function).function, request());
   footprint.arena = static_cast<uint64_t>(footprint.plan->layout->arena_bytes);
   std::unordered_set<const ir::Constant*> seen;
-  footprint.weights = static_cast<uint64_t>(pool_.bytes());
+  footprint.weights = static_cast<uint64_t>(pool_->bytes());
   add_weights(*footprint.plan, seen, footprint.weights);
   return footprint;
 }
@@ -345,7 +348,7 @@ Profile PlanCache::profile() {
 uint64_t PlanCache::weight_bytes() {
   const std::lock_guard lock(mutex_);
   std::unordered_set<const ir::Constant*> seen;
-  uint64_t bytes = static_cast<uint64_t>(pool_.bytes());
+  uint64_t bytes = static_cast<uint64_t>(pool_->bytes());
   for (const auto& binding : bindings_) {
     if (binding->plan != nullptr) add_weights(*binding->plan, seen, bytes);
   }

@@ -109,7 +109,7 @@ class PlanCache {
   Specialiser specialiser_;
   const plan::Platform platform_;
   const SessionOptions& options_;
-  mutable plan::ConstantPool pool_;
+  const std::shared_ptr<plan::ConstantPool> pool_;
 
   std::mutex making_;  // taken before mutex_
   std::mutex mutex_;

@@ -22,6 +22,9 @@
 namespace mw::passes {
 class Watch;
 }
+namespace mw::plan {
+class ConstantPool;
+}
 
 namespace mw::exec {
 
@@ -73,6 +76,8 @@ struct SessionOptions {
   Shapes largest_shapes;
   // Where given, shapes that differ from known ones in nothing but extents are planned from these.
   ir::Adjustables adjustable;
+  // Where given, what plans make from constants is shared with the other sessions that have it.
+  std::shared_ptr<plan::ConstantPool> pool;
   std::shared_ptr<passes::Watch> watch;  // of what is done to a function to plan it; may be null
   // Where given, what is planned in the place of a function; it may ask what others would take.
   std::function<std::unique_ptr<ir::Function>(std::unique_ptr<ir::Function>, const Planner&)>

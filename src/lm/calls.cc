@@ -25,7 +25,7 @@ void Calls::extend(const std::vector<int32_t>& ids, Want want, const Visit& visi
          setting("max_tokens"));
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
-  while (cached_ < size()) run(next(entry_, cached_, size(), want), visit);
+  while (cached_ < size()) run(next(entry_, cached_, size(), want), want, visit);
 }
 
 std::vector<Calls::Call> Calls::of_text(const Entry& entry, int64_t time, Want want) {
@@ -70,9 +70,9 @@ Calls::Call Calls::filling(const Entry& entry, int64_t cached, int64_t end) {
   return {.begin = cached, .count = taken, .pads = filler->block() - taken, .fills = true};
 }
 
-void Calls::run(const Call& call, const Visit& visit) {
+void Calls::run(const Call& call, Want want, const Visit& visit) {
   std::vector<int32_t> part(ids_.begin() + call.begin, ids_.begin() + call.begin + call.count);
-  const int64_t time = call.count + call.pads;
+  const int64_t time = call.count + call.pads, end = call.begin + call.count;
   part.resize(static_cast<size_t>(time));
   if (call.pads > 0 && call.last_only) entry_.fail_last_only(call.count);
   const Tensor ids = Tensor::from(part, {1, time});
@@ -80,14 +80,18 @@ void Calls::run(const Call& call, const Visit& visit) {
   std::optional<Logits> logits;
   if (call.fills) {
     entry_.filler()->run(ids, place, memory_.states);
-  } else {
+  } else if (want == Want::kEvery) {
     logits = entry_.run(ids, place, memory_);
+  } else if (end == size()) {
+    logits = entry_.run_for(ids, place, memory_, call.count - 1);
+  } else {
+    entry_.run_for_memory(ids, place, memory_);
   }
-  cached_ = call.begin + call.count;
+  cached_ = end;
   tokens_run_ += time;
   if (!logits) return;
-  const bool last = logits->last_only();
-  visit(last ? cached_ - 1 : call.begin, last ? *logits : logits->cut(1, call.count));
+  const bool one = logits->last_only() || want == Want::kLast;
+  visit(one ? end - 1 : call.begin, one ? *logits : logits->cut(1, call.count));
 }
 
 int64_t Calls::cost(int64_t count) const {

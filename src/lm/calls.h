@@ -19,8 +19,8 @@ class Calls {
   // The entry outlives this.
   explicit Calls(const Entry& entry) : entry_(entry), memory_(entry.make_memory()) {}
 
-  // Whether the logits of every token are asked for, or those of the last one do: then those before
-  // it go through Entry::filler(), where there is one.
+  // Whether the logits of every token are asked for, or those of the last one do: then those of the
+  // others are not computed, and they go through Entry::filler(), where there is one.
   enum class Want : uint8_t { kLast, kEvery };
   // Logits of the tokens from `begin` on, of which the first may have been there before.
   using Visit = std::function<void(int64_t begin, const Logits& logits)>;
@@ -66,7 +66,7 @@ class Calls {
   static Call longest(const Entry& entry, int64_t cached, int64_t end);
   // That of Entry::filler(); of no tokens where there is none, or the model's own calls cost less.
   static Call filling(const Entry& entry, int64_t cached, int64_t end);
-  void run(const Call& call, const Visit& visit);
+  void run(const Call& call, Want want, const Visit& visit);
   [[nodiscard]] std::optional<size_t> places_axis(const Tensor& state) const;
   // Of a state or a cache after `count` tokens.
   [[nodiscard]] Shape kept_shape(const std::string& name, const Tensor& now, int64_t count) const;

@@ -82,22 +82,83 @@ TensorMap Entry::inputs_for(const Tensor& ids, Place place) const {
   return inputs;
 }
 
-Logits Entry::run(const Tensor& ids, Place place, Memory& memory) const {
-  const CallShape shape = {ids.dim(0), ids.dim(1)};
+TensorMap Entry::inputs_of_call(const Tensor& ids, Place place, const Memory& memory) const {
   place.hidden = hidden();
   TensorMap inputs = roles_.inputs_for(ids, place);
   for (const auto& [name, cache] : memory.caches) inputs[name] = cache;
-  const exec::RunResult result = model_->run(inputs, memory.states);
+  return inputs;
+}
+
+void Entry::keep_caches(const exec::RunResult& result, Memory& memory) const {
   for (const Cache& cache : roles_.caches()) {
     memory.caches[cache.input] = result.outputs.at(cache.output).tensor;
   }
+}
+
+Logits Entry::run(const Tensor& ids, Place place, Memory& memory) const {
+  const exec::RunResult result = model_->run(inputs_of_call(ids, place, memory), memory.states);
+  keep_caches(result, memory);
+  return read_logits_of(result, {ids.dim(0), ids.dim(1)}, false);
+}
+
+Logits Entry::run_for(const Tensor& ids, Place place, Memory& memory, int64_t token) const {
+  const CallShape shape = {ids.dim(0), ids.dim(1)};
+  if (shape.time == 1 || target_.best) return run(ids, place, memory);
+  Reading reading =
+      in_context([&] { return model_->name(); }, [&] { return this->reading(shape); });
+  if (reading.chosen.empty()) return run(ids, place, memory);
+  reading.position = token;
+  const exec::RunResult result =
+      model_->read(inputs_of_call(ids, place, memory), memory.states, reading);
+  keep_caches(result, memory);
+  return read_logits_of(result, shape, true);
+}
+
+void Entry::run_for_memory(const Tensor& ids, Place place, Memory& memory) const {
+  Reading reading;
+  for (const Cache& cache : roles_.caches()) reading.whole.push_back(cache.output);
+  keep_caches(model_->read(inputs_of_call(ids, place, memory), memory.states, reading), memory);
+}
+
+// Where the positions lie is the same for all calls of so many rows. Nothing is chosen where the
+// model gives the logits of the last token only, or has no axis of positions alone.
+const Reading& Entry::reading(CallShape ids) const {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = readings_.find(ids.batch);
+    if (known != readings_.end()) return known->second;
+  }
+  Reading reading;
+  for (const Cache& cache : roles_.caches()) reading.whole.push_back(cache.output);
+  const int64_t axis = target_.is_dictionary ? -1 : layout(ids).time;
+  for (const TargetPart& part : target_.parts) {
+    if (axis >= 0) reading.chosen.emplace_back(part.name, axis);
+  }
+  reading.calls = [this, ids] { return calls_like(ids); };
+  const std::lock_guard lock(mutex_);
+  return readings_.emplace(ids.batch, std::move(reading)).first->second;
+}
+
+std::vector<Shapes> Entry::calls_like(CallShape ids) const {
+  std::vector<Shapes> calls = {input_shapes(ids)};
+  const CallShapes& shapes = roles_.shapes();
+  for (const int64_t time : {ids.time + 1, ids.time - 1, shapes.max_time(), shapes.min_time()}) {
+    if (time < 2 || time == ids.time || time > roles_.places()) continue;
+    if (!shapes.allow({ids.batch, time})) continue;
+    calls.push_back(input_shapes({ids.batch, time}));
+    break;
+  }
+  return calls;
+}
+
+Logits Entry::read_logits_of(const exec::RunResult& result, CallShape ids, bool one_token) const {
   return in_context([&] { return model_->name(); },
                     [&] {
-                      if (target_.best) return read_best(result, shape);
+                      if (target_.best) return read_best(result, ids);
                       std::vector<Logits> parts;
                       parts.reserve(target_.parts.size());
                       for (const TargetPart& part : target_.parts) {
-                        parts.push_back(read_part(result, part, shape));
+                        parts.push_back(read_part(result, part, ids, one_token));
                       }
                       if (parts.size() == 1) return parts[0];
                       return Logits(joined(parts), parts[0].last_only(), parts[0].numbers(),
@@ -111,9 +172,11 @@ const Filler* Entry::filler() const {
   return filler_->get();
 }
 
-Logits Entry::read_part(const exec::RunResult& result, const TargetPart& part,
-                        CallShape ids) const {
-  return read_logits(result.outputs.at(part.name), asked(part, ids), part.name);
+Logits Entry::read_part(const exec::RunResult& result, const TargetPart& part, CallShape ids,
+                        bool one_token) const {
+  Asked wanted = asked(part, ids);
+  if (one_token) wanted.time = 1;
+  return read_logits(result.outputs.at(part.name), wanted, part.name);
 }
 
 Logits Entry::read_best(const exec::RunResult& result, CallShape ids) const {

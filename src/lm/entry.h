@@ -42,6 +42,10 @@ class Entry {
   // Of ids [batch, time] at a place of a text (Place::hidden is seen to); `memory` follows. Throws
   // what the model throws.
   Logits run(const Tensor& ids, Place place, Memory& memory) const;
+  // The same with the logits of one token alone, [batch, 1, classes], or with none: then they are
+  // not computed. Where the model gives those of the last token only, it is that one.
+  [[nodiscard]] Logits run_for(const Tensor& ids, Place place, Memory& memory, int64_t token) const;
+  void run_for_memory(const Tensor& ids, Place place, Memory& memory) const;
   // What puts tokens into the cache in blocks; null where nothing does.
   [[nodiscard]] const Filler* filler() const;
   // Of ids [time] or [batch, time] at a place of a text, all inputs of the model; caches are empty.
@@ -70,13 +74,20 @@ class Entry {
   [[nodiscard]] int64_t hidden() const;
 
  private:
+  [[nodiscard]] TensorMap inputs_of_call(const Tensor& ids, Place place,
+                                         const Memory& memory) const;
+  void keep_caches(const exec::RunResult& result, Memory& memory) const;
+  [[nodiscard]] Logits read_logits_of(const exec::RunResult& result, CallShape ids,
+                                      bool one_token) const;
+  [[nodiscard]] const Reading& reading(CallShape ids) const;
+  [[nodiscard]] std::vector<Shapes> calls_like(CallShape ids) const;
   [[nodiscard]] Asked asked(const TargetPart& part, CallShape ids) const;
   [[nodiscard]] bool time_first(const TargetPart& part, CallShape ids) const;
   [[nodiscard]] Shapes input_shapes(CallShape ids) const;
   [[nodiscard]] Shape shape_of(const TargetPart& part, CallShape ids) const;
   [[nodiscard]] Layout layout_of_part(const TargetPart& part, CallShape ids) const;
   [[nodiscard]] Logits read_part(const exec::RunResult& result, const TargetPart& part,
-                                 CallShape ids) const;
+                                 CallShape ids, bool one_token = false) const;
   [[nodiscard]] Logits read_best(const exec::RunResult& result, CallShape ids) const;
   [[nodiscard]] std::vector<int64_t> sizes_of_best(int64_t count) const;
 
@@ -85,6 +96,7 @@ class Entry {
   Target target_;
   mutable std::mutex mutex_;
   mutable std::map<std::pair<int64_t, int64_t>, bool> last_only_;  // by rows and tokens
+  mutable std::map<int64_t, Reading> readings_;                    // by rows
   mutable std::optional<std::unique_ptr<const Filler>> filler_;    // once it was looked for
 };
 

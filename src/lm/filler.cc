@@ -48,7 +48,7 @@ int64_t Filler::takes(int64_t count, int64_t places) const {
 }
 
 void Filler::run(const Tensor& ids, const Place& place, exec::States& states) const {
-  (void)model_->run(roles_.inputs_for(ids, place), states);
+  (void)model_->read(roles_.inputs_for(ids, place), states, {});
 }
 
 }  // namespace mw::lm

@@ -91,7 +91,10 @@ Tensor LanguageModel::LabelForm::of(const Tensor& given) const {
   return turned;
 }
 
-Logits LanguageModel::logits(const Tensor& given) const {
+Logits LanguageModel::logits(const Tensor& ids) const { return of_text(ids, Calls::Want::kEvery); }
+Logits LanguageModel::last(const Tensor& ids) const { return of_text(ids, Calls::Want::kLast); }
+
+Logits LanguageModel::of_text(const Tensor& given, Calls::Want want) const {
   const Tensor ids = rows_of(given);
   const CallShape shape = {ids.dim(0), ids.dim(1)};
   if (shape.time < 1) {
@@ -101,11 +104,12 @@ Logits LanguageModel::logits(const Tensor& given) const {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected at least one row, got none");
   }
   const bool fits = shapes().allow(shape) && shape.time <= max_total();
-  if (has_cache() && !fits) return through_cache(ids, Calls::Want::kLast);
-  return in_one_call(ids);
+  if (!has_cache() || fits) return in_one_call(ids, want);
+  const bool one = entry_.last_only(largest_call(shape.time));
+  return through_cache(ids, one ? Calls::Want::kLast : want);
 }
 
-Logits LanguageModel::in_one_call(const Tensor& ids) const {
+Logits LanguageModel::in_one_call(const Tensor& ids, Calls::Want want) const {
   const CallShape shape = {ids.dim(0), ids.dim(1)};
   if (shape.time > shapes().max_time()) {
     fail(ErrorCode::kInvalidArgument,
@@ -117,11 +121,14 @@ Logits LanguageModel::in_one_call(const Tensor& ids) const {
     fail(ErrorCode::kInvalidArgument, "input_ids: expected a batch of at most {}, got {}",
          shapes().max_batch(), shape.batch);
   }
+  const bool fits = shapes().allow(shape), every = want == Calls::Want::kEvery;
+  const int64_t pads = fits ? 0 : padded->time - shape.time;
+  const Tensor call = fits ? ids : padded_ids(ids, *padded, 0);
   Memory memory = entry_.make_memory();
-  if (shapes().allow(shape)) return entry_.run(ids, {}, memory);
-  const int64_t pads = padded->time - shape.time;
-  const Logits full = entry_.run(padded_ids(ids, *padded, 0), {.pads = pads}, memory);
-  if (!full.last_only()) return full.cut(shape.batch, shape.time);
+  const Logits full = every ? entry_.run(call, {.pads = pads}, memory)
+                            : entry_.run_for(call, {.pads = pads}, memory, shape.time - 1);
+  if (fits) return full;
+  if (!full.last_only()) return full.cut(shape.batch, every ? shape.time : 1);
   if (pads > 0 && !pads_are_left_out(*padded)) entry_.fail_last_only(shape.time);
   return full.cut(shape.batch, 1);
 }
@@ -144,7 +151,7 @@ bool LanguageModel::pads_are_left_out(CallShape padded) const {
 
 Logits LanguageModel::through_cache(const Tensor& ids, Calls::Want want) const {
   const int64_t rows = ids.dim(0), time = ids.dim(1);
-  const bool every = want == Calls::Want::kEvery || !entry_.last_only(largest_call(time));
+  const bool every = want == Calls::Want::kEvery;
   Gathered gathered(rows, every ? time : 1);
   for (int64_t row = 0; row < rows; ++row) {
     Calls calls(entry_);
@@ -152,8 +159,7 @@ Logits LanguageModel::through_cache(const Tensor& ids, Calls::Want want) const {
     for (int64_t t = 0; t < time; ++t) {
       text.push_back(static_cast<int32_t>(ids.integer_at(row * time + t)));
     }
-    const auto wanted = every ? Calls::Want::kEvery : want;
-    calls.extend(text, wanted, [&](int64_t begin, const Logits& logits) {
+    calls.extend(text, want, [&](int64_t begin, const Logits& logits) {
       if (!every) {
         gathered.put(logits, 0, logits.positions() - 1, row, 0);
         return;
@@ -163,7 +169,7 @@ Logits LanguageModel::through_cache(const Tensor& ids, Calls::Want want) const {
       }
     });
   }
-  return gathered.take(!every && time > 1, output());
+  return gathered.take(!every && entry_.last_only(largest_call(time)), output());
 }
 
 Logits LanguageModel::by_prefixes(const Tensor& ids) const {

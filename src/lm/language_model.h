@@ -27,7 +27,9 @@ class LanguageModel {
   // in a causal model, and an attention mask leaves the pads out. A text that is longer than one
   // call goes through the cache. Logits of the last position only where a call gives no others.
   [[nodiscard]] Logits logits(const Tensor& ids) const;
-  // The same of every position: where a call gives those of the last one only, by a call for each
+  // The same of the last token alone, [batch, 1, classes]; the others' are not computed.
+  [[nodiscard]] Logits last(const Tensor& ids) const;
+  // Of every position: where a call gives those of the last one only, by a call for each
   // beginning of the text.
   [[nodiscard]] Logits every(const Tensor& ids) const;
   // Whether every() takes a call for each token of windows as long as `time`.
@@ -104,7 +106,8 @@ class LanguageModel {
   };
 
  private:
-  [[nodiscard]] Logits in_one_call(const Tensor& ids) const;
+  [[nodiscard]] Logits of_text(const Tensor& ids, Calls::Want want) const;
+  [[nodiscard]] Logits in_one_call(const Tensor& ids, Calls::Want want) const;
   [[nodiscard]] Logits through_cache(const Tensor& ids, Calls::Want want) const;
   [[nodiscard]] Logits by_prefixes(const Tensor& ids) const;
   [[nodiscard]] bool pads_are_left_out(CallShape padded) const;

@@ -16,6 +16,18 @@
 
 namespace mw::lm {
 
+// Which outputs of a run are read.
+struct Reading {
+  std::vector<std::string> whole;
+  // Those that hold something for each position of a text, with the axis that counts these; of them
+  // the one position is read.
+  std::vector<std::pair<std::string, int64_t>> chosen;
+  int64_t position = 0;
+  // Shapes of the inputs of calls with several positions, two of them if calls differ in how many.
+  // Asked once for all readings of these outputs.
+  std::function<std::vector<Shapes>()> calls;
+};
+
 // Calls may come from several threads.
 class Model {
  public:
@@ -54,6 +66,10 @@ class Model {
   [[nodiscard]] virtual exec::States make_states() const = 0;
   [[nodiscard]] virtual exec::RunResult run(const TensorMap& inputs,
                                             exec::States& states) const = 0;
+  // The same for one reading: other outputs are not there, and chosen ones have an extent of 1 on
+  // their axis. What only they need is not computed; states are written as in run().
+  [[nodiscard]] virtual exec::RunResult read(const TensorMap& inputs, exec::States& states,
+                                             const Reading& reading) const = 0;
   // Another function of the same package; null where there is none that can be run.
   [[nodiscard]] virtual std::shared_ptr<const Model> beside(const std::string& /*function*/) const {
     return nullptr;

@@ -27,7 +27,7 @@ std::vector<float> LanguageModel::Stream::extend(const std::vector<int32_t>& ids
   const int64_t window = std::min(size(), model_.shapes().max_time());
   const std::vector<int32_t> tail(ids_.end() - window, ids_.end());
   tokens_run_ += cost(0);
-  const Logits logits = model_.logits(Tensor::from(tail, {1, window}));
+  const Logits logits = model_.last(Tensor::from(tail, {1, window}));
   last_only_ = logits.last_only();
   return logits.row(0, logits.positions() - 1);
 }

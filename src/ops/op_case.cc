@@ -15,6 +15,8 @@
 #include "ir/evaluate.h"
 #include "ir/verify.h"
 #include "ops/catalog.h"
+#include "ops/parts.h"
+#include "ops/shape/move.h"
 
 namespace mw::ops {
 namespace {
@@ -187,12 +189,68 @@ void check_results(const std::vector<Tensor>& got, const std::vector<Tensor>& wa
   }
 }
 
-void run_case(const OpCase& c, const Reference& reference, DType dtype) {
+Tensor position_of(const Tensor& tensor, int64_t axis, int64_t index) {
+  const auto at = static_cast<size_t>(axis);
+  Shape one = tensor.shape();
+  one.at(at) = 1;
+  Tensor picked(tensor.dtype(), one);
+  const std::vector<int64_t> strides = strides_of(tensor.shape());
+  copy_elements(one, tensor, {strides, index * strides[at]}, picked, {strides_of(one)});
+  return picked;
+}
+
+// The case with the operands that parts_of() says suffice for one position of the results.
+OpCase at_position(const OpCase& c, const Apart& apart, int64_t index) {
+  OpCase one = c;
+  for (CaseInput& input : one.inputs) {
+    const auto part = std::ranges::find(apart.parts, input.name, &Apart::Part::input);
+    for (Tensor& tensor : input.tensors) {
+      if (part != apart.parts.end()) tensor = position_of(tensor, part->axis, index);
+      if (!apart.extent || apart.extent->input != input.name) continue;
+      tensor = tensor.clone();
+      tensor.set_integer(apart.extent->index, 1);
+    }
+  }
+  return one;
+}
+
+// Whether a rule of parts applied, which gave what it should.
+bool check_parts(const OpCase& c, const std::vector<Tensor>& want, DType dtype,
+                 const std::string& label) {
+  const BuiltCase built = build(c, dtype);
+  const Bound facts(*built.function, built.arguments);
+  const ir::Operation& op = *built.function->body.ops.back();
+  for (size_t i = 0; i < want.size(); ++i) {  // where only the run tells
+    op.outputs[i]->type = ir::Type::tensor(op.outputs[i]->type.dtype(), want[i].shape());
+  }
+  bool applied = false;
+  for (int64_t axis = 0; axis < want[0].rank(); ++axis) {
+    const auto has_positions = [&](const Tensor& t) { return t.rank() > axis && t.dim(axis) > 1; };
+    if (!std::ranges::all_of(want, has_positions)) continue;
+    const ir::OpView view(op, catalog().at(op, c.opset), c.opset, &facts);
+    const auto apart = parts_of(view, axis);
+    if (!apart) continue;
+    applied = true;
+    for (const int64_t index : {int64_t{0}, want[0].dim(axis) - 1}) {
+      const OpCase one = at_position(c, *apart, index);
+      std::vector<Tensor> expected;
+      for (const Tensor& each : want) expected.push_back(position_of(each, axis, index));
+      check_results(evaluate_alone(build(one, dtype), one), expected, dtype, c,
+                    fmt::format("{} / position {} of axis {}", label, index, axis));
+    }
+  }
+  return applied;
+}
+
+// Whether a rule of parts applied.
+bool run_case(const OpCase& c, const Reference& reference, DType dtype) {
   const std::string label = fmt::format("{} / {} / {}", c.op, c.title, name_of(dtype));
   try {
     const BuiltCase built = build(c, dtype);
-    ASSERT_TRUE(!c.expected.empty() || reference)
-        << label << ": the case has neither expect() nor reference()";
+    if (c.expected.empty() && !reference) {
+      ADD_FAILURE() << label << ": the case has neither expect() nor reference()";
+      return false;
+    }
     const std::vector<Tensor> want =
         c.expected.empty() ? reference(with_rounded_inputs(c, dtype)) : c.expected;
     check_results(evaluate_alone(built, c), want, dtype, c, label);
@@ -203,8 +261,10 @@ void run_case(const OpCase& c, const Reference& reference, DType dtype) {
       check_results(runner(*built.function, built.arguments), want, dtype, c,
                     fmt::format("{} / {}", label, name));
     }
+    return check_parts(c, want, dtype, label);
   } catch (const std::exception& e) {
     ADD_FAILURE() << label << ": " << e.what();
+    return false;
   }
 }
 
@@ -267,6 +327,7 @@ void OpCases::run() const {
     fmt::print("cases {} {}\n", op_, cases_.size());
     return;
   }
+  bool has_parts = false;
   for (const OpCase& c : cases_) {
     if (!c.error.empty()) {
       run_rejection(c);
@@ -282,8 +343,9 @@ void OpCases::run() const {
       dtypes = has_floats ? std::vector{DType::kF64, DType::kF32, DType::kF16}
                           : std::vector{DType::kF32};
     }
-    for (const DType dtype : dtypes) run_case(c, reference_, dtype);
+    for (const DType dtype : dtypes) has_parts = run_case(c, reference_, dtype) || has_parts;
   }
+  EXPECT_EQ(has_parts, has_parts || has_rule_of_parts(op_)) << op_ << ": no case for its parts";
 }
 
 Tensor OpCases::normal(const Shape& shape, double mean, double deviation) {
