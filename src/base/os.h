@@ -25,7 +25,8 @@ int64_t resident_bytes();
 int cores_allowed();
 std::string processor_name();  // "unknown" where the system does not say
 
-// Memory of 2 MiB and more that begins at a multiple of that may come in pages as large.
+// Memory of 2 MiB and more may come in pages as large, where it holds whole ones: from a multiple
+// of that on. Where the system has or wants none, it comes as it does.
 void prefer_huge_pages(void* memory, size_t bytes);
 
 enum class Exchange : uint8_t { kDone, kUnknown, kFailed };

@@ -1,21 +1,16 @@
 // DType tables and Tensor: allocation, conversion and sub-byte element access.
 #include "millwright/tensor.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <type_traits>
 
 #include "base/error.h"
 #include "base/half.h"
-#include "base/memory.h"
-#include "base/memory_checks.h"
+#include "base/tensor_memory.h"
 
 namespace mw {
 namespace {
@@ -38,12 +33,6 @@ constexpr std::array<DTypeRow, 22> kDTypes = {{
     {"uint8", 8, false, true},     {"uint16", 16, false, true}, {"uint32", 32, false, true},
     {"uint64", 64, false, true},
 }};
-
-// The memory left is looked up once for so many bytes, of one tensor or of many.
-constexpr int64_t kLarge = int64_t{64} << 20;
-
-// So many bytes and more are zero pages that take no memory until they are written.
-constexpr int64_t kLazy = int64_t{1} << 20;
 
 const DTypeRow& row(DType dtype) { return kDTypes[static_cast<size_t>(dtype)]; }
 
@@ -70,16 +59,12 @@ void write_bits(void* raw, int64_t flat, int bits, uint64_t value) {
   }
 }
 
-[[noreturn]] void fail_to_allocate(size_t bytes, const Shape& shape) {
-  fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for a tensor {}", bytes,
-       to_string(shape));
-}
-
-// Null when there are none.
-std::shared_ptr<const void> zero_pages(size_t bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  return {memory, [bytes](const void* p) { munmap(const_cast<void*>(p), bytes); }};
+// A tensor of the shape of `x` whose every element is to be written; zeros where elements are parts
+// of bytes, are strings, or are none.
+Tensor unset_like(const Tensor& x, DType dtype) {
+  if (dtype == DType::kString || bit_width(dtype) < 8 || x.count() == 0) return {dtype, x.shape()};
+  TensorMemory memory = tensor_memory(bytes_of(dtype, x.count()), x.shape(), Fill::kNothing);
+  return {dtype, x.shape(), std::move(memory.owner), memory.data};
 }
 
 template <class T>
@@ -150,44 +135,17 @@ int64_t bytes_of(DType dtype, int64_t count) {
 
 Tensor::Tensor(DType dtype, Shape shape)
     : dtype_(dtype), shape_(std::move(shape)), count_(count_of(shape_)) {
-  static std::atomic<int64_t> unchecked{0};
-  if (unchecked.fetch_add(nbytes(), std::memory_order_relaxed) + nbytes() > kLarge) {
-    unchecked.store(0, std::memory_order_relaxed);
-    expect_memory(nbytes(), "a tensor " + to_string(shape_));
-  }
   if (dtype == DType::kString) {
+    expect_memory_for(nbytes(), shape_);
     auto strings = std::make_shared<std::vector<std::string>>(
         static_cast<size_t>(std::max<int64_t>(count_, 1)));
     data_ = strings->data();
     owner_ = std::move(strings);
     return;
   }
-  if (guard_mode() != Guard::kNone) {
-    auto memory = guarded_memory(guard_mode(), nbytes());
-    data_ = memory.get();
-    owner_ = std::move(memory);
-    return;
-  }
-  const auto bytes = static_cast<size_t>(std::max<int64_t>(nbytes(), 1));
-  if (nbytes() >= kLazy && poison_mode() == Poison::kNone && !kSanitized) {
-    owner_ = zero_pages(bytes);
-    data_ = const_cast<void*>(owner_.get());
-    if (data_ == nullptr) fail_to_allocate(bytes, shape_);
-    return;
-  }
-  constexpr std::align_val_t kAlign{64};
-  void* memory = ::operator new(bytes, kAlign, std::nothrow);
-  if (memory == nullptr) fail_to_allocate(bytes, shape_);
-  std::memset(memory, 0, bytes);
-  data_ = memory;
-  if (const Poison mode = poison_mode(); mode != Poison::kNone) {
-    owner_ = std::shared_ptr<const void>(memory, [mode, bytes](void* p) {
-      spoil(mode, p, static_cast<int64_t>(bytes));
-      ::operator delete(p, kAlign);
-    });
-    return;
-  }
-  owner_ = std::shared_ptr<const void>(memory, [](void* p) { ::operator delete(p, kAlign); });
+  TensorMemory memory = tensor_memory(nbytes(), shape_, Fill::kZeros);
+  owner_ = std::move(memory.owner);
+  data_ = memory.data;
 }
 
 Tensor::Tensor(DType dtype, Shape shape, std::shared_ptr<const void> owner, const void* data)
@@ -345,7 +303,7 @@ Tensor Tensor::to(DType dtype) const {
   if (dtype == DType::kString || dtype_ == DType::kString) {
     fail(ErrorCode::kInvalidArgument, "cannot convert {} to {}", name_of(dtype_), name_of(dtype));
   }
-  Tensor result(dtype, shape_);
+  Tensor result = unset_like(*this, dtype);
   if (dtype_ == DType::kF16 && dtype == DType::kF32) {
     f16_to_f32(static_cast<const uint16_t*>(data_), static_cast<float*>(result.data_),
                static_cast<size_t>(count_));
@@ -368,7 +326,7 @@ Tensor Tensor::to(DType dtype) const {
 }
 
 Tensor Tensor::clone() const {
-  Tensor result(dtype_, shape_);
+  Tensor result = unset_like(*this, dtype_);
   if (dtype_ == DType::kString) {
     std::copy_n(static_cast<const std::string*>(data_), count_,
                 static_cast<std::string*>(result.data_));

@@ -1,49 +1,21 @@
-// That a repeated run allocates nothing: this binary counts its allocations.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+// That a repeated run allocates nothing, and takes no new pages: this binary counts both.
+#include "base/allocation_testing.h"
+#include "base/memory_checks.h"
 #include "cpu/testing.h"
-
-namespace {
-std::atomic<bool> g_counting{false};
-std::atomic<int64_t> g_allocations{0}, g_bytes{0};
-
-void* allocate(std::size_t size, std::size_t align) {
-  if (g_counting) {
-    ++g_allocations;
-    g_bytes += static_cast<int64_t>(size);
-  }
-  void* memory = std::aligned_alloc(align, (size + align - 1) / align * align);
-  if (memory == nullptr) std::abort();
-  return memory;
-}
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate(size, 16); }
-void* operator new(std::size_t size, std::align_val_t align) {
-  return allocate(size, static_cast<std::size_t>(align));
-}
-void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
-  return allocate(size, static_cast<std::size_t>(align));
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 
 namespace mw::cpu {
 namespace {
 
+using testing::taken_by, testing::taken_by_each, testing::Taken;
+
 int64_t allocations_of(const exec::Session& session, const TensorMap& inputs,
                        exec::States* states) {
   exec::RunResult result;
-  for (int i = 0; i < 3; ++i) session.run_into(inputs, states, result);
-  g_allocations = 0;
-  g_counting = true;
-  for (int i = 0; i < 10; ++i) session.run_into(inputs, states, result);
-  g_counting = false;
-  return g_allocations;
+  const auto runs = [&](int count) {
+    for (int i = 0; i < count; ++i) session.run_into(inputs, states, result);
+  };
+  runs(3);
+  return taken_by([&] { runs(10); }).allocations;
 }
 
 // One token through an attention layer with a cache: gather, norms, products, softmax, a state.
@@ -109,31 +81,104 @@ const char* const kListLoop = R"(
     int32 last = sub(x = n, y = int32(1));
     fp32 y = list_read(ls = all, index = last);)";
 
-template <class Body>
-int64_t bytes_of(const Body& body) {
-  g_bytes = 0;
-  g_counting = true;
-  body();
-  g_counting = false;
-  return g_bytes;
-}
-
 // Copies of a whole list at each write would make this four times as much.
 TEST(Allocation, a_loop_that_writes_a_list_takes_memory_in_proportion_to_its_length) {
   const TestProgram program("int32 n", kListLoop, "y");
   const auto session = program.session();
   const auto inputs = [](int32_t n) { return TensorMap{{"n", Tensor::scalar(n)}}; };
   const auto planned = [&](int32_t n) {
-    return bytes_of(
-        [&] { EXPECT_EQ(session->run(inputs(n)).outputs.at("y").tensor.number_at(0), n - 1); });
+    const auto body = [&] {
+      EXPECT_EQ(session->run(inputs(n)).outputs.at("y").tensor.number_at(0), n - 1);
+    };
+    return taken_by(body).bytes;
   };
   const auto naive = [&](int32_t n) {
-    return bytes_of(
-        [&] { EXPECT_EQ(program.expected(inputs(n)).at("y").tensor.number_at(0), n - 1); });
+    const auto body = [&] {
+      EXPECT_EQ(program.expected(inputs(n)).at("y").tensor.number_at(0), n - 1);
+    };
+    return taken_by(body).bytes;
   };
   (void)planned(10);
   EXPECT_LT(planned(2000), 2.5 * static_cast<double>(planned(1000)));
   EXPECT_LT(naive(2000), 2.5 * static_cast<double>(naive(1000)));
+}
+
+// Results of 2 MiB: in new memory each would be 512 pages.
+constexpr int64_t kMostFaults = 50;
+const Shape kLarge = {512, 1024};
+
+class LargeResults : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (poison_mode() != Poison::kNone || guard_mode() != Guard::kNone) {
+      GTEST_SKIP() << "each tensor has memory of its own where memory is checked";
+    }
+  }
+  static void expect_nothing_new(const Taken& taken) {
+    EXPECT_LT(taken.faults, kMostFaults);
+    EXPECT_EQ(taken.large, 0);
+  }
+};
+
+TEST_F(LargeResults, that_are_dropped_come_back) {
+  const TestProgram program("tensor<fp32, [512, 1024]> x",
+                            "tensor<fp32, [512, 1024]> y = relu(x = x);", "y");
+  const auto session = program.session();
+  const TensorMap inputs{{"x", noise(kLarge, 1)}};
+  expect_nothing_new(taken_by_each([&] { (void)session->run(inputs); }));
+  exec::RunResult kept;
+  expect_nothing_new(taken_by_each([&] { kept = session->run(inputs); }));
+  EXPECT_EQ(kept.outputs.at("y").tensor.owner().use_count(), 1);
+  // What is held longer than a run stays what it was.
+  const Tensor held = kept.outputs.at("y").tensor, copy = held.clone();
+  (void)session->run({{"x", noise(kLarge, 2)}});
+  EXPECT_TRUE(bit_equal(held, copy));
+}
+
+// A cache that goes in and comes out.
+TEST_F(LargeResults, that_are_the_next_runs_inputs_take_turns) {
+  const TestProgram program(
+      "tensor<fp32, [512, 1024]> past, tensor<fp32, [1, 1024]> x, tensor<int32, [1]> at", R"(
+    tensor<int32, [1]> zero = const()[val = tensor<int32, [1]>([0])];
+    tensor<int32, [1]> after = add(x = at, y = tensor<int32, [1]>([1]));
+    tensor<int32, [2]> begin = concat(values = (at, zero), axis = int32(0));
+    tensor<int32, [2]> end = concat(values = (after, tensor<int32, [1]>([1024])), axis = int32(0));
+    tensor<fp32, [512, 1024]> present = slice_update(x = past, update = x, begin = begin, end = end);)",
+      "present");
+  const auto session = program.session();
+  TensorMap inputs{{"past", noise(kLarge, 1)}, {"x", noise({1, 1024}, 2)}};
+  int32_t at = 0;
+  expect_nothing_new(taken_by_each([&] {
+    inputs["at"] = Tensor::from<int32_t>({at++}, {1});
+    inputs["past"] = std::move(session->run(inputs).outputs.at("present").tensor);
+  }));
+  EXPECT_EQ(inputs.at("past").number_at(int64_t{at - 1} * 1024), inputs.at("x").number_at(0));
+}
+
+TEST_F(LargeResults, of_reference_steps_are_computed_where_they_belong) {
+  const TestProgram program(
+      "tensor<fp32, [512, 1024]> x, tensor<int32, [2]> at, tensor<fp32, [2, 1024]> u", R"(
+    tensor<fp32, [512, 1024]> r = relu(x = x);
+    tensor<fp32, [512, 1024]> m = scatter(data = r, indices = at, updates = u, axis = int32(0), mode = string("mul"));
+    tensor<fp32, [512, 1024]> y = relu(x = m);)",
+      "y");
+  const auto session = program.session();
+  const TensorMap inputs{{"x", noise(kLarge, 1)},
+                         {"at", Tensor::from<int32_t>({5, 3}, {2})},
+                         {"u", noise({2, 1024}, 2)}};
+  exec::RunResult result;
+  expect_nothing_new(taken_by_each([&] { session->run_into(inputs, nullptr, result); }));
+  expect_near(result.outputs.at("y").tensor, program.expected(inputs).at("y").tensor, 0, "y");
+}
+
+TEST_F(LargeResults, of_other_shapes_come_back_as_well) {
+  const TestProgram program("tensor<fp32, [?, 1024]> x", "tensor<fp32, [?, 1024]> y = relu(x = x);",
+                            "y");
+  const auto session = program.session();
+  for (const int64_t rows : {512, 600, 512}) {
+    const TensorMap inputs{{"x", noise({rows, 1024}, 1)}};
+    expect_nothing_new(taken_by_each([&] { (void)session->run(inputs); }));
+  }
 }
 
 }  // namespace

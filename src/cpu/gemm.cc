@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/memory_checks.h"
+#include "base/os.h"
 #include "cpu/dots.h"
 #include "cpu/half_rows.h"
 #include "cpu/library.h"
@@ -173,6 +174,7 @@ std::shared_ptr<const Packed> pack(Claim& claim, const WeightGemm& gemm,
     auto packed = std::make_shared<Packed>();
     packed->matmul = matmul;
     packed->data = Tensor(DType::kU8, {matmul->packed_bytes()});
+    os::prefer_huge_pages(packed->data.mutable_raw(), static_cast<size_t>(matmul->packed_bytes()));
     poison(packed->data);
     const Tensor plain = as_floats(gemm.weight.dense);
     const bool by_output = gemm.weight_by_output;

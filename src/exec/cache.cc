@@ -276,8 +276,8 @@ std::shared_ptr<SharedLayout> PlanCache::layout_for(const Shapes& shapes, Relate
 std::shared_ptr<Binding> PlanCache::make(const Shapes& shapes) {
   auto binding = std::make_shared<Binding>();
   binding->shapes = shapes;
-  binding->settings = {options_.profile, options_.poison, options_.block_limit, &options_.files,
-                       &copied_};
+  binding->settings = {options_.profile, options_.poison, options_.block_limit,
+                       &options_.files,  &copied_,        &outputs_};
   if (options_.naive) {
     binding->function = specialiser_(shapes);
   } else {

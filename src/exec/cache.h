@@ -110,6 +110,7 @@ class PlanCache {
   const plan::Platform platform_;
   const SessionOptions& options_;
   const std::shared_ptr<plan::ConstantPool> pool_;
+  OutputPool outputs_;
 
   std::mutex making_;  // taken before mutex_
   std::mutex mutex_;

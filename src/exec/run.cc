@@ -23,8 +23,9 @@ bool can_hold(const ir::Datum& datum, const plan::Place& place) {
 }  // namespace
 
 Arena::Arena(const plan::Memory& memory, int64_t bytes)
-    : data_(memory.allocate(bytes, "intermediate results")),
-      host_bytes_(memory.is_host() ? bytes : 0) {
+    : host_bytes_(memory.is_host() ? bytes : 0) {
+  OutputPool::release_all();
+  data_ = memory.allocate(bytes, "intermediate results");
   if (host_bytes_ > 0) forbid(data_.get(), host_bytes_);
 }
 
@@ -37,7 +38,8 @@ Run::Run(std::shared_ptr<const plan::Plan> plan, const RunSettings& settings)
       settings_(settings),
       memory_(*plan_),
       watch_(Watch::make(*plan_, settings.poison)),
-      times_(plan_->steps.size()) {
+      times_(plan_->steps.size()),
+      output_pool_(settings.outputs) {
   MW_CHECK(!plan_->described);
   for (const plan::Step& step : plan_->steps) {
     writes_state_.push_back(writes_state(step) ? 1 : 0);
@@ -117,14 +119,32 @@ void Run::bind_state(const plan::Input& input, const ir::Datum& datum) {
   }
 }
 
+// What an output holds that cannot be written is let go before memory is asked for.
+void Run::make_outputs(std::vector<ir::Datum>& outputs) {
+  std::vector<OutputPool::Wanted> wanted;
+  std::vector<Tensor*> missing;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Where& where = plan_->outputs[i].where;
+    if (where.kind != Where::Kind::kPlace || can_hold(outputs[i], where.place)) continue;
+    outputs[i] = {};
+    wanted.push_back({where.place.dtype, where.place.shape});
+    missing.push_back(&outputs[i].tensor);
+  }
+  if (missing.empty()) return;
+  if (output_pool_ == nullptr) {
+    own_outputs_ = std::make_unique<OutputPool>();
+    output_pool_ = own_outputs_.get();
+  }
+  std::vector<Tensor> made = output_pool_->take(wanted);
+  for (size_t i = 0; i < missing.size(); ++i) *missing[i] = std::move(made[i]);
+}
+
 void Run::bind_outputs(std::vector<ir::Datum>& outputs) {
   outputs.resize(plan_->outputs.size());
+  make_outputs(outputs);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Where& where = plan_->outputs[i].where;
     if (where.kind != Where::Kind::kPlace) continue;
-    if (!can_hold(outputs[i], where.place)) {
-      outputs[i] = {Tensor(where.place.dtype, where.place.shape), nullptr, nullptr};
-    }
     poison(outputs[i].tensor);
     if (!memory_.is_host()) continue;
     memory_.frame().bind(static_cast<size_t>(where.place.ref.buffer), outputs[i].tensor.raw());
@@ -152,6 +172,7 @@ Run& Run::nested_run(const std::shared_ptr<const plan::Plan>& plan) {
     if (run->plan_ == plan) return *run;
   }
   auto& run = nested_.emplace_back(std::make_unique<Run>(plan, settings_));
+  run->output_pool_ = nullptr;  // results of blocks are of other shapes than the function's
   run->own_arena_ = std::make_unique<Arena>(memory_.memory(), plan->layout->arena_bytes);
   return *run;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
+#include "exec/output_pool.h"
 #include "exec/run_memory.h"
 #include "exec/watch.h"
 
@@ -46,6 +47,7 @@ struct RunSettings {
   // Where given: adds up what steps have copied (plan::Step::copied), and states that had to be
   // because somebody else held their tensor.
   std::atomic<int64_t>* copied = nullptr;
+  OutputPool* outputs = nullptr;  // where given, the memory of results comes from it
 };
 
 // Not thread-safe; reusable. The plan outlives it.
@@ -67,6 +69,7 @@ class Run {
   void bind_inputs(const std::vector<InputView>& inputs);
   void bind_state(const plan::Input& input, const ir::Datum& datum);
   void bind_outputs(std::vector<ir::Datum>& outputs);
+  void make_outputs(std::vector<ir::Datum>& outputs);
   void bind_arena(const Arena& arena);
   void run_steps(int64_t& blocks_entered);
   void fetch_results(std::vector<ir::Datum>& outputs);
@@ -90,6 +93,8 @@ class Run {
   std::vector<char> writes_state_;  // by step
   std::vector<std::unique_ptr<Run>> nested_;
   std::unique_ptr<Arena> own_arena_;  // of a nested run
+  std::unique_ptr<OutputPool> own_outputs_;
+  OutputPool* output_pool_;
 };
 
 }  // namespace mw::exec

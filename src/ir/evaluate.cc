@@ -74,6 +74,18 @@ Tensor& Eval::out(size_t index) {
   return tensor;
 }
 
+Tensor& Eval::out_from(const Tensor& x, size_t index) {
+  Tensor& tensor = results_.at(index).tensor;
+  MW_CHECK(tensor.empty());
+  if (index >= provided_.size() || provided_[index].empty()) return tensor = x.clone();
+  tensor = std::move(provided_[index]);
+  MW_CHECK(tensor.dtype() == x.dtype() && tensor.shape() == x.shape());
+  if (x.count() > 0) {
+    std::memmove(tensor.mutable_raw(), x.raw(), static_cast<size_t>(x.nbytes()));
+  }
+  return tensor;
+}
+
 void Eval::provide(size_t index, Tensor storage) {
   provided_.resize(results_.size());
   provided_.at(index) = std::move(storage);

@@ -46,10 +46,12 @@ class Eval : public OpView {
   // Result `index`, zero-filled, allocated from its inferred type (which must be static by then);
   // fp32 where the type says fp16, bf16 or fp8: rounding happens after eval().
   [[nodiscard]] Tensor& out(size_t index = 0);
+  // Result `index`, which begins as a copy of `x`: of its shape and dtype.
+  [[nodiscard]] Tensor& out_from(const Tensor& x, size_t index = 0);
   [[nodiscard]] const Type& result_type(size_t index = 0) const { return result_types_[index]; }
   [[nodiscard]] size_t result_count() const { return result_types_.size(); }
-  // Memory for result `index` that out() hands out (zeroed) instead of allocating: of the dtype
-  // that out() promises and of the result's shape.
+  // Memory for result `index` that out() hands out (zeroed), or out_from(), instead of allocating:
+  // of the dtype that out() promises and of the result's shape.
   void provide(size_t index, Tensor storage);
   // For results whose extents depend on data, and for results that share an operand's storage.
   void set_out(size_t index, Tensor value);

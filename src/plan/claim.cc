@@ -126,8 +126,10 @@ Place Claim::result(size_t index) {
 }
 
 void Claim::overwrite(std::string_view input, size_t index) {
+  const std::vector<int> before = reads_;
   const Place place = strided(input, index);
-  if (place.ref.offset == 0 && place.dense()) overwritten_ = place.ref.buffer;
+  const bool alone = std::ranges::find(before, place.ref.buffer) == before.end();
+  if (alone && place.ref.offset == 0 && place.dense()) overwritten_ = place.ref.buffer;
 }
 
 Place Claim::workspace(int64_t bytes) {

@@ -72,7 +72,8 @@ class Claim {
   Place result_for_view();
   // Result 0 in fresh memory, where it has these strides and no gaps.
   Place result_as(Strides strides);
-  // Result `index` may take the memory of operand `input` when that dies here.
+  // The next result may take the memory of that operand when it dies here. Not where an operand
+  // that was asked for before lies there, too: the kernel may read that later than it writes.
   void overwrite(std::string_view input, size_t index = 0);
   // Memory for the duration of the step.
   Place workspace(int64_t bytes);

@@ -25,8 +25,12 @@ class HostMemory : public Memory {
            memory_text(total_memory()));
     }
     const auto size = static_cast<size_t>(std::max<int64_t>(bytes, 64));
-    const std::align_val_t align{size >= kHugePage ? kHugePage : 64};
+    std::align_val_t align{size >= kHugePage ? kHugePage : 64};
     void* memory = ::operator new(size, align, std::nothrow);
+    if (memory == nullptr && size >= kHugePage) {  // room beside it is needed to begin there
+      align = std::align_val_t{64};
+      memory = ::operator new(size, align, std::nothrow);
+    }
     if (memory == nullptr) {
       fail(ErrorCode::kOutOfMemory, "cannot allocate {} for {}", memory_text(size), what);
     }

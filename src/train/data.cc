@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/finite.h"
 #include "base/random.h"
+#include "exec/output_pool.h"
 
 namespace mw::training {
 namespace {
@@ -144,18 +145,22 @@ class Arrays : public Dataset {
   [[nodiscard]] int64_t tokens_per_example() const override { return 0; }
 
   [[nodiscard]] TensorMap batch(std::span<const int64_t> examples) const override {
+    std::vector<exec::OutputPool::Wanted> wanted;
+    for (const auto& [name, tensor] : tensors_) {
+      wanted.push_back({tensor.dtype(), tensor.shape()});
+      wanted.back().shape[0] = static_cast<int64_t>(examples.size());
+    }
+    std::vector<Tensor> made = batches_.take(wanted);
     TensorMap rows;
     for (const auto& [name, tensor] : tensors_) {
-      Shape shape = tensor.shape();
-      shape[0] = static_cast<int64_t>(examples.size());
-      Tensor stacked(tensor.dtype(), shape);
+      Tensor& stacked = made[rows.size()];
       auto* to = static_cast<char*>(stacked.mutable_raw());
       for (const int64_t example : examples) {
         const Tensor row = row_of(tensor, rows_.at(static_cast<size_t>(example)));
         to = static_cast<char*>(std::memcpy(to, row.raw(), static_cast<size_t>(row.nbytes())));
         to += row.nbytes();
       }
-      rows[name] = stacked;
+      rows[name] = std::move(stacked);
     }
     return rows;
   }
@@ -205,6 +210,7 @@ class Arrays : public Dataset {
   TensorMap tensors_;
   std::string name_;
   std::vector<int64_t> rows_;  // by example
+  mutable exec::OutputPool batches_;
 };
 
 }  // namespace

@@ -33,6 +33,11 @@ void expect_finite(const char* what, double number, const TensorMap& batch) {
        held.empty() ? ": lower the learning rate or clip the gradients" : "");
 }
 
+// A result that is handed out: itself, where nobody else holds its memory.
+Tensor given_away(Tensor& result) {
+  return result.owner().use_count() == 1 ? std::move(result) : result.clone();
+}
+
 }  // namespace
 
 Trainer::Trainer(const ir::Function& source, TrainerOptions options)
@@ -332,19 +337,19 @@ StepResult Trainer::step(int64_t count, const std::function<TensorMap(int64_t)>&
 
 TensorMap Trainer::gradients(const TensorMap& batch, StepResult& result) {
   run(Kind::kGradients, labelled(batch));
-  const auto& outputs = last_->outputs;
+  auto& outputs = last_->outputs;
   TensorMap named;
   double squares = 0;
   for (size_t i = 0; i < lifted_.parameters.size(); ++i) {
-    const Tensor& gradient = outputs.at(recipe_.names.of(gradient_name(i))).tensor;
+    Tensor& gradient = outputs.at(recipe_.names.of(gradient_name(i))).tensor;
     for (int64_t k = 0; k < gradient.count(); ++k) {
       squares += gradient.number_at(k) * gradient.number_at(k);
     }
-    named[lifted_.parameters[i].name] = gradient.clone();
+    named[lifted_.parameters[i].name] = given_away(gradient);
   }
   for (size_t i = 0; i < recipe_.wrt_inputs.size(); ++i) {
     named["input." + recipe_.wrt_inputs[i]] =
-        outputs.at(recipe_.names.of(input_gradient_name(i))).tensor.clone();
+        given_away(outputs.at(recipe_.names.of(input_gradient_name(i))).tensor);
   }
   result = finish(number(kLossSum), number(kCount), std::sqrt(squares));
   return named;
@@ -358,9 +363,9 @@ StepResult Trainer::evaluate(const TensorMap& batch) {
 TensorMap Trainer::forward(const TensorMap& inputs) {
   run(Kind::kForward, inputs);
   TensorMap outputs;
-  for (const auto& [name, datum] : last_->outputs) {
+  for (auto& [name, datum] : last_->outputs) {
     if (!datum.list) {
-      outputs[name] = datum.tensor.clone();
+      outputs[name] = given_away(datum.tensor);
     } else if (datum.list->size() == 2) {  // a dictionary, as CoreMLModelWrapper::predict() has it
       outputs[name + ".keys"] = (*datum.list)[0].clone();
       outputs[name] = (*datum.list)[1].clone();

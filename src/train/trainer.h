@@ -137,7 +137,7 @@ class Trainer {
   std::optional<Recipe> text_;  // of texts that take several calls
   exec::States states_;
   std::map<EngineKey, Engine> engines_;
-  const exec::RunResult* last_ = nullptr;   // of the last run
+  exec::RunResult* last_ = nullptr;         // of the last run
   std::map<Shapes, Objective> objectives_;  // of the student alone
   int64_t step_ = 0;
   // As expect_logits() has it.

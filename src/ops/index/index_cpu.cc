@@ -1,7 +1,9 @@
-// Kernels of the gathers: whole rows copied, or decoded from the weight that holds them.
+// Kernels of the gathers, which copy whole rows or decode them from the weight that holds them, and
+// of the scatters.
 #include <cstring>
 
 #include "base/half.h"
+#include "cpu/copy.h"
 #include "cpu/parallel.h"
 #include "ops/index/indices.h"
 #include "ops/kernels_cpu.h"
@@ -175,8 +177,91 @@ std::unique_ptr<Kernel> make_gather(Claim& claim) {
   return std::make_unique<GatherRows>(std::move(indices), cut, data, *rows, claim.result());
 }
 
+// y = data, and then, for each i in turn, updates[o, i, :] added to y[o, indices[i], :] or put
+// there.
+class Scatter : public Kernel {
+ public:
+  struct Form {
+    int64_t outer, extent, inner;  // of the data, around the axis
+    int64_t count;                 // of updates along it
+    bool along;                    // each element of the updates has an index of its own
+    bool adds;
+  };
+  Scatter(const Form& form, Indices indices, std::unique_ptr<Kernel> begin, Ref updates, Ref y)
+      : form_(form),
+        indices_(std::move(indices)),
+        begin_(std::move(begin)),
+        updates_(updates),
+        y_(y) {}
+
+  // Threads share the columns, so that each place is combined in the order of the updates.
+  void run(const Frame& frame) const override {
+    indices_.check(frame);
+    begin_->run(frame);
+    const float* from = frame.as<float>(updates_);
+    float* to = frame.as<float>(y_);
+    for (int64_t o = 0; o < form_.outer; ++o) {
+      parallel_for(form_.inner, kColumns, [&](int64_t begin, int64_t end) {
+        for (int64_t i = o * form_.count; i < (o + 1) * form_.count; ++i) {
+          const float* row = from + i * form_.inner;
+          if (!form_.along) {
+            combine(row, to + place(o, indices_.at(frame, i % form_.count)), begin, end);
+            continue;
+          }
+          for (int64_t k = begin; k < end; ++k) {
+            combine(row, to + place(o, indices_.at(frame, i * form_.inner + k)), k, k + 1);
+          }
+        }
+      });
+    }
+  }
+
+ private:
+  static constexpr int64_t kColumns = 64;
+
+  [[nodiscard]] int64_t place(int64_t outer, int64_t row) const {
+    return (outer * form_.extent + row) * form_.inner;
+  }
+  void combine(const float* from, float* to, int64_t begin, int64_t end) const {
+    if (!form_.adds) return void(std::copy(from + begin, from + end, to + begin));
+    for (int64_t k = begin; k < end; ++k) to[k] += from[k];
+  }
+
+  Form form_;
+  Indices indices_;
+  std::unique_ptr<Kernel> begin_;  // y = data; nothing to do where they are the same memory
+  Ref updates_, y_;
+};
+
+std::unique_ptr<Kernel> make_scatter(Claim& claim, bool along) {
+  const OpView& op = claim.op();
+  const Shape data = op.shape("data"), at = op.shape("indices");
+  const auto axis = static_cast<size_t>(op.axis("axis", static_cast<int64_t>(data.size())));
+  const std::string mode = op.text("mode");
+  if (op.dtype("data") != DType::kF32 || !is_index(op.dtype("indices")) ||
+      (mode != "add" && mode != "update") || count_of(data) == 0) {
+    return nullptr;
+  }
+  const AxisCut cut = cut_at(data, static_cast<int64_t>(axis));
+  const Scatter::Form form = {cut.outer, cut.extent,   cut.inner, along ? at[axis] : count_of(at),
+                              along,     mode == "add"};
+  claim.set_kind("scatter");
+  const int64_t moved = form.outer * form.count * form.inner * 4;
+  claim.set_cost(0, 3.0 * static_cast<double>(moved));
+  Indices indices(op, claim.dense("indices"), cut.extent);
+  const Place updates = claim.dense("updates");
+  claim.overwrite("data");
+  const Place from = claim.dense("data"), y = claim.result();
+  return std::make_unique<Scatter>(form, std::move(indices), cpu::make_copy(from, y), updates.ref,
+                                   y.ref);
+}
+
 }  // namespace
 
-void add_index_kernels(cpu::KernelTable& table) { table["gather"].makes = {make_gather}; }
+void add_index_kernels(cpu::KernelTable& table) {
+  table["gather"].makes = {make_gather};
+  table["scatter"].makes = {[](Claim& claim) { return make_scatter(claim, false); }};
+  table["scatter_along_axis"].makes = {[](Claim& claim) { return make_scatter(claim, true); }};
+}
 
 }  // namespace mw::ops

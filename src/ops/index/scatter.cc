@@ -64,7 +64,7 @@ template <class Target>
 void scatter_runs(Eval& e, int64_t count, int64_t run, const Target& target) {
   const Mode mode = mode_of(e);
   const Tensor& updates = e.in("updates");
-  Tensor y = e.in("data").clone();
+  Tensor& y = e.out_from(e.in("data"));
   dispatch(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* from = updates.data<T>();
@@ -74,7 +74,6 @@ void scatter_runs(Eval& e, int64_t count, int64_t run, const Target& target) {
       for (int64_t k = 0; k < run; ++k) to[k] = combined(to[k], from[k], mode);
     }
   });
-  e.set_out(0, std::move(y));
 }
 
 Type scattered(const OpView& op) {

@@ -1,4 +1,5 @@
 // Kernels of the shape ops whose results are put together from strided parts.
+#include <algorithm>
 #include <cstring>
 
 #include "base/parallel.h"
@@ -32,9 +33,16 @@ class Assemble : public Kernel {
 
  private:
   void fill(std::byte* y) const {
+    const auto* value = static_cast<const std::byte*>(fill_.raw());
+    const bool same = std::all_of(value, value + item_, [&](std::byte b) { return b == *value; });
     parallel_for(count_, kGrain, [&](int64_t begin, int64_t end) {
+      if (same) {
+        std::memset(y + begin * item_, std::to_integer<int>(*value),
+                    static_cast<size_t>((end - begin) * item_));
+        return;
+      }
       for (int64_t i = begin; i < end; ++i) {
-        std::memcpy(y + i * item_, fill_.raw(), static_cast<size_t>(item_));
+        std::memcpy(y + i * item_, value, static_cast<size_t>(item_));
       }
     });
   }
@@ -144,6 +152,16 @@ std::unique_ptr<Kernel> make_pad(Claim& claim) {
   return kernel;
 }
 
+std::unique_ptr<Kernel> make_fill(Claim& claim) {
+  const OpView& op = claim.op();
+  if (!can_place(op.operation().outputs[0]->type)) return nullptr;
+  if (op.has("value") && !claim.frozen("value")) return nullptr;
+  Place y;
+  auto kernel = start(claim, y);
+  kernel->fill_with(op.has("value") ? claim.constant("value") : Tensor(y.dtype, {}));
+  return kernel;
+}
+
 }  // namespace
 
 void add_copies_kernels(cpu::KernelTable& table) {
@@ -151,6 +169,7 @@ void add_copies_kernels(cpu::KernelTable& table) {
   table["stack"].makes = {make_stack};
   table["tile"].makes = {make_tile};
   table["pad"].makes = {make_pad};
+  table["fill"].makes = {make_fill};
 }
 
 }  // namespace mw::ops

@@ -36,17 +36,17 @@ Type infer_fill_like(const OpView& op) {
 }
 
 void fill_from(Eval& e, const Shape& shape) {
-  if (!e.has("value")) {
-    e.set_out(0, Tensor(DType::kF32, shape));
-    return;
+  const Tensor* value = e.has("value") ? &e.in("value") : nullptr;
+  if (!e.result_type().is_static()) {
+    e.set_out(0, Tensor(value == nullptr ? DType::kF32 : value->dtype(), shape));
   }
-  const Tensor& value = e.in("value");
-  Tensor y(value.dtype(), shape);
+  Tensor& y = e.out();
+  if (value == nullptr) return;
   dispatch_bits(y.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    std::fill_n(mutable_bits_of<T>(y), y.count(), bits_of<T>(value)[0]);
+    const T bits = bits_of<T>(*value)[0];
+    if (bits != T{}) std::fill_n(mutable_bits_of<T>(y), y.count(), bits);
   });
-  e.set_out(0, std::move(y));
 }
 
 void rule(Vjp& v) {

@@ -1,0 +1,24 @@
+// The memory of a tensor: where it comes from by its size, and what the checks of memory ask of it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "millwright/tensor.hpp"
+
+namespace mw {
+
+struct TensorMemory {
+  std::shared_ptr<const void> owner;
+  void* data;
+};
+
+// kNothing: all of it is to be written before it is read.
+enum class Fill : uint8_t { kZeros, kNothing };
+
+// For elements other than strings, aligned to 64 bytes. Throws out_of_memory, which names `shape`.
+TensorMemory tensor_memory(int64_t nbytes, const Shape& shape, Fill fill);
+// Throws out_of_memory where so much is not left; looks once for many small tensors.
+void expect_memory_for(int64_t nbytes, const Shape& shape);
+
+}  // namespace mw
