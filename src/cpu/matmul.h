@@ -23,10 +23,11 @@ struct MatmulShape {
   MatrixLayout a, b, c;
   bool packed_b = false;  // b is packed by pack(); its layout is the library's choice
   bool bias = false;      // n numbers added to every row
+  bool adds = false;      // to what C holds; without a bias and an activation
   std::optional<plan::Activation> activation;
 };
 
-// C = f(A B + bias). Thread-safe.
+// C = f(A B + bias), or C += A B. Thread-safe.
 class Matmul {
  public:
   Matmul() = default;

@@ -68,7 +68,8 @@
   X(local_response_norm)
 
 #define MW_LOSS_OPS(X) \
-  X(cross_entropy) X(distillation) X(squared_error) X(binary_cross_entropy) X(log_softmax)
+  X(cross_entropy) X(distillation) X(squared_error) X(binary_cross_entropy) X(log_softmax) \
+  X(linear_cross_entropy)
 
 #define MW_ATTENTION_OPS(X) \
   X(scaled_dot_product_attention)

@@ -4,7 +4,7 @@
 
 #include "cpu/backend.h"
 
-#define MW_CPU_FAMILIES(X) X(attention) X(conv) X(copies) X(index) X(matmul) X(reduce)
+#define MW_CPU_FAMILIES(X) X(attention) X(conv) X(copies) X(index) X(loss) X(matmul) X(reduce)
 
 namespace mw::ops {
 

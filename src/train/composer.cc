@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/glob.h"
 #include "ops/loss/loss.h"
+#include "ops/rewrites/head_loss.h"
 #include "ops/rewrites/stable_logs.h"
 #include "train/pipeline.h"
 
@@ -107,6 +108,21 @@ void Composer::add_divergence(ir::Function& function) {
   sum_ = expr(sum_) * (1 - recipe_.alpha) + expr(divergence.sum) * weight;
   function.body.outputs.clear();
   add_results({{sum_, recipe_.names.of(kLossSum)}, {count_, recipe_.names.of(kCount)}});
+}
+
+void Composer::join_head(ir::Function& function) {
+  std::vector<const Value*> wrt;
+  if (kind_ != Kind::kEvaluate) {
+    for (const auto& parameter : recipe_.lifted->parameters) {
+      wrt.push_back(function.find_argument(parameter.state));
+    }
+  }
+  if (kind_ == Kind::kGradients) {
+    for (const std::string& name : recipe_.wrt_inputs) wrt.push_back(function.find_argument(name));
+  }
+  ops::join_head_and_loss(function, *recipe_.catalog, wrt);
+  sum_ = function.body.outputs[0];
+  count_ = function.body.outputs[1];
 }
 
 // In the shape of the student's logits, [.., classes].

@@ -24,6 +24,8 @@ class Composer {
   // The loss becomes that of distillation, from a teacher within the same function or from what
   // arguments say of one.
   void add_divergence(ir::Function& function);
+  // The loss and the product that its logits come from become one, where the logits are large.
+  void join_head(ir::Function& function);
   // Of the loss by each parameter, and by inputs; where there is no model, from the sums.
   void add_gradients(ir::Function& function);
   void return_gradients(ir::Function& function);

@@ -162,6 +162,9 @@ bool has_model(const Step& step) { return step.kind != Kind::kApply; }
 bool has_teacher(const Step& step) {
   return has_model(step) && step.recipe.teaching != Teaching::kNone;
 }
+bool has_classes(const Step& step) {
+  return has_model(step) && step.recipe.loss.loss == Loss::kCrossEntropy;
+}
 bool has_gradients(const Step& step) { return step.kind != Kind::kEvaluate; }
 bool updates(const Step& step) { return step.kind == Kind::kApply || step.kind == Kind::kStep; }
 template <Kind kKind>
@@ -175,6 +178,9 @@ constexpr PassName kLoss = {"loss", "adds the loss and the number of labels that
 constexpr PassName kDivergence = {
     "divergence",
     "adds the divergence from a teacher: one that is specialised here, or what inputs say of one"};
+constexpr PassName kHeadLoss = {
+    "head_loss",
+    "makes cross entropy and the product of large logits one op, in which they are never whole"};
 constexpr PassName kGradients = {
     "gradients", "adds the backward pass; in `apply`, what former batches have summed up"};
 constexpr PassName kReturnGradients = {"return_gradients", "makes the gradients results"};
@@ -187,6 +193,8 @@ constexpr Pass<Step> kStep[] = {
     {kStableLogs, add<&Composer::find_target>, has_model},
     {kLoss, add<&Composer::add_loss>, has_model},
     {kDivergence, add<&Composer::add_divergence>, has_teacher},
+    // Before the gradients, which that op gives beside the loss.
+    {kHeadLoss, add<&Composer::join_head>, has_classes},
     {kGradients, add<&Composer::add_gradients>, has_gradients},
     // Of both directions at once, gradients being those of the unrounded program; while weights are
     // states that nothing writes.

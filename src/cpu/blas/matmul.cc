@@ -44,7 +44,7 @@ class PlainMatmul : public Matmul {
       std::copy_n(bias, shape_.n, c + row * stride);
     }
     blas::multiply({shape_.m, shape_.n, shape_.k, matrix_of(shape_.a, a), matrix_of(shape_.b, b), c,
-                    stride, shape_.bias});
+                    stride, shape_.bias || shape_.adds});
   }
 
   MatmulShape shape_;
@@ -88,6 +88,7 @@ void PlainMatmul::run(const void* a, const void* b, const float* bias, void* c,
 }  // namespace
 
 std::unique_ptr<Matmul> make_matmul(const MatmulShape& given) {
+  MW_CHECK(!given.adds || (!given.bias && !given.activation));
   expect_right_products();
   MatmulShape shape = given;
   if (shape.packed_b) shape.b = {{}, {}, shape.n, 1};

@@ -99,6 +99,7 @@ void LibraryMatmul::pack(const void* b, int64_t row_stride, int64_t column_strid
 }  // namespace
 
 std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape, const Matmul* like) {
+  MW_CHECK(!shape.adds || (!shape.bias && !shape.activation));
   expect_headroom();
   try {
     const memory::desc a = desc_of(shape.a, shape.m, shape.k);
@@ -108,7 +109,12 @@ std::unique_ptr<Matmul> make_matmul(const MatmulShape& shape, const Matmul* like
         : like != nullptr
             ? dynamic_cast<const LibraryMatmul&>(*like).weights_desc()
             : memory::desc({shape.k, shape.n}, type_of(shape.b.dtype), memory::format_tag::any);
-    const dnnl::primitive_attr attr = attributes_for(shape.activation);
+    dnnl::primitive_attr attr = attributes_for(shape.activation);
+    if (shape.adds) {
+      dnnl::post_ops ops;
+      ops.append_sum();
+      attr.set_post_ops(ops);
+    }
     const dnnl::matmul::primitive_desc desc =
         shape.bias ? dnnl::matmul::primitive_desc(dnnl_engine(), a, b, bias_desc(shape), c, attr)
                    : dnnl::matmul::primitive_desc(dnnl_engine(), a, b, c, attr);

@@ -84,25 +84,29 @@ std::vector<Value*> expand(Builder& b, const OpView& op) {
   return {reduce_sum(losses * r.counts, {0, 1}, false), reduce_sum(r.counts, {0, 1}, false)};
 }
 
-// (p - (1 - s) onehot(label) - s / V) where the label counts.
 void rule(Vjp& v) {
   if (v.grad(0) == nullptr || !v.wants("logits")) return;
-  Builder& b = v.builder();
-  const Rows r = rows_of(b, v.in("logits"), v.in("labels"), v.integer("ignore_index"));
-  const double smoothing = v.number("label_smoothing");
-  const Expr weight = grad(v) * r.counts;
-  Expr p = r.logits.op("softmax", {{"axis", -1}});
-  if (smoothing > 0) p = p - smoothing / static_cast<double>(r.logits.shape()[1]);
-  const Expr gradient = p * weight;
-  const Expr taken(b, b.op("scatter_along_axis", {{"data", gradient.value()},
-                                                  {"indices", r.labels.value()},
-                                                  {"updates", (weight * (smoothing - 1)).value()},
-                                                  {"axis", 1},
-                                                  {"mode", "add"}}));
-  v.add("logits", reshape(taken, v.shape("logits")));
+  const ClassRows rows{operand(v, "logits"), operand(v, "labels"), v.integer("ignore_index"),
+                       v.number("label_smoothing")};
+  v.add("logits", reshape(cross_entropy_slope(rows, grad(v)), v.shape("logits")));
 }
 
 }  // namespace
+
+// (p - (1 - s) onehot(label) - s / V) where the label counts.
+Expr cross_entropy_slope(const ClassRows& rows, const std::optional<Expr>& factor) {
+  Builder& b = rows.logits.builder();
+  const Rows r = rows_of(b, rows.logits, rows.labels, rows.ignored);
+  const Expr weight = factor ? *factor * r.counts : r.counts;
+  Expr p = r.logits.op("softmax", {{"axis", -1}});
+  if (rows.smoothing > 0) p = p - rows.smoothing / static_cast<double>(r.logits.shape()[1]);
+  const Expr gradient = p * weight;
+  return {b, b.op("scatter_along_axis", {{"data", gradient.value()},
+                                         {"indices", r.labels.value()},
+                                         {"updates", (weight * (rows.smoothing - 1)).value()},
+                                         {"axis", 1},
+                                         {"mode", "add"}})};
+}
 
 OpDef cross_entropy() {
   return OpDef("mw.cross_entropy")

@@ -89,6 +89,22 @@ std::optional<int64_t> axis_after(const std::vector<const Operation*>& moves,
   return axis;
 }
 
+Value* moved_alike(Builder& b, Value* x, const std::vector<const Operation*>& moves, int64_t axis) {
+  Expr moved(b, x);
+  const int64_t extent = x->type.shape()[static_cast<size_t>(axis)];
+  for (const Operation* move : moves) {
+    axis = axis_after(*move, axis).value();
+    if (is_transposition(*move)) {
+      moved = transpose(moved, permutation_of(*move));
+    } else if (is_reshape(*move)) {
+      Shape shape = move->outputs[0]->type.shape();
+      shape[static_cast<size_t>(axis)] = extent;
+      moved = reshape(moved, shape);
+    }
+  }
+  return moved;
+}
+
 Value* moved_alike(Builder& b, Value* x, const std::vector<const Operation*>& moves) {
   Expr moved(b, x);
   for (const Operation* move : moves) {

@@ -21,5 +21,8 @@ std::optional<int64_t> axis_after(const std::vector<const Operation*>& moves,
                                   std::optional<int64_t> axis);
 // `x` moved in the same way. Types are static.
 Value* moved_alike(Builder& b, Value* x, const std::vector<const Operation*>& moves);
+// The same of an `x` that has another extent than what they moved along `axis`, which axis_after()
+// finds behind all of them.
+Value* moved_alike(Builder& b, Value* x, const std::vector<const Operation*>& moves, int64_t axis);
 
 }  // namespace mw::ops

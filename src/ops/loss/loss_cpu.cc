@@ -1,0 +1,233 @@
+// Kernel of mw.linear_cross_entropy: chunks of the rows that count, each through a product to its
+// logits, which become their own gradient in place and go into the products of the backward pass.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "cpu/primitives.h"
+#include "ops/kernels_cpu.h"
+#include "ops/loss/head_cpu.h"
+#include "ops/loss/linear_cross_entropy.h"
+
+namespace mw::ops {
+namespace {
+
+using plan::Claim;
+using plan::Frame;
+using plan::Kernel;
+using plan::Ref;
+
+constexpr int64_t kPiece = 4096;  // logits that stay in the nearest cache
+
+int64_t floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float)); }
+
+// --- one row ----------------------------------------------------------------------------------
+
+class Softmax {
+ public:
+  Softmax(int64_t classes, double smoothing)
+      : classes_(classes),
+        smoothing_(smoothing),
+        affine_(cpu::unary_loop(plan::RowOp::kAffine)),
+        exp_(cpu::unary_loop(plan::RowOp::kExp)),
+        sum_(cpu::reduce_loop(plan::RowOp::kRowSum)),
+        max_(cpu::reduce_loop(plan::RowOp::kRowMax)) {}
+
+  // The loss of a row; its logits become the gradient of that.
+  double run(float* logits, int64_t label) const {
+    const auto count = static_cast<size_t>(classes_);
+    const float largest = max_(logits, count, 0, 0);
+    const double at_label = static_cast<double>(logits[label]) - largest;
+    double sum = 0, shifted = 0;
+    for (size_t i = 0; i < count; i += kPiece) {
+      const size_t some = std::min<size_t>(kPiece, count - i);
+      affine_(logits + i, logits + i, some, 1, -largest);
+      if (smoothing_ > 0) shifted += sum_(logits + i, some, 0, 0);
+      exp_(logits + i, logits + i, some, 0, 0);
+      sum += sum_(logits + i, some, 0, 0);
+    }
+    const double even = smoothing_ / static_cast<double>(classes_);
+    affine_(logits, logits, count, static_cast<float>(1 / sum), static_cast<float>(-even));
+    logits[label] -= static_cast<float>(1 - smoothing_);
+    return std::log(sum) - (1 - smoothing_) * at_label - even * shifted;
+  }
+
+ private:
+  int64_t classes_;
+  double smoothing_;
+  cpu::UnaryLoop affine_, exp_;
+  cpu::ReduceLoop sum_, max_;
+};
+
+// --- the kernel -------------------------------------------------------------------------------
+
+class LinearCrossEntropy : public Kernel {
+ public:
+  LinearCrossEntropy(Claim& claim, const HeadSizes& sizes,
+                     std::unique_ptr<const HeadProducts> products)
+      : s_(sizes),
+        where_(claim.op().where()),
+        ignored_(claim.op().integer("ignore_index")),
+        softmax_(s_.classes, claim.op().number("label_smoothing")),
+        add_(cpu::binary_loop(plan::RowOp::kAdd, cpu::Scalar::kNone)),
+        products_(std::move(products)),
+        x_(claim.dense("x").ref),
+        labels_(claim.dense("labels").ref) {
+    if (claim.op().has("bias")) bias_ = claim.dense("bias").ref;
+    sum_ = claim.result(0).ref;
+    count_ = claim.result(1).ref;
+    const auto gradient = [&](std::string_view input) -> std::optional<Ref> {
+      const std::optional<size_t> result = head_gradient(claim.op(), input);
+      return result ? std::optional(claim.result(*result).ref) : std::nullopt;
+    };
+    x_grad_ = gradient("x");
+    weight_grad_ = gradient("weight");
+    bias_grad_ = gradient("bias");
+    logits_ = claim.workspace(floats(s_.at_once * s_.classes)).ref;
+    some_x_ = claim.workspace(floats(s_.at_once * s_.depth)).ref;
+    some_x_grad_ = claim.workspace(x_grad_ ? floats(s_.at_once * s_.depth) : 0).ref;
+    losses_ = claim.workspace(s_.at_once * static_cast<int64_t>(sizeof(double))).ref;
+    counted_ = claim.workspace(s_.rows * static_cast<int64_t>(sizeof(int64_t))).ref;
+  }
+
+  void run(const Frame& frame) const override {
+    const int64_t count = find_rows(frame);
+    clear(frame, count);
+    double sum = 0;
+    for (int64_t begin = 0; begin < count; begin += s_.at_once) {
+      sum += one_chunk(frame, begin, std::min(count, begin + s_.at_once));
+    }
+    *frame.as<float>(sum_) = static_cast<float>(sum);
+    *frame.as<float>(count_) = static_cast<float>(count);
+  }
+
+ private:
+  // Those that count, in order. Every label is looked at before anything is written.
+  int64_t find_rows(const Frame& frame) const {
+    const auto* labels = frame.as<int32_t>(labels_);
+    auto* rows = frame.as<int64_t>(counted_);
+    int64_t count = 0;
+    for (int64_t row = 0; row < s_.rows; ++row) {
+      if (labels[row] == ignored_) continue;
+      if (labels[row] < 0 || labels[row] >= s_.classes) {
+        fail(ErrorCode::kInvalidModel, "{}: labels: expected values in [0, {}) or {}, got {}",
+             where_, s_.classes, ignored_, labels[row]);
+      }
+      rows[count++] = row;
+    }
+    return count;
+  }
+
+  // What no chunk writes, or adds to.
+  void clear(const Frame& frame, int64_t count) const {
+    if (x_grad_ && count < s_.rows) {
+      std::fill_n(frame.as<float>(*x_grad_), s_.rows * s_.depth, 0.0F);
+    }
+    if (weight_grad_ && count == 0) {
+      std::fill_n(frame.as<float>(*weight_grad_), s_.classes * s_.depth, 0.0F);
+    }
+    if (bias_grad_) std::fill_n(frame.as<float>(*bias_grad_), s_.classes, 0.0F);
+  }
+
+  // Rows [begin, end) of those that count; the sum of their losses.
+  double one_chunk(const Frame& frame, int64_t begin, int64_t end) const {
+    const int64_t* rows = frame.as<int64_t>(counted_) + begin;
+    const int64_t count = end - begin;
+    // A whole chunk of neighbours is read and written where it lies.
+    const bool in_place = count == s_.at_once && rows[count - 1] - rows[0] == count - 1;
+    const float* x =
+        in_place ? frame.as<float>(x_) + rows[0] * s_.depth : gathered(frame, rows, count);
+    float* logits = frame.as<float>(logits_);
+    products_->forward(frame, x, bias_ ? frame.as<float>(*bias_) : nullptr, logits);
+    const double sum = losses_of(frame, rows, count);
+    if (x_grad_) {
+      float* whole = frame.as<float>(*x_grad_);
+      float* to = in_place ? whole + rows[0] * s_.depth : frame.as<float>(some_x_grad_);
+      products_->back(frame, logits, to);
+      for (int64_t i = 0; !in_place && i < count; ++i) copy_row(to, i, whole, rows[i]);
+    }
+    if (weight_grad_) {
+      products_->weight(frame, logits, x, begin == 0, frame.as<float>(*weight_grad_));
+    }
+    if (bias_grad_) add_rows(logits, count, frame.as<float>(*bias_grad_));
+    return sum;
+  }
+
+  void copy_row(const float* from, int64_t row, float* to, int64_t to_row) const {
+    std::memcpy(to + to_row * s_.depth, from + row * s_.depth,
+                static_cast<size_t>(floats(s_.depth)));
+  }
+
+  // The rows side by side, and zeros up to a whole chunk.
+  const float* gathered(const Frame& frame, const int64_t* rows, int64_t count) const {
+    float* to = frame.as<float>(some_x_);
+    for (int64_t i = 0; i < count; ++i) copy_row(frame.as<float>(x_), rows[i], to, i);
+    std::fill_n(to + count * s_.depth, (s_.at_once - count) * s_.depth, 0.0F);
+    return to;
+  }
+
+  // Rows beyond `count` become zeros.
+  double losses_of(const Frame& frame, const int64_t* rows, int64_t count) const {
+    const auto* labels = frame.as<int32_t>(labels_);
+    float* logits = frame.as<float>(logits_);
+    auto* losses = frame.as<double>(losses_);
+    parallel_for(s_.at_once, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        float* row = logits + i * s_.classes;
+        losses[i] = i < count ? softmax_.run(row, labels[rows[i]]) : 0;
+        if (i >= count) std::fill_n(row, s_.classes, 0.0F);
+      }
+    });
+    double sum = 0;
+    for (int64_t i = 0; i < count; ++i) sum += losses[i];
+    return sum;
+  }
+
+  void add_rows(const float* logits, int64_t count, float* to) const {
+    parallel_for(s_.classes, kPiece, [&](int64_t begin, int64_t end) {
+      for (int64_t i = 0; i < count; ++i) {
+        add_(to + begin, logits + i * s_.classes + begin, to + begin,
+             static_cast<size_t>(end - begin));
+      }
+    });
+  }
+
+  HeadSizes s_;
+  std::string where_;
+  int64_t ignored_;
+  Softmax softmax_;
+  cpu::BinaryLoop add_;
+  std::unique_ptr<const HeadProducts> products_;
+  Ref x_, labels_, sum_, count_;
+  std::optional<Ref> bias_, x_grad_, weight_grad_, bias_grad_;
+  Ref logits_, some_x_, some_x_grad_, losses_, counted_;
+};
+
+std::unique_ptr<Kernel> make_linear_cross_entropy(Claim& claim) {
+  const ir::OpView& op = claim.op();
+  const HeadSizes sizes = head_sizes_of(op);
+  if (op.dtype("x") != DType::kF32) return nullptr;
+  if (sizes.rows == 0 || sizes.classes == 0 || sizes.depth == 0) return nullptr;
+  HeadProducts::Wanted wanted;
+  wanted.bias = op.has("bias");
+  wanted.back = head_gradient(op, "x").has_value();
+  wanted.weight = head_gradient(op, "weight").has_value();
+  std::unique_ptr<const HeadProducts> products = HeadProducts::make(claim, sizes, wanted);
+  if (products == nullptr) return nullptr;
+  const auto m = static_cast<double>(sizes.rows), n = static_cast<double>(sizes.classes),
+             k = static_cast<double>(sizes.depth);
+  claim.set_kind("loss");
+  claim.set_cost((1 + (wanted.back ? 1 : 0) + (wanted.weight ? 1 : 0)) * 2 * m * n * k,
+                 4 * (2 * m * k + 2 * n * k));
+  return std::make_unique<LinearCrossEntropy>(claim, sizes, std::move(products));
+}
+
+}  // namespace
+
+void add_loss_kernels(cpu::KernelTable& table) {
+  table["mw.linear_cross_entropy"].makes = {make_linear_cross_entropy};
+}
+
+}  // namespace mw::ops
