@@ -25,7 +25,16 @@ void Calls::extend(const std::vector<int32_t>& ids, Want want, const Visit& visi
          setting("max_tokens"));
   }
   ids_.insert(ids_.end(), ids.begin(), ids.end());
-  while (cached_ < size()) run(next(entry_, cached_, size(), want), want, visit);
+  // For few tokens a function without the head is not worth making.
+  const bool skips = want == Want::kLast && size() - cached_ > Entry::kFewTokens;
+  while (cached_ < size()) {
+    const Call call = next(entry_, cached_, size(), want);
+    const bool is_last = call.begin + call.count == size();
+    const Reads reads = want == Want::kLast && is_last ? Reads::kLast
+                        : skips                        ? Reads::kNothing
+                                                       : Reads::kEvery;
+    run(call, reads, visit);
+  }
 }
 
 std::vector<Calls::Call> Calls::of_text(const Entry& entry, int64_t time, Want want) {
@@ -70,7 +79,7 @@ Calls::Call Calls::filling(const Entry& entry, int64_t cached, int64_t end) {
   return {.begin = cached, .count = taken, .pads = filler->block() - taken, .fills = true};
 }
 
-void Calls::run(const Call& call, Want want, const Visit& visit) {
+void Calls::run(const Call& call, Reads reads, const Visit& visit) {
   std::vector<int32_t> part(ids_.begin() + call.begin, ids_.begin() + call.begin + call.count);
   const int64_t time = call.count + call.pads, end = call.begin + call.count;
   part.resize(static_cast<size_t>(time));
@@ -80,17 +89,17 @@ void Calls::run(const Call& call, Want want, const Visit& visit) {
   std::optional<Logits> logits;
   if (call.fills) {
     entry_.filler()->run(ids, place, memory_.states);
-  } else if (want == Want::kEvery) {
-    logits = entry_.run(ids, place, memory_);
-  } else if (end == size()) {
+  } else if (reads == Reads::kNothing) {
+    entry_.run_for_memory(ids, place, memory_);
+  } else if (reads == Reads::kLast) {
     logits = entry_.run_for(ids, place, memory_, call.count - 1);
   } else {
-    entry_.run_for_memory(ids, place, memory_);
+    logits = entry_.run(ids, place, memory_);
   }
   cached_ = end;
   tokens_run_ += time;
   if (!logits) return;
-  const bool one = logits->last_only() || want == Want::kLast;
+  const bool one = logits->last_only() || reads == Reads::kLast;
   visit(one ? end - 1 : call.begin, one ? *logits : logits->cut(1, call.count));
 }
 

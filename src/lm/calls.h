@@ -66,7 +66,9 @@ class Calls {
   static Call longest(const Entry& entry, int64_t cached, int64_t end);
   // That of Entry::filler(); of no tokens where there is none, or the model's own calls cost less.
   static Call filling(const Entry& entry, int64_t cached, int64_t end);
-  void run(const Call& call, Want want, const Visit& visit);
+  // `reads`: kNothing leaves the logits out.
+  enum class Reads : uint8_t { kNothing, kLast, kEvery };
+  void run(const Call& call, Reads reads, const Visit& visit);
   [[nodiscard]] std::optional<size_t> places_axis(const Tensor& state) const;
   // Of a state or a cache after `count` tokens.
   [[nodiscard]] Shape kept_shape(const std::string& name, const Tensor& now, int64_t count) const;

@@ -104,6 +104,10 @@ Logits Entry::run(const Tensor& ids, Place place, Memory& memory) const {
 Logits Entry::run_for(const Tensor& ids, Place place, Memory& memory, int64_t token) const {
   const CallShape shape = {ids.dim(0), ids.dim(1)};
   if (shape.time == 1 || target_.best) return run(ids, place, memory);
+  if (shape.time <= kFewTokens) {
+    const Logits all = run(ids, place, memory);
+    return all.positions() == shape.time ? all.at(token) : all;
+  }
   Reading reading =
       in_context([&] { return model_->name(); }, [&] { return this->reading(shape); });
   if (reading.chosen.empty()) return run(ids, place, memory);
@@ -257,7 +261,17 @@ Layout Entry::layout_of_part(const TargetPart& part, CallShape ids) const {
   return layout_of(shape_of(part, ids), asked(part, ids), part.name);
 }
 
-Layout Entry::layout(CallShape ids) const { return layout_of_part(target_.parts[0], ids); }
+Layout Entry::layout(CallShape ids) const {
+  const std::pair key = {ids.batch, ids.time};
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = layouts_.find(key);
+    if (known != layouts_.end()) return known->second;
+  }
+  const Layout found = layout_of_part(target_.parts[0], ids);
+  const std::lock_guard lock(mutex_);
+  return layouts_[key] = found;
+}
 
 Shape Entry::output_shape(CallShape ids) const {
   const std::vector<Part> all = parts(ids);
@@ -283,15 +297,7 @@ int64_t Entry::classes(CallShape ids) const {
 bool Entry::last_only(CallShape ids) const {
   if (ids.time == 1) return false;
   if (target_.best) return true;
-  const std::pair key = {ids.batch, ids.time};
-  {
-    const std::lock_guard lock(mutex_);
-    const auto known = last_only_.find(key);
-    if (known != last_only_.end()) return known->second;
-  }
-  const bool found = layout_of_part(target_.parts[0], ids).last_only;
-  const std::lock_guard lock(mutex_);
-  return last_only_[key] = found;
+  return layout(ids).last_only;
 }
 
 std::vector<Entry::Part> Entry::parts(CallShape ids) const {

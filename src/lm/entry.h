@@ -30,6 +30,9 @@ struct Memory {
 
 class Entry {
  public:
+  // Calls of so many tokens cost about what one of one token costs: all read the same weights.
+  static constexpr int64_t kFewTokens = 16;
+
   // `target` names the output with the logits; empty: as find_target() has it. The model outlives
   // this.
   Entry(const Model& model, const std::string& target);
@@ -95,7 +98,7 @@ class Entry {
   Roles roles_;
   Target target_;
   mutable std::mutex mutex_;
-  mutable std::map<std::pair<int64_t, int64_t>, bool> last_only_;  // by rows and tokens
+  mutable std::map<std::pair<int64_t, int64_t>, Layout> layouts_;  // by rows and tokens
   mutable std::map<int64_t, Reading> readings_;                    // by rows
   mutable std::optional<std::unique_ptr<const Filler>> filler_;    // once it was looked for
 };

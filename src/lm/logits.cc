@@ -208,6 +208,16 @@ std::vector<float> Logits::row(int64_t batch, int64_t position) const {
   return numbers;
 }
 
+Logits Logits::at(int64_t position) const {
+  MW_CHECK(position >= 0 && position < positions());
+  Tensor one(DType::kF32, {batch(), 1, classes()});
+  for (int64_t b = 0; b < batch(); ++b) {
+    std::copy_n(values_.data<float>() + (b * positions() + position) * classes(), classes(),
+                one.mutable_data<float>() + b * classes());
+  }
+  return {one, last_only_, numbers_, name_};
+}
+
 Logits Logits::cut(int64_t batch, int64_t positions) const {
   MW_CHECK(batch <= this->batch() && positions <= this->positions());
   Tensor first(DType::kF32, {batch, positions, classes()});

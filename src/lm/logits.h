@@ -76,6 +76,8 @@ class Logits {
   // model gives them. Throws internal outside of what is there, and invalid_argument where they are
   // no probabilities of one token out of all.
   [[nodiscard]] std::vector<float> row(int64_t batch, int64_t position) const;
+  // One position of each row.
+  [[nodiscard]] Logits at(int64_t position) const;
   // The first positions of the first rows.
   [[nodiscard]] Logits cut(int64_t batch, int64_t positions) const;
 

@@ -211,7 +211,7 @@ Found extreme(const OpView& op, int64_t axis) {
 }
 
 const std::map<std::string, Rule, std::less<>>& rules() {
-  static const std::map<std::string, Rule, std::less<>> all = {
+  static const std::map<std::string, Rule, std::less<>> kAll = {
       {"identity", along_x},
       {"mw.stop_gradient", along_x},
       {"transpose", transpose},
@@ -251,7 +251,7 @@ const std::map<std::string, Rule, std::less<>>& rules() {
       {"reduce_sum", reduction},
       {"reduce_sum_square", reduction},
   };
-  return all;
+  return kAll;
 }
 
 }  // namespace

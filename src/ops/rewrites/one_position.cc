@@ -116,9 +116,14 @@ class Analysis {
     return !op.blocks.empty() || catalog_.at(op, function_.opset).has_trait(ir::kWritesState);
   }
   void add_operands(const Operation& op) {
+    add_own_operands(op);
+    for (const auto& block : op.blocks) {
+      ir::for_each_op(*block, [&](const Operation& inner) { add_own_operands(inner); });
+    }
+  }
+  void add_own_operands(const Operation& op) {
     for (const Operand& operand : ir::operands(op)) whole_.insert(operand.value);
     for (const auto& block : op.blocks) {
-      ir::for_each_op(*block, [&](const Operation& inner) { add_operands(inner); });
       whole_.insert(block->outputs.begin(), block->outputs.end());
     }
   }
@@ -271,6 +276,7 @@ OnePosition one_position(const ir::Function& function,
                          const std::vector<OutputAxis>& chosen, const ir::Catalog& catalog) {
   OnePosition made{ir::clone(function).function, ""};
   std::vector<Value*> outputs;
+  outputs.reserve(whole.size() + chosen.size());
   for (const std::string& name : whole) outputs.push_back(output_named(*made.function, name));
   for (const OutputAxis& each : chosen) {
     outputs.push_back(output_named(*made.function, each.output));
