@@ -101,7 +101,7 @@ struct Ran {
   uint64_t arena = 0;
 };
 
-Ran run(const Function& function, const TensorMap& inputs, bool naive, int threads = 2) {
+Ran run(const Function& function, const TensorMap& inputs, bool naive, int threads = 0) {
   exec::SessionOptions options;
   options.naive = naive;
   options.threads = threads;

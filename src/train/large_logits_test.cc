@@ -44,7 +44,6 @@ TrainerOptions options_of(const Tied& model) {
   options.target = "y";
   options.parameters = model.parameters;
   options.platform = devices::platform("cpu");
-  options.threads = 2;
   return options;
 }
 

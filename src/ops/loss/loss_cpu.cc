@@ -105,7 +105,7 @@ class LinearCrossEntropy : public Kernel {
 
  private:
   // Those that count, in order. Every label is looked at before anything is written.
-  int64_t find_rows(const Frame& frame) const {
+  [[nodiscard]] int64_t find_rows(const Frame& frame) const {
     const auto* labels = frame.as<int32_t>(labels_);
     auto* rows = frame.as<int64_t>(counted_);
     int64_t count = 0;
@@ -132,7 +132,7 @@ class LinearCrossEntropy : public Kernel {
   }
 
   // Rows [begin, end) of those that count; the sum of their losses.
-  double one_chunk(const Frame& frame, int64_t begin, int64_t end) const {
+  [[nodiscard]] double one_chunk(const Frame& frame, int64_t begin, int64_t end) const {
     const int64_t* rows = frame.as<int64_t>(counted_) + begin;
     const int64_t count = end - begin;
     // A whole chunk of neighbours is read and written where it lies.

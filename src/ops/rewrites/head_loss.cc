@@ -84,8 +84,9 @@ class Joiner {
         uses_(uses_in(function.body)),
         varied_(wrt.begin(), wrt.end()) {
     for (const auto& op : function.body.ops) note_varied(*op);
-    for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op)
+    for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op) {
       note_live(**op);
+    }
   }
 
   void run() {
