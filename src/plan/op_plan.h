@@ -14,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/packed.h"
 #include "ir/op_view.h"
 #include "plan/place.h"
 #include "plan/position.h"
@@ -30,6 +31,9 @@ class WeightReader {
   // Of rows [first, first + count) the elements [from, from + length), rows `length` apart.
   virtual void read_part(int64_t first, int64_t count, int64_t from, int64_t length,
                          float* out) const = 0;
+  // How the weight lies in memory, as long as this lives: leading axis by all others. Null where it
+  // is no packed matrix.
+  [[nodiscard]] virtual const PackedMatrix* packed() const { return nullptr; }
 };
 
 // nullopt: not as the operand lies.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
+#include "base/packed.h"
 #include "ops/support.h"
 
 namespace mw::ops {
@@ -38,6 +40,8 @@ class Blocks {
   }
 
   [[nodiscard]] int64_t groups() const { return groups_; }
+  // Whether blocks follow one another in one line through the whole tensor.
+  [[nodiscard]] bool is_line() const { return extents_.size() <= 1; }
 
   // The line through `first`, no longer than `count`.
   [[nodiscard]] Line line_at(int64_t first, int64_t count) const {
@@ -75,5 +79,19 @@ class Blocks {
   Shape extents_, grid_;
   int64_t groups_ = 1;
 };
+
+// Rows, columns and groups of a tensor cut by `grid`, of whose leading axis each index is a row;
+// nullopt where blocks of a row are not one line, or nothing is in it.
+inline std::optional<PackedMatrix> packed_grid(const Shape& extents, const Shape& grid) {
+  if (extents.empty() || count_of(extents) == 0) return std::nullopt;
+  const Blocks row({extents.begin() + 1, extents.end()}, {grid.begin() + 1, grid.end()});
+  if (!row.is_line()) return std::nullopt;
+  PackedMatrix matrix;
+  matrix.rows = extents[0];
+  matrix.columns = count_of(extents) / extents[0];
+  matrix.group_rows = extents[0] / grid[0];
+  matrix.group_columns = matrix.columns / row.groups();
+  return matrix;
+}
 
 }  // namespace mw::ops

@@ -54,6 +54,9 @@ class TensorDecoder : public WeightDecoder {
     read_floats(tensor_, first, count, out);
     if (tensor_.dtype() != dtype()) round_to(dtype(), out, count);
   }
+  [[nodiscard]] const Tensor* tensor() const override {
+    return tensor_.dtype() == dtype() ? &tensor_ : nullptr;
+  }
 
  private:
   Tensor tensor_;

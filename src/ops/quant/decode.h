@@ -5,7 +5,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "base/packed.h"
 #include "ir/op_view.h"
 
 namespace mw::ops {
@@ -33,6 +35,11 @@ class WeightDecoder {
   }
   // Elements [first, first + count) in row-major order, likewise.
   virtual void read(int64_t first, int64_t count, float* out) const = 0;
+  // The same as rows() rows of codes in memory, as long as this lives; nullopt where it is more
+  // than that: vectors, sparse, nested, or cut into blocks along several axes of a row.
+  [[nodiscard]] virtual std::optional<PackedMatrix> packed() const { return std::nullopt; }
+  // The values themselves where they lie in memory, else null.
+  [[nodiscard]] virtual const Tensor* tensor() const { return nullptr; }
 
  private:
   DType dtype_;

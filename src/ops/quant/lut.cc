@@ -19,6 +19,8 @@ class LutDecoder : public WeightDecoder {
   LutDecoder(const Type& type, Palette palette)
       : WeightDecoder(type.dtype(), type.shape()), palette_(std::move(palette)) {}
 
+  [[nodiscard]] std::optional<PackedMatrix> packed() const override { return palette_.packed(); }
+
   void read(int64_t first, int64_t count, float* out) const override {
     if (palette_.width() == 1) return read_pieces(first, count, 0, out);
     if (palette_.has_whole_entries()) return palette_.read_entries(first, count, out);
@@ -88,6 +90,7 @@ DType unsigned_of(int bits) {
 
 Palette::Palette(Tensor indices, const Shape& extents, Tables tables)
     : indices_(std::move(indices)),
+      extents_(extents),
       blocks_(extents, tables.grid),
       tables_(std::move(tables)),
       inner_(product(extents, static_cast<size_t>(tables_.axis) + 1, extents.size())) {
@@ -192,6 +195,15 @@ void Palette::lookup(int64_t group, int64_t first, int64_t count, int64_t compon
     out += n;
     count -= n;
   }
+}
+
+std::optional<PackedMatrix> Palette::packed() const {
+  if (tables_.width != 1) return std::nullopt;
+  std::optional<PackedMatrix> matrix = packed_grid(extents_, tables_.grid);
+  if (!matrix) return std::nullopt;
+  matrix->codes = indices_;
+  matrix->tables = tables_.values.data();
+  return matrix;
 }
 
 void Palette::read_entries(int64_t first, int64_t count, float* out) const {

@@ -29,6 +29,8 @@ class Palette {
   [[nodiscard]] int64_t width() const { return tables_.width; }
   // out[i] = table[group][index[first + i]][component]
   void lookup(int64_t group, int64_t first, int64_t count, int64_t component, float* out) const;
+  // As WeightDecoder has it.
+  [[nodiscard]] std::optional<PackedMatrix> packed() const;
   // Elements [first, first + count) of the result when vectors lie along the last axis.
   void read_entries(int64_t first, int64_t count, float* out) const;
   // Whether they do.
@@ -41,6 +43,7 @@ class Palette {
   void lookup_keys(const float* rows, int64_t first, int64_t count, float* out) const;
 
   Tensor indices_;
+  Shape extents_;
   Blocks blocks_;
   Tables tables_;
   int64_t inner_;

@@ -64,6 +64,8 @@ class ShiftScale {
     for (; i < count; ++i) values[i] = scale * (values[i] - offset);
   }
   [[nodiscard]] const Shape& grid() const { return scale_->shape(); }
+  // Gives a packed matrix its scales and zeros; false where they do not lie in memory so.
+  [[nodiscard]] bool describe(PackedMatrix& matrix) const;
 
  private:
   Decoder scale_, offset_;

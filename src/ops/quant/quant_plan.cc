@@ -7,7 +7,8 @@ namespace {
 
 class Reader : public plan::WeightReader {
  public:
-  explicit Reader(std::unique_ptr<WeightDecoder> decoder) : decoder_(std::move(decoder)) {}
+  explicit Reader(std::unique_ptr<WeightDecoder> decoder)
+      : decoder_(std::move(decoder)), packed_(decoder_->packed()) {}
   void read(int64_t first, int64_t count, float* out) const override {
     decoder_->decode(first, count, out);
   }
@@ -17,9 +18,13 @@ class Reader : public plan::WeightReader {
       decoder_->read(row * decoder_->row_length() + from, length, out);
     }
   }
+  [[nodiscard]] const PackedMatrix* packed() const override {
+    return packed_ ? &*packed_ : nullptr;
+  }
 
  private:
   std::unique_ptr<WeightDecoder> decoder_;
+  std::optional<PackedMatrix> packed_;
 };
 
 }  // namespace

@@ -17,7 +17,21 @@ class ScaleDecoder : public WeightDecoder {
       : WeightDecoder(type.dtype(), type.shape()),
         data_(std::move(data)),
         shift_scale_(std::move(shift_scale)),
-        blocks_(type.shape(), grid) {}
+        blocks_(type.shape(), grid),
+        grid_(grid) {}
+
+  [[nodiscard]] std::optional<PackedMatrix> packed() const override {
+    const Tensor* codes = data_->tensor();
+    const bool are_codes =
+        codes != nullptr && (codes->dtype() == DType::kI4 || codes->dtype() == DType::kU4 ||
+                             codes->dtype() == DType::kI8 || codes->dtype() == DType::kU8);
+    if (!are_codes) return std::nullopt;
+    std::optional<PackedMatrix> matrix = packed_grid(shape(), grid_);
+    if (!matrix || !shift_scale_.describe(*matrix)) return std::nullopt;
+    matrix->codes = *codes;
+    matrix->dtype = dtype();
+    return matrix;
+  }
 
   void read(int64_t first, int64_t count, float* out) const override {
     while (count > 0) {
@@ -55,6 +69,7 @@ class ScaleDecoder : public WeightDecoder {
   Decoder data_;
   ShiftScale shift_scale_;
   Blocks blocks_;
+  Shape grid_;
 };
 
 // A scalar, or one value per element of the axis.
@@ -119,6 +134,15 @@ void ShiftScale::load(int64_t group, int64_t blocks, Parameters& parameters) con
   } else {
     std::fill_n(parameters.offsets.data(), blocks, 0.0F);
   }
+}
+
+bool ShiftScale::describe(PackedMatrix& matrix) const {
+  const Tensor* scales = scale_->tensor();
+  const Tensor* zeros = offset_ ? offset_->tensor() : nullptr;
+  if (scales == nullptr || (offset_ && zeros == nullptr)) return false;
+  matrix.scales = *scales;
+  if (zeros != nullptr) matrix.zeros = *zeros;
+  return true;
 }
 
 Decoder decode_affine(const OpView& op, const std::vector<Type>& types, size_t, int depth) {
