@@ -11,6 +11,7 @@
 #include "cpu/dots.h"
 #include "cpu/half_rows.h"
 #include "cpu/library.h"
+#include "cpu/packed.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
 #include "plan/constant_pool.h"
@@ -67,6 +68,12 @@ class Epilogue {
 
 // --- weights, few rows ----------------------------------------------------------------------
 
+// Outputs per parallel block.
+int64_t rows_of_block(const WeightGemm& gemm) {
+  const int64_t multiplies = std::max<int64_t>(gemm.k * gemm.m, 1);
+  return std::max<int64_t>(64, kBlockMultiplies / multiplies / 64 * 64);
+}
+
 // Reads the weight where it lies: decoding one token is bound by that.
 class FewRowsDense : public plan::Kernel {
  public:
@@ -79,9 +86,8 @@ class FewRowsDense : public plan::Kernel {
         y_(y.ref),
         weight_(claim.hold(gemm.weight.dense)),
         x_stride_(gemm.x.strides[0]),
-        epilogue_(epilogue) {
-    grain_ = std::max<int64_t>(64, kBlockMultiplies / std::max<int64_t>(k_ * m_, 1) / 64 * 64);
-  }
+        grain_(rows_of_block(gemm)),
+        epilogue_(epilogue) {}
 
   void run(const Frame& frame) const override {
     const FewRows x{frame.as<float>(x_), x_stride_};
@@ -152,6 +158,41 @@ class FewRowsDecoded : public plan::Kernel {
   int64_t x_stride_, piece_ = 4;
   bool by_output_;
   int slots_;
+  std::shared_ptr<const plan::WeightReader> reader_;
+  Epilogue epilogue_;
+};
+
+// Multiplies with the codes of a compressed weight where they lie.
+class FewRowsPacked : public plan::Kernel {
+ public:
+  FewRowsPacked(Claim& claim, const WeightGemm& gemm, const Place& y, Epilogue epilogue)
+      : m_(gemm.m),
+        n_(gemm.n),
+        grain_(rows_of_block(gemm)),
+        x_(gemm.x.ref),
+        y_(y.ref),
+        x_stride_(gemm.x.strides[0]),
+        reader_(gemm.weight.reader),
+        epilogue_(epilogue) {
+    ordered_ = claim.workspace(floats(ordered_floats(*reader_->packed(), m_))).ref;
+  }
+
+  void run(const Frame& frame) const override {
+    const PackedMatrix& w = *reader_->packed();
+    float* y = frame.as<float>(y_);
+    float* ordered = frame.as<float>(ordered_);
+    order_rows(w, {frame.as<float>(x_), x_stride_}, m_, ordered);
+    parallel_blocks(n_, grain_, thread_count(), [&](int, int64_t begin, int64_t end) {
+      const FewRows out{y + begin, n_};
+      dot_packed(w, ordered, m_, begin, end - begin, out);
+      epilogue_.apply(frame, out, m_, begin, end - begin);
+    });
+  }
+
+ private:
+  int64_t m_, n_, grain_;
+  Ref x_, y_, ordered_;
+  int64_t x_stride_;
   std::shared_ptr<const plan::WeightReader> reader_;
   Epilogue epilogue_;
 };
@@ -341,8 +382,18 @@ class RepeatedFewRows : public plan::Kernel {
   std::vector<std::unique_ptr<plan::Kernel>> parts_;
 };
 
+bool is_multiplied_packed(const WeightGemm& gemm) {
+  if (gemm.weight.reader == nullptr || !gemm.weight_by_output) return false;
+  const PackedMatrix* matrix = gemm.weight.reader->packed();
+  return matrix != nullptr && matrix->rows == gemm.n && matrix->columns == gemm.k &&
+         multiplies_packed(*matrix);
+}
+
 std::unique_ptr<plan::Kernel> make_few_rows(Claim& claim, const WeightGemm& gemm, const Place& y,
                                             const Epilogue& epilogue) {
+  if (is_multiplied_packed(gemm)) {
+    return std::make_unique<FewRowsPacked>(claim, gemm, y, epilogue);
+  }
   if (gemm.weight.reader != nullptr) {
     return std::make_unique<FewRowsDecoded>(claim, gemm, y, epilogue);
   }
@@ -498,6 +549,7 @@ bool is_packed_nowhere(const Claim& claim, const Tensor& weight) {
 }
 
 std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
+  gemm.weight.reader = packed_reader(std::move(gemm.weight.reader));
   if (!gemm.bias && !gemm.result_strides) gemm.bias = claim.take_bias(gemm.n);
   const std::optional<Activation> activation = take_activation(claim);
   std::optional<Ref> bias;
@@ -508,7 +560,9 @@ std::unique_ptr<plan::Kernel> make_gemm(Claim& claim, WeightGemm gemm) {
              k = static_cast<double>(gemm.k);
   claim.set_cost(2 * m * n * k, 4 * (m * k + n * k + m * n));
   const Epilogue epilogue(bias, activation);
-  if (gemm.m <= kMaxDotRows) return make_few_rows(claim, gemm, y, epilogue);
+  if (gemm.m <= (is_multiplied_packed(gemm) ? kMaxPackedRows : kMaxDotRows)) {
+    return make_few_rows(claim, gemm, y, epilogue);
+  }
   if (gemm.weight.reader == nullptr && is_packed_nowhere(claim, gemm.weight.dense)) {
     gemm.weight.reader = half_rows(gemm.weight.dense);
   }

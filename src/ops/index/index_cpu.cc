@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/half.h"
+#include "cpu/packed.h"
 #include "cpu/parallel.h"
 #include "ops/index/indices.h"
 #include "ops/kernels_cpu.h"
@@ -108,7 +109,10 @@ class GatherRows : public Kernel {
 class GatherWeightRows : public Kernel {
  public:
   GatherWeightRows(Claim& claim, Indices indices, const plan::Weight& weight, int64_t row)
-      : indices_(std::move(indices)), reader_(weight.reader), row_(row), y_(claim.result().ref) {
+      : indices_(std::move(indices)),
+        reader_(cpu::packed_reader(weight.reader)),
+        row_(row),
+        y_(claim.result().ref) {
     if (reader_ == nullptr) dense_ = claim.hold(weight.dense);
   }
 
