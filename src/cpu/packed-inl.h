@@ -25,7 +25,7 @@ using DI = hn::RebindToSigned<D>;
 using V = hn::Vec<D>;
 using VI = hn::Vec<DI>;
 
-constexpr int kLanes = static_cast<int>(hn::MaxLanes(D()));
+constexpr int64_t kLanes = hn::MaxLanes(D());
 
 // --- unpacking ------------------------------------------------------------------------------
 
@@ -33,8 +33,8 @@ template <int kBits>
 struct Chunk {
   static constexpr int kLaneBytes = kBits % 3 == 0 ? 3 : 1;
   static constexpr int kVectors = 8 * kLaneBytes / kBits;
-  static constexpr int64_t kCodes = int64_t{kVectors} * kLanes;
-  static constexpr int64_t kBytes = int64_t{kLaneBytes} * kLanes;
+  static constexpr int64_t kCodes = kVectors * kLanes;
+  static constexpr int64_t kBytes = kLaneBytes * kLanes;
   // So many are read: the words that hold the last three bytes.
   static constexpr int64_t kRead = kLaneBytes == 3 ? 4 * kLanes : kLanes;
 };
@@ -143,7 +143,7 @@ HWY_INLINE void store_in_order(const V* vectors, float* to) {
     HWY_ALIGN float odd[4 * kLanes];
     hn::StoreInterleaved4(vectors[0], vectors[2], vectors[4], vectors[6], D(), even);
     hn::StoreInterleaved4(vectors[1], vectors[3], vectors[5], vectors[7], D(), odd);
-    for (int i = 0; i < 4 * kLanes; i += kLanes) {
+    for (int64_t i = 0; i < 4 * kLanes; i += kLanes) {
       hn::StoreInterleaved2(hn::Load(D(), even + i), hn::Load(D(), odd + i), D(), to + 2 * i);
     }
 #endif

@@ -137,12 +137,14 @@ HWY_INLINE V scaled(V number, V scale, V zero) {
 template <int kEntries>
 class Registers {
  public:
-  static constexpr int kParts = std::max(1, kEntries / kLanes);
+  static constexpr int64_t kParts = std::max<int64_t>(1, kEntries / kLanes);
   static constexpr bool kFits = kParts == 1 || (kParts <= 4 && kLanes >= 8);
 
+  // One that is implicit would be compiled for no instruction set.
+  HWY_INLINE Registers() {}
   HWY_INLINE void set(const float* table) {
     if constexpr (kEntries >= kLanes) {
-      for (int part = 0; part < kParts; ++part) {
+      for (int64_t part = 0; part < kParts; ++part) {
         parts[part] = hn::LoadU(D(), table + part * kLanes);
       }
     } else {
@@ -155,11 +157,12 @@ class Registers {
     if constexpr (kParts == 1) {
       return hn::TableLookupLanes(parts[0], hn::IndicesFromVec(D(), codes));
     }
-    const VI within = hn::And(codes, hn::Set(DI(), kLanes - 1));
+    const VI within = hn::And(codes, hn::Set(DI(), static_cast<int32_t>(kLanes - 1)));
     const auto indices = hn::IndicesFromVec(D(), within);
     V found = hn::TableLookupLanes(parts[0], indices);
-    for (int part = 1; part < kParts; ++part) {
-      const auto here = hn::RebindMask(D(), hn::Gt(codes, hn::Set(DI(), part * kLanes - 1)));
+    for (int64_t part = 1; part < kParts; ++part) {
+      const VI last = hn::Set(DI(), static_cast<int32_t>(part * kLanes - 1));
+      const auto here = hn::RebindMask(D(), hn::Gt(codes, last));
       found = hn::IfThenElse(here, hn::TableLookupLanes(parts[part], indices), found);
     }
     return found;
@@ -276,7 +279,7 @@ template <int kBitsOf>
 class SharedMap {
  public:
   static constexpr int kBits = kBitsOf;
-  static constexpr int kShare = kLanes;
+  static constexpr int64_t kShare = kLanes;
   static constexpr bool kScales = true;
   using Code = uint8_t;
 
