@@ -88,6 +88,7 @@ class Decoder {
   }
   Value* joined(Value* h) {
     std::vector<Value*> parts;
+    parts.reserve(4);
     Value* n = normalised(h);
     for (int i = 0; i < 4; ++i) parts.push_back(linear(n, kVocabulary / 4, kWidth));
     return b_.op("concat", {{"values", parts}, {"axis", 2}});
@@ -222,7 +223,7 @@ TEST(one_position, is_that_of_each_part_of_a_vocabulary) {
     chosen.push_back({fmt::format("out{}", i), 1});
   }
   decoder.returns(parts);
-  EXPECT_EQ(expect_same(decoder, chosen, 7), caches(7) + rest(1) + 16 * 3);
+  EXPECT_EQ(expect_same(decoder, chosen, 7), caches(7) + rest(1) + int64_t{16} * 3);
 }
 
 TEST(one_position, leaves_what_others_need_as_a_whole) {

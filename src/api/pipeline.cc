@@ -64,6 +64,7 @@ FunctionPtr one_position(const Function& source, Chosen& chosen) {
     }
   }
   std::vector<ops::OutputAxis> outputs;
+  outputs.reserve(chosen.reading.chosen.size());
   for (const auto& [name, axis] : chosen.reading.chosen) outputs.push_back({name, axis});
   auto made = ops::one_position(source, specialised, chosen.reading.whole, outputs, ops::catalog());
   chosen.position = std::move(made.position);

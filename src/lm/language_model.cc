@@ -125,8 +125,8 @@ Logits LanguageModel::in_one_call(const Tensor& ids, Calls::Want want) const {
   const int64_t pads = fits ? 0 : padded->time - shape.time;
   const Tensor call = fits ? ids : padded_ids(ids, *padded, 0);
   Memory memory = entry_.make_memory();
-  const Logits full = every ? entry_.run(call, {.pads = pads}, memory)
-                            : entry_.run_for(call, {.pads = pads}, memory, shape.time - 1);
+  Logits full = every ? entry_.run(call, {.pads = pads}, memory)
+                      : entry_.run_for(call, {.pads = pads}, memory, shape.time - 1);
   if (fits) return full;
   if (!full.last_only()) return full.cut(shape.batch, every ? shape.time : 1);
   if (pads > 0 && !pads_are_left_out(*padded)) entry_.fail_last_only(shape.time);

@@ -234,6 +234,7 @@ bool check_parts(const OpCase& c, const std::vector<Tensor>& want, DType dtype,
     for (const int64_t index : {int64_t{0}, want[0].dim(axis) - 1}) {
       const OpCase one = at_position(c, *apart, index);
       std::vector<Tensor> expected;
+      expected.reserve(want.size());
       for (const Tensor& each : want) expected.push_back(position_of(each, axis, index));
       check_results(evaluate_alone(build(one, dtype), one), expected, dtype, c,
                     fmt::format("{} / position {} of axis {}", label, index, axis));
