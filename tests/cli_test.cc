@@ -214,9 +214,9 @@ TEST_F(Cli, passes_that_are_not_there_are_refused_with_a_list_of_those_that_are)
   for (const char* command : {"run", "generate", "eval", "grad", "train", "distill"}) {
     EXPECT_TRUE(has(millwright({command, "--help"}).out, "--print-after")) << command;
   }
-  expect_refusal(
-      millwright({"run", model_, "--inputs", ids_file(3), "--print-after", "fuse"}),
-      {"--print-after", "all or one of adapters, precision, round_products, specialise, ", "got 'fuse'"});
+  expect_refusal(millwright({"run", model_, "--inputs", ids_file(3), "--print-after", "fuse"}),
+                 {"--print-after",
+                  "all or one of adapters, precision, round_products, specialise, ", "got 'fuse'"});
 }
 
 TEST_F(Cli, a_profile_tells_the_times_of_the_passes_and_what_was_copied) {
