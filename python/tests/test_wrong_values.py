@@ -21,7 +21,7 @@ def path(example):
         ({"class_axis": "last"}, "class_axis: expected a whole number, got 'last'"),
         ({"threads": 2**31}, r"threads: expected a whole number from -\d+ to \d+, got 2147483648"),
         ({"threads": 1025}, "threads: expected a whole number from 0 to 1024, got 1025"),
-        ({"compute": "fp8"}, "compute: expected fp32, fp64 or fp16, got 'fp8'"),
+        ({"compute": "fp8"}, "compute: expected fp32, fp64, fp16 or bf16, got 'fp8'"),
         ({"print_after": ["no_such_pass"]}, "no_such_pass"),
         ({"threads": 1.5}, "threads: expected a whole number, got 1.5"),
         ({"lora": mw.Lora(seed=-1)}, r"lora: seed: expected a whole number from 0 to \d+, got -1"),
