@@ -18,7 +18,7 @@ demo: deps ## build the command line tool, then inspect, run and evaluate a smal
 test: deps ## everything CI checks: lint, unit tests and suites, the tests under sanitizers, Python, Rust
 	@tools/test.sh
 
-check-long: ## clang-tidy, fuzzers (FUZZ_SECONDS=600 each), slow tests, the rest under sanitizers, a BLAS, ARM
+check-long: ## slow tests, a BLAS, ARM, sanitizers, fuzzers (FUZZ_SECONDS=600 each), clang-tidy; CHECKS=run_blas ...: some
 	@tools/setup.sh --check-long --blas --aarch64
 	@tools/check_long.sh
 

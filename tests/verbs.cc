@@ -208,6 +208,7 @@ const std::regex& note_forms() {
       "the model gives logits for the last token only: a call for each of the [0-9]+ tokens of a "
       "window, which is slow|"
       "looking for the op that failed first|"
+      "this processor multiplies bf16 faster than fp32: .+|"
       "(note|warning|no report|no text for the report): .+|"
       "prompt [0-9]+ tokens, first token after [0-9.]+ s; [0-9]+ tokens in [0-9.]+ s, [0-9.]+ "
       "tokens/s; .+|"

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # The checks that take long: clang-tidy, each fuzzer for FUZZ_SECONDS, tests with label `slow` but
 # those whose name matches SKIP_SLOW, under sanitizers those that `make test` runs without, and the
-# tests of `make test` with another library of products and for another processor.
+# tests of `make test` with another library of products and for another processor. CHECKS names some
+# of them, in the order in which they are to run.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readonly SKIP_SLOW=${SKIP_SLOW:-'^$'}  # a regular expression, e.g. all_faults_test
 readonly FUZZ_SECONDS=${FUZZ_SECONDS:-600}
+readonly CHECKS=${CHECKS:-run_slow run_blas run_aarch64 run_slow_sanitized run_fuzzers run_tidy}
 failed=()
 
 # One fuzzer: its corpus grows in build-fuzz/, the seeds in tests/fuzz/corpus/NAME are read only.
@@ -64,10 +66,15 @@ run_blas() {
       --timeout 1800 -j "$JOBS" -LE '^slow$'
 }
 
+run_aarch64() { tools/check_aarch64.sh; }
+
+run_tidy() { tools/tidy.sh; }
+
 tools/build.sh release || die "the build failed"
-for check in tools/tidy.sh run_fuzzers run_slow run_slow_sanitized run_blas tools/check_aarch64.sh; do
+for check in $CHECKS; do
   printf '\n'
   say "$check"
+  [[ $check == run_* ]] && declare -F "$check" >/dev/null || die "CHECKS: no check $check"
   "$check" || failed+=("$check")
 done
 if [[ ${#failed[@]} -gt 0 ]]; then die "check-long: ${failed[*]}"; fi
