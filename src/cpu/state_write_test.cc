@@ -44,6 +44,42 @@ TEST(StateWrite, an_update_takes_no_memory) {
   EXPECT_LT(arena, kCount);
 }
 
+// As a step writes: what is made of the new content is computed with it, before either is written.
+TEST(StateWrite, an_update_of_two_states_with_a_condition_takes_no_memory) {
+  const int64_t arena = check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> m0 = read_state(input = m);
+    fp32 sum = reduce_sum(x = g, keep_dims = bool(false));
+    bool sound = less(x = sum, y = fp32(1e9));
+    tensor<fp32, [65536]> kept = mul(x = m0, y = fp32(0.9));
+    tensor<fp32, [65536]> m1 = add(x = kept, y = g);
+    tensor<fp32, [65536]> p1 = sub(x = p0, y = m1);
+    tensor<fp32, [65536]> p2 = select(cond = sound, a = p1, b = p0);
+    tensor<fp32, [65536]> m2 = select(cond = sound, a = m1, b = m0);
+    write_state(input = p, data = p2);
+    write_state(input = m, data = m2);)",
+                              "g");
+  EXPECT_LT(arena, kCount);
+}
+
+// The kernel that makes p1 could make m1, too, but m is read once more before it is written.
+TEST(StateWrite, what_is_computed_early_is_not_written_early) {
+  check(R"(
+    tensor<fp32, [65536]> p0 = read_state(input = p);
+    tensor<fp32, [65536]> m0 = read_state(input = m);
+    tensor<fp32, [65536]> p1 = add(x = p0, y = m0);
+    tensor<fp32, [65536]> m1 = mul(x = p1, y = fp32(0.5));
+    write_state(input = p, data = p1);
+    tensor<fp32, [65536]> m3 = read_state(input = m);
+    tensor<fp32, [1]> total = reduce_sum(x = m3, keep_dims = bool(true));
+    tensor<fp32, [65536]> p2 = mul(x = p1, y = total);
+    write_state(input = p, data = p2);
+    write_state(input = m, data = m1);
+    tensor<fp32, [65536]> m4 = read_state(input = m);
+    tensor<fp32, [65536]> both = sub(x = m4, y = m3);)",
+        "total, both");
+}
+
 TEST(StateWrite, the_old_content_is_there_for_those_who_read_it) {
   check(R"(
     tensor<fp32, [65536]> before = read_state(input = p);

@@ -40,11 +40,8 @@ bool RowCluster::joins(const ir::Value& value, const Waiting::Op& op, bool consu
   return true;
 }
 
-RowCluster::RowCluster(const BlockFacts& block, const Waiting& waiting, const ir::Value* wanted) {
-  std::vector<const Waiting::Op*> open{waiting.find(wanted)};
-  shape_ = open[0]->domain.shape;
-  reduced_ = open[0]->domain.reduced;
-  add(open[0]);
+void RowCluster::grow_back(const Waiting& waiting) {
+  std::vector<const Waiting::Op*> open = members_;
   while (!open.empty()) {
     const Waiting::Op* member = open.back();
     open.pop_back();
@@ -61,6 +58,39 @@ RowCluster::RowCluster(const BlockFacts& block, const Waiting& waiting, const ir
       open.push_back(found);
     }
   }
+}
+
+// Whether it waits, walks all rows element by element, and nothing else has to be computed for it.
+bool RowCluster::may_come_along(const ir::Value& value, const Waiting& waiting) const {
+  const Waiting::Op* found = waiting.find(&value);
+  if (found == nullptr || found->row == nullptr || members_.size() >= kMaxMembers) return false;
+  if (found->domain.shape != shape_ || found->domain.reduced > 0) return false;
+  return std::ranges::all_of(ir::operands(*found->op), [&](const ir::Operand& operand) {
+    return operand.value == nullptr || waiting.find(operand.value) == nullptr ||
+           ops_.contains(operand.value->producer);
+  });
+}
+
+// What would be stored and read again only to be written to a state.
+void RowCluster::take_along(const BlockFacts& block, const Waiting& waiting, const States& states) {
+  for (size_t i = 0; i < members_.size(); ++i) {
+    for (const ir::Use& use : block.uses(members_[i]->op->outputs[0].get())) {
+      if (use.op == nullptr || use.op->outputs.size() != 1 || ops_.contains(use.op)) continue;
+      const ir::Value& value = *use.op->outputs[0];
+      if (states.written_with(&value) < 0 || !may_come_along(value, waiting)) continue;
+      add(waiting.find(&value));
+    }
+  }
+}
+
+RowCluster::RowCluster(const BlockFacts& block, const Waiting& waiting, const States& states,
+                       const ir::Value* wanted) {
+  const Waiting::Op* first = waiting.find(wanted);
+  shape_ = first->domain.shape;
+  reduced_ = first->domain.reduced;
+  add(first);
+  grow_back(waiting);
+  if (outside_.empty()) take_along(block, waiting, states);
   std::ranges::sort(members_, {}, [&](const auto* member) { return block.order_of(member->op); });
 }
 

@@ -1,11 +1,12 @@
 // RowCluster: the waiting ops that one row program computes: the longest chain behind a value that
-// walks the same rows.
+// walks the same rows, and what else is made of it to be written to states.
 #pragma once
 
 #include <unordered_set>
 #include <vector>
 
 #include "plan/block.h"
+#include "plan/states.h"
 #include "plan/waiting.h"
 
 namespace mw::plan {
@@ -13,7 +14,8 @@ namespace mw::plan {
 class RowCluster {
  public:
   // `wanted` waits for a row program. Its ops stay where they are in `waiting`.
-  RowCluster(const BlockFacts& block, const Waiting& waiting, const ir::Value* wanted);
+  RowCluster(const BlockFacts& block, const Waiting& waiting, const States& states,
+             const ir::Value* wanted);
 
   // In the order of the block.
   [[nodiscard]] const std::vector<const Waiting::Op*>& members() const { return members_; }
@@ -31,6 +33,9 @@ class RowCluster {
  private:
   bool joins(const ir::Value& value, const Waiting::Op& op, bool consumer_full);
   void add(const Waiting::Op* op);
+  void grow_back(const Waiting& waiting);
+  [[nodiscard]] bool may_come_along(const ir::Value& value, const Waiting& waiting) const;
+  void take_along(const BlockFacts& block, const Waiting& waiting, const States& states);
 
   Shape shape_;
   size_t reduced_ = 0;

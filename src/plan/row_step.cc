@@ -59,6 +59,7 @@ class RowWriter : public RowBuilder {
   [[nodiscard]] bool walks_well(const Strides& strides) const;
   bool needed_outside(const ir::Value& value) const;
   void store(const ir::Value& value, int id);
+  void round_in_stores();
   bool may_overwrite(size_t input, size_t output) const;
   void share_memory(const std::vector<const ir::Value*>& stored);
   bool read_after(int value, int definition) const;
@@ -166,6 +167,22 @@ void RowWriter::store(const ir::Value& value, int id) {
   program_.outputs.push_back({id, rows.ref, rows.dtype, {}, full ? 1 : 0});
   output_strides_.push_back(broadcast(rows, shape_));
   values_.put(&value, std::move(where));
+}
+
+// A store of bf16 rounds: what is rounded for nothing else need not be rounded before.
+void RowWriter::round_in_stores() {
+  const auto is_used = [&](int value) {
+    const auto uses = [&](const auto& code) { return std::ranges::count(code.from, value) > 0; };
+    return std::ranges::any_of(program_.code, uses) ||
+           std::ranges::count(program_.outputs, value, &RowProgram::Operand::value) > 1;
+  };
+  for (auto& output : program_.outputs) {
+    if (output.dtype != DType::kBF16 || is_used(output.value)) continue;
+    const auto made = std::ranges::find(program_.code, output.value, &RowProgram::Instruction::to);
+    if (made == program_.code.end() || made->op != RowOp::kRoundBf16) continue;
+    output.value = made->from[0];
+    program_.code.erase(made);
+  }
 }
 
 bool RowWriter::read_after(int value, int definition) const {
@@ -290,6 +307,7 @@ RowStep RowWriter::write() {
     store(*value, ids_.at(value));
     stored.push_back(value);
   }
+  round_in_stores();
   finish();
   share_memory(stored);
   return {step(), std::move(stored)};

@@ -35,7 +35,7 @@ std::optional<RowDomain> Fuser::domain(const ir::OpView& view, const RowRule& ru
 
 void Fuser::compute(const ir::Value* wanted, Deferred& deferred) {
   while (values_.find(wanted) == nullptr) {
-    const RowCluster cluster(block_, waiting_, wanted);
+    const RowCluster cluster(block_, waiting_, states_, wanted);
     for (const ir::Value* value : cluster.outside()) deferred.compute(value);
     if (!cluster.outside().empty()) continue;
     auto [step, stored] = row_step(block_, values_, states_, cluster);

@@ -279,9 +279,6 @@ void Composer::add_update(ir::Function& function) {
   begin(function);
   const auto& parameters = recipe_.lifted->parameters;
   const Expr sound = is_sound(clip());
-  const auto write = [&](const Expr& updated, const Expr& before, Value* state) {
-    ops::write_parameter(select(sound, updated, before), state);
-  };
   UpdateRule::Named numbers;
   for (const auto& number : recipe_.rule->numbers()) {
     numbers.emplace(number.name, expr(in_dtype(argument(recipe_.names.of(number.name)))));
@@ -299,11 +296,14 @@ void Composer::add_update(ir::Function& function) {
     const auto updated =
         recipe_.rule->update({expr(values_[i]), expr(gradients_[i]),
                               factor == 1 ? rate : rate * factor, kept, numbers, decay});
-    write(updated.value, expr(values_[i]), argument(parameters[i].state));
+    // All are computed before one is written, which lets one kernel do so.
+    std::vector<std::pair<Expr, Value*>> written{
+        {select(sound, updated.value, expr(values_[i])), argument(parameters[i].state)}};
     for (const auto& state : states) {
-      write(updated.states.at(state.name), kept.at(state.name),
-            argument(recipe_.state_name(parameters[i], state.name)));
+      written.emplace_back(select(sound, updated.states.at(state.name), kept.at(state.name)),
+                           argument(recipe_.state_name(parameters[i], state.name)));
     }
+    for (const auto& [value, state] : written) ops::write_parameter(value, state);
     if (kind_ == Kind::kApply) {
       ops::write_parameter(ops::filled(*b_, gradients_[i]->type, 0), sum_state(i));
     }
