@@ -45,7 +45,7 @@ TEST(Bf16, loops_round_as_tensors_do) {
 // it.
 void expect_within_range(const Tensor& got, const Tensor& want, const std::string& label) {
   ASSERT_EQ(got.shape(), want.shape()) << label;
-  const int64_t width = want.shape().back();
+  const int64_t width = want.shape().empty() ? 1 : want.shape().back();
   for (int64_t row = 0; row < want.count(); row += width) {
     double range = 0;
     for (int64_t i = row; i < row + width; ++i)
@@ -135,6 +135,36 @@ TEST(Bf16, heads_and_probabilities_give_what_they_give_op_by_op) {
                {"k", noise({2, 3, 20, 16}, 2)},
                {"v", noise({2, 3, 20, 16}, 3)}},
               "attention");
+}
+
+// With chunks that are not whole, rows that do not count, more than a piece of classes, and either
+// layout of the weight. The first result is a sum over all rows, in fp32.
+TEST(Bf16, loss_of_a_layer_gives_what_it_gives_op_by_op) {
+  constexpr int64_t kRows = 21, kDepth = 12, kClasses = 4113;
+  for (const bool first : {true, false}) {
+    const Shape matrix = first ? Shape{kClasses, kDepth} : Shape{kDepth, kClasses};
+    const std::string weight = fmt::format("tensor<fp32, [{}, {}]>", matrix[0], matrix[1]),
+                      x = fmt::format("tensor<fp32, [{}, {}]>", kRows, kDepth),
+                      bias = fmt::format("tensor<fp32, [{}]>", kClasses);
+    const TestProgram program(
+        fmt::format("{} x, {} w, {} b, tensor<int32, [{}]> labels", x, weight, bias, kRows),
+        fmt::format(R"(
+    fp32 sum, fp32 count, {} x_grad, {} w_grad, {} b_grad = mw.linear_cross_entropy(x = x,
+        weight = w, labels = labels, bias = b, outputs_first = bool({}), rows_at_once = int32(8),
+        x_grad = bool(true), weight_grad = bool(true), bias_grad = bool(true));)",
+                    x, weight, bias, first),
+        "sum, count, x_grad, w_grad, b_grad", passes::kBf16);
+    Tensor labels(DType::kI32, {kRows});
+    for (int64_t i = 0; i < kRows; ++i) {
+      labels.set_integer(i, i % 5 == 3 ? -100 : i * 197 % kClasses);
+    }
+    expect_same(program,
+                {{"x", noise({kRows, kDepth}, 1)},
+                 {"w", noise(matrix, 2)},
+                 {"b", noise({kClasses}, 3)},
+                 {"labels", labels}},
+                fmt::format("outputs first: {}", first));
+  }
 }
 
 // The library itself: packed or not, into bf16 and into fp32.

@@ -19,4 +19,10 @@ inline const Operand* before_widening(const Operand& operand) {
   return dtype == DType::kF16 || dtype == DType::kBF16 ? &x->operands[0] : nullptr;
 }
 
+// The same where it is of that dtype.
+inline const Operand* before_widening(const Operand& operand, DType dtype) {
+  const Operand* narrow = before_widening(operand);
+  return narrow != nullptr && narrow->value->type.dtype() == dtype ? narrow : nullptr;
+}
+
 }  // namespace mw::ir

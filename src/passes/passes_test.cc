@@ -315,6 +315,23 @@ TEST(round_products, leaves_what_was_rounded_and_what_is_decoded) {
   EXPECT_EQ(rounded, 1);  // the product, which a weight makes
 }
 
+TEST(round_products, asks_an_op_to_round_what_it_multiplies_within) {
+  const auto source = program("tensor<fp32, [2, 3]> x, tensor<int32, [2]> labels", R"(
+    tensor<fp32, [4, 3]> w = const()[val = tensor<fp32, [4, 3]>([[1, 2, 3], [4, 5, 6], [7, 8, 9],
+        [1, 2, 1]])];
+    fp32 y, fp32 count, tensor<fp32, [2, 3]> g = mw.linear_cross_entropy(x = x, weight = w,
+        labels = labels, x_grad = bool(true));)",
+                              "y");
+  round_products(*source->functions[0], ops::catalog());
+  EXPECT_EQ(verify_error(*source), "");
+  bool rounds = false;
+  ir::for_each_op(source->functions[0]->body, [&](const ir::Operation& op) {
+    const ir::Input* flag = op.find_input("rounds_slope");
+    if (flag != nullptr) rounds = flag->operands[0].literal->value().integer_at(0) == 1;
+  });
+  EXPECT_TRUE(rounds);
+}
+
 TEST(verify, names_op_input_and_what_was_expected) {
   const auto message = [](const std::string& body) {
     return verify_error(*program("tensor<fp32, [2, 3]> x", body, "y"));

@@ -102,8 +102,7 @@ class Rounder {
       if (op == nullptr) return false;
       const ir::OpDef& def = def_of(*op);
       if (def.has_trait(ir::kUnrounded | ir::kConstexpr)) return true;
-      const Operand* narrow = ir::before_widening(*at);
-      if (narrow != nullptr && narrow->value->type.dtype() == DType::kBF16) return true;
+      if (ir::before_widening(*at, DType::kBF16) != nullptr) return true;
       at = moved(*op);
       if (at == nullptr) return false;
     }
@@ -134,6 +133,11 @@ class Rounder {
   void find_factors(Operation& op) {
     const ir::OpDef& def = def_of(op);
     bool is_product = false, has_weight = false;
+    for (const ir::InputSpec& spec : def.inputs()) {
+      const bool is_switch = spec.dtypes == std::vector{DType::kBool};
+      if (!is_switch || (spec.flags & ir::kFactor) == 0) continue;
+      op.set_input(spec.name, {{nullptr, ir::Constant::boolean(true)}});
+    }
     for (ir::Input& input : op.inputs) {
       if (!has_flag(def, input, ir::kFactor)) continue;
       for (Operand& operand : input.operands) {

@@ -20,7 +20,9 @@ inline constexpr PassName kRoundProducts = {
 // the dtype that the function is computed in. A product with a weight, a constant or a state that
 // the function does not write, is rounded for all who use it, unless it becomes an output or a
 // loss is of it (kExact); a product of two computed values, a gradient of a weight above all, is
-// not. Everything else is left as it is. Of a function whose floats have one dtype.
+// not. Where an op multiplies what it computes within, its flag (kFactor, of bool) that says to
+// round that becomes true. Everything else is left as it is. Of a function whose floats have one
+// dtype.
 void round_products(ir::Function& function, const ir::Catalog& catalog);
 
 }  // namespace mw::passes

@@ -18,9 +18,8 @@ using plan::Place;
 
 // A mask is widened for all its users at once, or for none of them.
 const Operand& stored_mask(const Claim& claim, const Operand& operand) {
-  const Operand* narrow = ir::before_widening(operand);
-  const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
-  return is_half && claim.is_put_off(operand) ? *narrow : operand;
+  const Operand* narrow = ir::before_widening(operand, DType::kF16);
+  return narrow != nullptr && claim.is_put_off(operand) ? *narrow : operand;
 }
 
 // An operand as [batch.., rows, columns]; `swapped`: it is given as [batch.., columns, rows].

@@ -15,9 +15,8 @@ namespace mw::ops {
 // values are read in the dtype they are kept in.
 inline const Operand& stored(const plan::Claim& claim, const Operand& operand) {
   const bool waits = claim.waiting(operand) != nullptr;
-  const Operand* narrow = ir::before_widening(operand);
-  const bool is_half = narrow != nullptr && narrow->value->type.dtype() == DType::kF16;
-  return waits && is_half ? *narrow : operand;
+  const Operand* narrow = ir::before_widening(operand, DType::kF16);
+  return waits && narrow != nullptr ? *narrow : operand;
 }
 
 // Heads that several queries share are repeated and then counted as one axis more, which only a

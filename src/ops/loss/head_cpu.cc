@@ -6,6 +6,7 @@
 #include "base/parallel.h"
 #include "cpu/half_rows.h"
 #include "cpu/library.h"
+#include "ir/widening.h"
 
 namespace mw::ops {
 namespace {
@@ -17,7 +18,10 @@ using plan::Frame;
 constexpr int64_t kPanelFloats = int64_t{1} << 22;  // of a weight that is stored in another form
 constexpr int64_t kPieceFloats = int64_t{1} << 14;  // of it, widened by one thread at a time
 
-MatmulShape shape_of(int64_t m, int64_t n, int64_t k) {
+}  // namespace
+
+// All three matrices are rows of dtype_ at first.
+MatmulShape HeadProducts::shape_of(int64_t m, int64_t n, int64_t k) const {
   MatmulShape shape;
   shape.m = m;
   shape.n = n;
@@ -25,18 +29,26 @@ MatmulShape shape_of(int64_t m, int64_t n, int64_t k) {
   return shape;
 }
 
-}  // namespace
+cpu::MatrixLayout HeadProducts::rows_of(int64_t length) const {
+  return {{}, {}, length, 1, dtype_};
+}
 
 // The panel as [depth, count], or as [count, depth].
 cpu::MatrixLayout HeadProducts::outputs_of(int64_t count, bool as_columns) const {
   const int64_t row = s_.outputs_first ? s_.depth : count;
-  return s_.outputs_first == as_columns ? cpu::MatrixLayout{{}, {}, 1, row}
-                                        : cpu::MatrixLayout{{}, {}, row, 1};
+  cpu::MatrixLayout layout = rows_of(row);
+  if (s_.outputs_first == as_columns) std::swap(layout.row_stride, layout.column_stride);
+  return layout;
+}
+
+// Elements from a row of slopes to the next.
+int64_t HeadProducts::slope_stride() const {
+  return s_.classes * bytes_of(DType::kF32, 1) / bytes_of(dtype_, 1);
 }
 
 MatmulShape HeadProducts::forward_shape(int64_t count, bool bias) const {
   MatmulShape shape = shape_of(s_.at_once, count, s_.depth);
-  shape.a = {{}, {}, s_.depth, 1};
+  shape.a = rows_of(s_.depth);
   shape.b = outputs_of(count, true);
   shape.c = {{}, {}, s_.classes, 1};
   shape.bias = bias;
@@ -45,25 +57,27 @@ MatmulShape HeadProducts::forward_shape(int64_t count, bool bias) const {
 
 MatmulShape HeadProducts::back_shape(int64_t count, bool adds) const {
   MatmulShape shape = shape_of(s_.at_once, s_.depth, count);
-  shape.a = {{}, {}, s_.classes, 1};
+  shape.a = rows_of(slope_stride());
   shape.b = outputs_of(count, false);
   shape.c = {{}, {}, s_.depth, 1};
   shape.adds = adds;
   return shape;
 }
 
+// Slopes^T x where the weight's outputs come first, else x^T slopes.
 MatmulShape HeadProducts::weight_shape(bool adds) const {
-  const bool first = s_.outputs_first;
-  MatmulShape shape = first ? shape_of(s_.classes, s_.depth, s_.at_once)
-                            : shape_of(s_.depth, s_.classes, s_.at_once);
-  shape.a = {{}, {}, 1, first ? s_.classes : s_.depth};
-  shape.b = {{}, {}, first ? s_.depth : s_.classes, 1};
-  shape.c = shape.b;
+  MatmulShape shape = s_.outputs_first ? shape_of(s_.classes, s_.depth, s_.at_once)
+                                       : shape_of(s_.depth, s_.classes, s_.at_once);
+  shape.a = rows_of(s_.outputs_first ? slope_stride() : s_.depth);
+  std::swap(shape.a.row_stride, shape.a.column_stride);
+  shape.b = rows_of(s_.outputs_first ? s_.depth : slope_stride());
+  shape.c = {{}, {}, shape.n, 1};
   shape.adds = adds;
   return shape;
 }
 
 bool HeadProducts::find_weight(Claim& claim) {
+  if (dtype_ == DType::kBF16) return find_rounded_weight(claim);
   if (!claim.frozen("weight")) {
     if (claim.op().dtype("weight") != DType::kF32) return false;
     dense_ = claim.dense("weight").ref;
@@ -81,6 +95,19 @@ bool HeadProducts::find_weight(Claim& claim) {
   return true;
 }
 
+// Of bf16 as it lies.
+bool HeadProducts::find_rounded_weight(Claim& claim) {
+  if (!claim.frozen("weight")) {
+    const ir::Operand* narrow = ir::before_widening(claim.op().operand("weight"), dtype_);
+    if (narrow != nullptr) dense_ = claim.dense(*narrow).ref;
+    return narrow != nullptr;
+  }
+  const std::optional<plan::Weight> stored = claim.weight("weight");
+  if (!stored || stored->reader != nullptr || stored->dense.dtype() != dtype_) return false;
+  dense_ = claim.hold(stored->dense).ref;
+  return true;
+}
+
 int64_t HeadProducts::panel_outputs() const {
   if (reader_ == nullptr) return s_.classes;
   const int64_t outputs = kPanelFloats / s_.depth / 64 * 64;
@@ -89,9 +116,20 @@ int64_t HeadProducts::panel_outputs() const {
 
 std::unique_ptr<HeadProducts> HeadProducts::make(Claim& claim, const HeadSizes& sizes,
                                                  const Wanted& wanted) {
-  std::unique_ptr<HeadProducts> made(new HeadProducts(sizes));
+  if (wanted.rounds && cpu::library_of(claim).multiplies_bf16()) {
+    auto made = make(claim, sizes, wanted, DType::kBF16);
+    if (made != nullptr) return made;
+  }
+  return make(claim, sizes, wanted, DType::kF32);
+}
+
+std::unique_ptr<HeadProducts> HeadProducts::make(Claim& claim, const HeadSizes& sizes,
+                                                 const Wanted& wanted, DType dtype) {
+  std::unique_ptr<HeadProducts> made(new HeadProducts(sizes, dtype));
   HeadProducts& p = *made;
-  if (!p.find_weight(claim)) return nullptr;
+  const ir::Operand& x = claim.op().operand("x");
+  const ir::Operand* read = dtype == DType::kF32 ? &x : ir::before_widening(x, dtype);
+  if (read == nullptr || !p.find_weight(claim)) return nullptr;
   bool complete = true;
   int64_t scratch = 0;
   const auto product = [&](const MatmulShape& shape) {
@@ -120,12 +158,13 @@ std::unique_ptr<HeadProducts> HeadProducts::make(Claim& claim, const HeadSizes& 
   const auto floats = static_cast<int64_t>(sizeof(float));
   if (p.reader_ != nullptr) p.decoded_ = claim.workspace(size * sizes.depth * floats).ref;
   p.scratch_ = claim.workspace(scratch).ref;
+  p.x_ = claim.dense(*read).ref;
   return made;
 }
 
 // Its outputs as [count, depth] or as [depth, count].
-const float* HeadProducts::read(const Frame& frame, const Panel& panel) const {
-  if (reader_ == nullptr) return frame.as<float>(dense_);
+const void* HeadProducts::read(const Frame& frame, const Panel& panel) const {
+  if (reader_ == nullptr) return frame.at(dense_);
   float* to = frame.as<float>(decoded_);
   const int64_t rows = s_.outputs_first ? panel.count : s_.depth;
   const int64_t row = s_.outputs_first ? s_.depth : panel.count;
@@ -139,7 +178,7 @@ const float* HeadProducts::read(const Frame& frame, const Panel& panel) const {
   return to;
 }
 
-void HeadProducts::forward(const Frame& frame, const float* x, const float* bias,
+void HeadProducts::forward(const Frame& frame, const void* x, const float* bias,
                            float* logits) const {
   for (const Panel& panel : panels_) {
     panel.forward->run(x, read(frame, panel), bias == nullptr ? nullptr : bias + panel.first,
@@ -147,17 +186,18 @@ void HeadProducts::forward(const Frame& frame, const float* x, const float* bias
   }
 }
 
-void HeadProducts::back(const Frame& frame, const float* logits, float* x_grad) const {
+void HeadProducts::back(const Frame& frame, const void* slopes, float* x_grad) const {
   for (const Panel& panel : panels_) {
-    panel.back->run(logits + panel.first, read(frame, panel), nullptr, x_grad, frame.at(scratch_));
+    const auto* from = static_cast<const std::byte*>(slopes) + bytes_of(dtype_, panel.first);
+    panel.back->run(from, read(frame, panel), nullptr, x_grad, frame.at(scratch_));
   }
 }
 
-void HeadProducts::weight(const Frame& frame, const float* logits, const float* x, bool first,
+void HeadProducts::weight(const Frame& frame, const void* slopes, const void* x, bool first,
                           float* weight_grad) const {
   const cpu::Matmul& product = first ? *first_ : *next_;
-  const float* a = s_.outputs_first ? logits : x;
-  const float* b = s_.outputs_first ? x : logits;
+  const void* a = s_.outputs_first ? slopes : x;
+  const void* b = s_.outputs_first ? x : slopes;
   product.run(a, b, nullptr, weight_grad, frame.at(scratch_));
 }
 

@@ -14,6 +14,7 @@ namespace mw::ops {
 class HeadProducts {
  public:
   struct Wanted {
+    bool rounds = false;  // x, weight and logits_grad hold numbers of bf16
     bool bias = false;
     bool back = false;    // the gradient of x
     bool weight = false;  // that of the weight
@@ -23,11 +24,18 @@ class HeadProducts {
   static std::unique_ptr<HeadProducts> make(plan::Claim& claim, const HeadSizes& sizes,
                                             const Wanted& wanted);
 
-  // Of one chunk: x [at_once, depth], logits [at_once, classes]. `bias`: null without one.
-  void forward(const plan::Frame& frame, const float* x, const float* bias, float* logits) const;
-  void back(const plan::Frame& frame, const float* logits, float* x_grad) const;
+  // What x and the slopes of logits are read in: fp32, or bf16 as they are stored.
+  [[nodiscard]] DType dtype() const { return dtype_; }
+  // Where x lies, without gaps.
+  [[nodiscard]] const plan::Ref& x() const { return x_; }
+
+  // Of one chunk: x [at_once, depth] in dtype(), logits [at_once, classes]. `bias`: null without
+  // one.
+  void forward(const plan::Frame& frame, const void* x, const float* bias, float* logits) const;
+  // Slopes lie where the logits did: each row begins where a row of fp32 would.
+  void back(const plan::Frame& frame, const void* slopes, float* x_grad) const;
   // Adds to the gradient of the weight; of a `first` chunk writes it.
-  void weight(const plan::Frame& frame, const float* logits, const float* x, bool first,
+  void weight(const plan::Frame& frame, const void* slopes, const void* x, bool first,
               float* weight_grad) const;
 
  private:
@@ -38,17 +46,25 @@ class HeadProducts {
     Product forward, back;
   };
 
-  explicit HeadProducts(const HeadSizes& sizes) : s_(sizes) {}
+  HeadProducts(const HeadSizes& sizes, DType dtype) : s_(sizes), dtype_(dtype) {}
+  static std::unique_ptr<HeadProducts> make(plan::Claim& claim, const HeadSizes& sizes,
+                                            const Wanted& wanted, DType dtype);
   bool find_weight(plan::Claim& claim);
+  bool find_rounded_weight(plan::Claim& claim);
+  [[nodiscard]] cpu::MatmulShape shape_of(int64_t m, int64_t n, int64_t k) const;
+  [[nodiscard]] cpu::MatrixLayout rows_of(int64_t length) const;
+  [[nodiscard]] int64_t slope_stride() const;
   [[nodiscard]] int64_t panel_outputs() const;
   [[nodiscard]] cpu::MatrixLayout outputs_of(int64_t count, bool as_columns) const;
   [[nodiscard]] cpu::MatmulShape forward_shape(int64_t count, bool bias) const;
   [[nodiscard]] cpu::MatmulShape back_shape(int64_t count, bool adds) const;
   [[nodiscard]] cpu::MatmulShape weight_shape(bool adds) const;
-  [[nodiscard]] const float* read(const plan::Frame& frame, const Panel& panel) const;
+  [[nodiscard]] const void* read(const plan::Frame& frame, const Panel& panel) const;
 
   HeadSizes s_;
-  plan::Ref dense_;  // the weight in fp32; or who reads it, a panel at a time
+  DType dtype_;
+  plan::Ref x_;
+  plan::Ref dense_;  // the weight in dtype_; or who reads it, a panel at a time
   std::shared_ptr<const plan::WeightReader> reader_;
   std::vector<Panel> panels_;
   Product first_, next_;  // the gradient of the weight

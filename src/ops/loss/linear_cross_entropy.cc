@@ -3,11 +3,13 @@
 //
 // The gradients of the sum in x, weight and bias depend on the row's own logits alone but for a
 // factor, so they are results as well where they are asked for: the logits of a row are there once,
-// become p - onehot(label) in place, and go into both products of the backward pass.
+// become their slope, p - onehot(label), in place, and go into both products of the backward pass;
+// where `rounds_slope` says so, rounded to bf16.
 #include "ops/loss/linear_cross_entropy.h"
 
 #include <cmath>
 
+#include "base/half.h"
 #include "ops/expr.h"
 #include "ops/loss/loss.h"
 #include "ops/loss/rows.h"
@@ -95,6 +97,7 @@ class Reference {
       : e_(e),
         sizes_(head_sizes_of(e)),
         smoothing_(e.number("label_smoothing")),
+        rounds_(e.flag("rounds_slope")),
         x_(e.in("x").data<T>()),
         weight_(e.in("weight").data<T>()),
         bias_(e.has("bias") ? e.in("bias").data<T>() : nullptr),
@@ -182,6 +185,9 @@ class Reference {
     for (int64_t i = 0; i < n; ++i) {
       const double truth = (i == label ? 1 - smoothing_ : 0) + smoothing_ / static_cast<double>(n);
       logits[i] = static_cast<T>(std::exp(logits[i] - largest) / sum - truth);
+      if (rounds_) {
+        logits[i] = static_cast<T>(bf16_to_f32(f32_to_bf16(static_cast<float>(logits[i]))));
+      }
     }
   }
 
@@ -193,6 +199,7 @@ class Reference {
   Eval& e_;
   HeadSizes sizes_;
   double smoothing_;
+  bool rounds_;
   const T *x_, *weight_, *bias_;
   std::optional<size_t> x_grad_, weight_grad_, bias_grad_;
   std::vector<int64_t> rows_, labels_;  // that count
@@ -224,7 +231,8 @@ std::vector<Value*> expand(Builder& b, const OpView& op) {
   const bool asked = std::ranges::any_of(
       kHeadInputs, [&](std::string_view input) { return head_gradient(op, input).has_value(); });
   if (!asked) return results;
-  const Expr slope = cross_entropy_slope(rows, std::nullopt);
+  Expr slope = cross_entropy_slope(rows, std::nullopt);
+  if (op.flag("rounds_slope")) slope = as(as(slope, DType::kBF16), op.dtype("x"));
   if (head_gradient(op, "x")) {
     results.push_back(reshape(matmul(slope, weight, false, !sizes.outputs_first), op.shape("x")));
   }
@@ -283,6 +291,7 @@ OpDef linear_cross_entropy() {
       .input("rows_at_once", DType::kI32, kConst | kOptional, 0)
       .input("ignore_index", DType::kI32, kConst | kOptional, kIgnoredLabel)
       .input("label_smoothing", DType::kF32, kConst | kOptional, 0.0)
+      .input("rounds_slope", DType::kBool, kConst | kOptional | kFactor, false)
       .input("x_grad", DType::kBool, kConst | kOptional, false)
       .input("weight_grad", DType::kBool, kConst | kOptional, false)
       .input("bias_grad", DType::kBool, kConst | kOptional, false)

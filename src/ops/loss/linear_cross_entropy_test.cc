@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/half.h"
 #include "ops/op_case.h"
 
 namespace mw::ops {
@@ -54,12 +55,12 @@ struct Direct {
       const double truth =
           (j == label ? 1 - smoothing : 0) + smoothing / static_cast<double>(classes);
       loss -= truth * std::log(p);
-      bias_grad[static_cast<size_t>(j)] += p - truth;
+      double slope = p - truth;
+      if (c.has("rounds_slope")) slope = bf16_to_f32(f32_to_bf16(static_cast<float>(slope)));
+      bias_grad[static_cast<size_t>(j)] += slope;
       for (int64_t i = 0; i < depth; ++i) {
-        x_grad[static_cast<size_t>(row * depth + i)] +=
-            (p - truth) * c["weight"].number_at(at(j, i));
-        weight_grad[static_cast<size_t>(at(j, i))] +=
-            (p - truth) * c["x"].number_at(row * depth + i);
+        x_grad[static_cast<size_t>(row * depth + i)] += slope * c["weight"].number_at(at(j, i));
+        weight_grad[static_cast<size_t>(at(j, i))] += slope * c["x"].number_at(row * depth + i);
       }
     }
   }
@@ -123,6 +124,13 @@ MW_OWN_OP_CASES(linear_cross_entropy) {
         {both, {some(1)}});
   check("more than one piece of classes", normal({5, 3}), normal({9001, 3}),
         ints({0, 9000, 4096, 4095, 5000}), {both, {some(4), smoothing}});
+  const CaseInput rounds("rounds_slope", flag(true));
+  check("slopes rounded", normal({3, 4}), normal({5, 4}), ints({0, 4, 2}),
+        {both, {bias(5), bias_grad, rounds}});
+  check("chunks, slopes rounded, inputs first", normal({37, 19}), normal({19, 131}),
+        random_ints({37}, 0, 131), {both, {some(16), second, smoothing, rounds}});
+  check("slopes rounded of no gradient", normal({3, 4}), normal({5, 4}), ints({0, 4, 2}),
+        {{rounds}});
   check("all labels ignored", normal({4, 3}), normal({7, 3}), ints({-100, -100, -100, -100}),
         {both, {some(2), bias(7), bias_grad}});
   check("one input", normal({4, 1}), normal({7, 1}), ints({0, 6, 3, 1}), {both, {some(3)}});

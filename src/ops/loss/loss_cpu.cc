@@ -1,11 +1,12 @@
 // Kernel of mw.linear_cross_entropy: chunks of the rows that count, each through a product to its
-// logits, which become their own gradient in place and go into the products of the backward pass.
+// logits, which become their own slopes in place and go into the products of the backward pass.
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/parallel.h"
+#include "cpu/bf16_loops.h"
 #include "cpu/primitives.h"
 #include "ops/kernels_cpu.h"
 #include "ops/loss/head_cpu.h"
@@ -27,15 +28,18 @@ int64_t floats(int64_t count) { return count * static_cast<int64_t>(sizeof(float
 
 class Softmax {
  public:
-  Softmax(int64_t classes, double smoothing)
+  // Slopes are of `dtype`; where it is fp32, rounded to bf16 all the same if `rounds`.
+  Softmax(int64_t classes, double smoothing, DType dtype, bool rounds)
       : classes_(classes),
         smoothing_(smoothing),
+        is_narrow_(dtype == DType::kBF16),
+        rounds_(rounds),
         affine_(cpu::unary_loop(plan::RowOp::kAffine)),
         exp_(cpu::unary_loop(plan::RowOp::kExp)),
         sum_(cpu::reduce_loop(plan::RowOp::kRowSum)),
         max_(cpu::reduce_loop(plan::RowOp::kRowMax)) {}
 
-  // The loss of a row; its logits become the gradient of that.
+  // The loss of a row; its logits become their slopes, side by side from where they begin.
   double run(float* logits, int64_t label) const {
     const auto count = static_cast<size_t>(classes_);
     const float largest = max_(logits, count, 0, 0);
@@ -49,14 +53,25 @@ class Softmax {
       sum += sum_(logits + i, some, 0, 0);
     }
     const double even = smoothing_ / static_cast<double>(classes_);
-    affine_(logits, logits, count, static_cast<float>(1 / sum), static_cast<float>(-even));
-    logits[label] -= static_cast<float>(1 - smoothing_);
+    for (size_t i = 0; i < count; i += kPiece) {
+      const size_t some = std::min<size_t>(kPiece, count - i);
+      float* piece = logits + i;
+      affine_(piece, piece, some, static_cast<float>(1 / sum), static_cast<float>(-even));
+      const size_t at = static_cast<size_t>(label) - i;
+      if (at < some) piece[at] -= static_cast<float>(1 - smoothing_);
+      if (is_narrow_) {
+        cpu::store_bf16(piece, reinterpret_cast<uint16_t*>(logits) + i, some);
+      } else if (rounds_) {
+        cpu::round_bf16(piece, piece, some, 0, 0);
+      }
+    }
     return std::log(sum) - (1 - smoothing_) * at_label - even * shifted;
   }
 
  private:
   int64_t classes_;
   double smoothing_;
+  bool is_narrow_, rounds_;
   cpu::UnaryLoop affine_, exp_;
   cpu::ReduceLoop sum_, max_;
 };
@@ -70,10 +85,12 @@ class LinearCrossEntropy : public Kernel {
       : s_(sizes),
         where_(claim.op().where()),
         ignored_(claim.op().integer("ignore_index")),
-        softmax_(s_.classes, claim.op().number("label_smoothing")),
+        dtype_(products->dtype()),
+        softmax_(s_.classes, claim.op().number("label_smoothing"), dtype_,
+                 claim.op().flag("rounds_slope")),
         add_(cpu::binary_loop(plan::RowOp::kAdd, cpu::Scalar::kNone)),
         products_(std::move(products)),
-        x_(claim.dense("x").ref),
+        x_(products_->x()),
         labels_(claim.dense("labels").ref) {
     if (claim.op().has("bias")) bias_ = claim.dense("bias").ref;
     sum_ = claim.result(0).ref;
@@ -86,7 +103,7 @@ class LinearCrossEntropy : public Kernel {
     weight_grad_ = gradient("weight");
     bias_grad_ = gradient("bias");
     logits_ = claim.workspace(floats(s_.at_once * s_.classes)).ref;
-    some_x_ = claim.workspace(floats(s_.at_once * s_.depth)).ref;
+    some_x_ = claim.workspace(s_.at_once * x_row()).ref;
     some_x_grad_ = claim.workspace(x_grad_ ? floats(s_.at_once * s_.depth) : 0).ref;
     losses_ = claim.workspace(s_.at_once * static_cast<int64_t>(sizeof(double))).ref;
     counted_ = claim.workspace(s_.rows * static_cast<int64_t>(sizeof(int64_t))).ref;
@@ -137,8 +154,8 @@ class LinearCrossEntropy : public Kernel {
     const int64_t count = end - begin;
     // A whole chunk of neighbours is read and written where it lies.
     const bool in_place = count == s_.at_once && rows[count - 1] - rows[0] == count - 1;
-    const float* x =
-        in_place ? frame.as<float>(x_) + rows[0] * s_.depth : gathered(frame, rows, count);
+    const std::byte* x =
+        in_place ? frame.as<std::byte>(x_) + rows[0] * x_row() : gathered(frame, rows, count);
     float* logits = frame.as<float>(logits_);
     products_->forward(frame, x, bias_ ? frame.as<float>(*bias_) : nullptr, logits);
     const double sum = losses_of(frame, rows, count);
@@ -146,7 +163,9 @@ class LinearCrossEntropy : public Kernel {
       float* whole = frame.as<float>(*x_grad_);
       float* to = in_place ? whole + rows[0] * s_.depth : frame.as<float>(some_x_grad_);
       products_->back(frame, logits, to);
-      for (int64_t i = 0; !in_place && i < count; ++i) copy_row(to, i, whole, rows[i]);
+      for (int64_t i = 0; !in_place && i < count; ++i) {
+        std::copy_n(to + i * s_.depth, s_.depth, whole + rows[i] * s_.depth);
+      }
     }
     if (weight_grad_) {
       products_->weight(frame, logits, x, begin == 0, frame.as<float>(*weight_grad_));
@@ -155,16 +174,16 @@ class LinearCrossEntropy : public Kernel {
     return sum;
   }
 
-  void copy_row(const float* from, int64_t row, float* to, int64_t to_row) const {
-    std::memcpy(to + to_row * s_.depth, from + row * s_.depth,
-                static_cast<size_t>(floats(s_.depth)));
-  }
+  // Bytes of a row of x.
+  [[nodiscard]] int64_t x_row() const { return bytes_of(dtype_, s_.depth); }
 
   // The rows side by side, and zeros up to a whole chunk.
-  const float* gathered(const Frame& frame, const int64_t* rows, int64_t count) const {
-    float* to = frame.as<float>(some_x_);
-    for (int64_t i = 0; i < count; ++i) copy_row(frame.as<float>(x_), rows[i], to, i);
-    std::fill_n(to + count * s_.depth, (s_.at_once - count) * s_.depth, 0.0F);
+  const std::byte* gathered(const Frame& frame, const int64_t* rows, int64_t count) const {
+    auto* to = frame.as<std::byte>(some_x_);
+    for (int64_t i = 0; i < count; ++i) {
+      std::copy_n(frame.as<std::byte>(x_) + rows[i] * x_row(), x_row(), to + i * x_row());
+    }
+    std::fill_n(to + count * x_row(), (s_.at_once - count) * x_row(), std::byte{0});
     return to;
   }
 
@@ -185,11 +204,22 @@ class LinearCrossEntropy : public Kernel {
     return sum;
   }
 
+  // The sums of slopes over the chunk's rows.
   void add_rows(const float* logits, int64_t count, float* to) const {
     parallel_for(s_.classes, kPiece, [&](int64_t begin, int64_t end) {
-      for (int64_t i = 0; i < count; ++i) {
-        add_(to + begin, logits + i * s_.classes + begin, to + begin,
-             static_cast<size_t>(end - begin));
+      std::array<float, kPiece> widened;
+      for (int64_t at = begin; at < end; at += kPiece) {
+        const int64_t some = std::min(kPiece, end - at);
+        for (int64_t i = 0; i < count; ++i) {
+          const float* row = logits + i * s_.classes;
+          const float* slopes = row + at;
+          if (dtype_ == DType::kBF16) {
+            cpu::load_bf16(reinterpret_cast<const uint16_t*>(row) + at, widened.data(),
+                           static_cast<size_t>(some));
+            slopes = widened.data();
+          }
+          add_(to + at, slopes, to + at, static_cast<size_t>(some));
+        }
       }
     });
   }
@@ -197,6 +227,7 @@ class LinearCrossEntropy : public Kernel {
   HeadSizes s_;
   std::string where_;
   int64_t ignored_;
+  DType dtype_;  // of x and of slopes
   Softmax softmax_;
   cpu::BinaryLoop add_;
   std::unique_ptr<const HeadProducts> products_;
@@ -211,6 +242,7 @@ std::unique_ptr<Kernel> make_linear_cross_entropy(Claim& claim) {
   if (op.dtype("x") != DType::kF32) return nullptr;
   if (sizes.rows == 0 || sizes.classes == 0 || sizes.depth == 0) return nullptr;
   HeadProducts::Wanted wanted;
+  wanted.rounds = op.flag("rounds_slope");
   wanted.bias = op.has("bias");
   wanted.back = head_gradient(op, "x").has_value();
   wanted.weight = head_gradient(op, "weight").has_value();

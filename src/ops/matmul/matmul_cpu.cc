@@ -33,11 +33,6 @@ Place as_matrix(Claim& claim, const Operand& operand, int64_t m, int64_t k) {
 }
 
 // The bf16 numbers that an operand widens; null: it does not.
-const Operand* bf16_behind(const Operand& operand) {
-  const Operand* narrow = ir::before_widening(operand);
-  return narrow != nullptr && narrow->value->type.dtype() == DType::kBF16 ? narrow : nullptr;
-}
-
 // A bias that is known in fp32; false when there is one that is not.
 bool read_bias(Claim& claim, std::optional<Tensor>& bias) {
   if (!claim.op().has("bias")) return true;
@@ -101,7 +96,8 @@ std::unique_ptr<Kernel> make_rounded_linear(Claim& claim) {
   const OpView& op = claim.op();
   const auto shape = linear_shape(op);
   if (!shape || !cpu::multiplies_bf16(claim, shape->m)) return nullptr;
-  const Operand *x = bf16_behind(op.operand("x")), *weight = bf16_behind(op.operand("weight"));
+  const Operand* x = ir::before_widening(op.operand("x"), DType::kBF16);
+  const Operand* weight = ir::before_widening(op.operand("weight"), DType::kBF16);
   return x != nullptr && weight != nullptr ? multiply(claim, *shape, *x, *weight) : nullptr;
 }
 
@@ -258,7 +254,8 @@ std::unique_ptr<Kernel> make_matmul(Claim& claim) {
 std::unique_ptr<Kernel> make_rounded_matmul(Claim& claim) {
   const OpView& op = claim.op();
   if (!is_of_floats(op)) return nullptr;
-  const Operand *x = bf16_behind(op.operand("x")), *y = bf16_behind(op.operand("y"));
+  const Operand* x = ir::before_widening(op.operand("x"), DType::kBF16);
+  const Operand* y = ir::before_widening(op.operand("y"), DType::kBF16);
   if (x == nullptr || y == nullptr) return nullptr;
   const Product p = product_of(op);
   const Shape shape = op.shape("x");
