@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/memory_checks.h"
+#include "base/os.h"
 
 namespace mw {
 namespace {
@@ -21,6 +22,9 @@ constexpr int64_t kLarge = int64_t{64} << 20;
 
 // So many bytes and more are zero pages that take no memory until they are written.
 constexpr int64_t kLazy = int64_t{1} << 20;
+
+// So many may be pages of 2 MiB.
+constexpr int64_t kLargePages = int64_t{4} << 20;
 
 [[noreturn]] void fail_to_allocate(size_t bytes, const Shape& shape) {
   fail(ErrorCode::kOutOfMemory, "cannot allocate {} bytes for a tensor {}", bytes,
@@ -56,6 +60,7 @@ TensorMemory tensor_memory(int64_t nbytes, const Shape& shape, Fill fill) {
     auto pages = zero_pages(bytes);
     if (pages == nullptr) fail_to_allocate(bytes, shape);
     void* data = const_cast<void*>(pages.get());
+    if (fill == Fill::kNothing && nbytes >= kLargePages) os::prefer_huge_pages(data, bytes);
     return {std::move(pages), data};
   }
   constexpr std::align_val_t kAlign{64};
@@ -73,6 +78,15 @@ TensorMemory tensor_memory(int64_t nbytes, const Shape& shape, Fill fill) {
                                         ::operator delete(p, kAlign);
                                       }),
           memory};
+}
+
+Tensor zeros_in_large_pages(DType dtype, const Shape& shape) {
+  Tensor zeros(dtype, shape);
+  const int64_t bytes = zeros.nbytes();
+  if (bytes >= kLargePages) {
+    os::prefer_huge_pages(zeros.mutable_raw(), static_cast<size_t>(bytes));
+  }
+  return zeros;
 }
 
 }  // namespace mw

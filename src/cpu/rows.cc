@@ -24,6 +24,8 @@ constexpr int64_t kRegisterBytes = 32 << 10;  // of all full registers of a tile
 constexpr int64_t kLargestTile = 4096;        // elements
 constexpr int64_t kBlockWork = 1 << 16;       // element-instructions per parallel block
 constexpr int64_t kAlignFloats = 16;
+constexpr int64_t kLine = 64;   // bytes
+constexpr size_t kFetched = 8;  // a program of so many instructions leaves time to fetch ahead
 
 // Where a value of the tile at hand lies.
 struct Lanes {
@@ -60,7 +62,9 @@ class RowKernel : public plan::Kernel {
   void choose_tiles();
   [[nodiscard]] Tile tile_at(int64_t unit) const;
   [[nodiscard]] int64_t offset_of(const RowProgram::Operand& operand, const Tile& tile) const;
-  void run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile) const;
+  void run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
+                const Tile* next) const;
+  void prefetch(const Frame& frame, const RowProgram::Operand& input, const Tile& tile) const;
   void load(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile) const;
   void store(const Frame& frame, const Lanes* lanes, const Tile& tile) const;
   void execute(const Step& step, const Lanes* lanes, const Tile& tile) const;
@@ -350,10 +354,32 @@ void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) 
   }
 }
 
-void RowKernel::run_tile(const Frame& frame, float* registers, Lanes* lanes,
+// The memory that the tile will read of an operand.
+void RowKernel::prefetch(const Frame& frame, const RowProgram::Operand& input,
                          const Tile& tile) const {
+  if (input.inner != 1) return;
+  const int64_t item = bit_width(input.dtype) / 8;
+  const std::byte* from = frame.at(input.ref) + offset_of(input, tile) * item;
+  for (int64_t row = 0; row < tile.rows; ++row) {
+    const std::byte* at = from + row * input.outer.back() * item;
+    for (int64_t byte = 0; byte < tile.columns * item; byte += kLine) {
+      __builtin_prefetch(at + byte, 0, 2);
+    }
+  }
+}
+
+// `next`, where there is one, is fetched while this one is computed, operand by operand.
+void RowKernel::run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
+                         const Tile* next) const {
   load(frame, registers, lanes, tile);
-  for (const Step& step : steps_) execute(step, lanes, tile);
+  size_t fetched = 0;
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    const size_t due = program_.inputs.size() * (s + 1) / steps_.size();
+    for (; next != nullptr && fetched < due; ++fetched) {
+      prefetch(frame, program_.inputs[fetched], *next);
+    }
+    execute(steps_[s], lanes, tile);
+  }
   store(frame, lanes, tile);
 }
 
@@ -363,8 +389,12 @@ void RowKernel::run(const Frame& frame) const {
     std::byte* own = workspace + slot * slot_bytes_;
     auto* lanes = reinterpret_cast<Lanes*>(own);
     auto* registers = reinterpret_cast<float*>(own + lanes_bytes_);
+    Tile tile = tile_at(begin);
     for (int64_t unit = begin; unit < end; ++unit) {
-      run_tile(frame, registers, lanes, tile_at(unit));
+      const bool fetches = steps_.size() >= kFetched && unit + 1 < end;
+      const Tile next = unit + 1 < end ? tile_at(unit + 1) : Tile();
+      run_tile(frame, registers, lanes, tile, fetches ? &next : nullptr);
+      tile = next;
     }
   });
 }

@@ -10,14 +10,13 @@
 
 #include "base/memory.h"
 #include "base/memory_checks.h"
-#include "base/os.h"
+#include "base/tensor_memory.h"
 
 namespace mw::exec {
 namespace {
 
 // Smaller ones an allocator gives again without asking the system.
 constexpr int64_t kSmallest = int64_t{64} << 10;
-constexpr int64_t kHugePages = int64_t{4} << 20;
 constexpr int64_t kLookUp = int64_t{64} << 20;  // the memory left is looked up for so many bytes
 
 // Of about the same size: results that grow by a row at a time fit the memory of one before.
@@ -33,14 +32,9 @@ bool recycles(DType dtype, int64_t bytes) {
   return kPlain && dtype != DType::kString && bytes >= kSmallest;
 }
 
-// Zero pages until they are written; a system that can maps many at a time.
 Tensor new_block(int64_t capacity, const Shape& shape) {
   if (capacity >= kLookUp) expect_memory(capacity, "a tensor " + to_string(shape));
-  Tensor block(DType::kU8, {capacity});
-  if (capacity >= kHugePages) {
-    os::prefer_huge_pages(block.mutable_raw(), static_cast<size_t>(capacity));
-  }
-  return block;
+  return zeros_in_large_pages(DType::kU8, {capacity});
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/finite.h"
+#include "base/tensor_memory.h"
 #include "train/data.h"
 #include "train/pipeline.h"
 
@@ -70,7 +71,7 @@ Trainer::Trainer(const ir::Function& source, TrainerOptions options)
     cells[parameter.state] = std::move(cell);
     for (const auto& state : rule_->states(parameter.shape)) {
       auto zeros = std::make_shared<ir::StateCell>();
-      zeros->value = Tensor(recipe_.dtype(), state.shape);
+      zeros->value = zeros_in_large_pages(recipe_.dtype(), state.shape);
       cells[recipe_.state_name(parameter, state.name)] = std::move(zeros);
     }
   }
@@ -108,7 +109,7 @@ Trainer::Engine& Trainer::engine(const EngineKey& key) {
       auto& cell = cells[recipe_.state_name(parameter, kSum)];
       if (cell != nullptr) continue;
       cell = std::make_shared<ir::StateCell>();
-      cell->value = Tensor(recipe_.dtype(), parameter.shape);
+      cell->value = zeros_in_large_pages(recipe_.dtype(), parameter.shape);
     }
     states_ = exec::States(std::move(cells));
   }
