@@ -68,9 +68,24 @@ run_blas() {
 
 run_aarch64() { tools/check_aarch64.sh; }
 
-run_tidy() { tools/tidy.sh; }
+# From the beginning on whatever core is idle: many slow tests are one process after the other.
+start_tidy() {
+  mkdir -p build/tidy
+  nice -n 19 tools/tidy.sh >build/tidy/log.txt 2>&1 &
+  tidy=$!
+  trap 'pkill -P "$tidy"; kill "$tidy"' EXIT
+}
+
+run_tidy() {
+  local status=0
+  wait "$tidy" || status=1
+  trap - EXIT
+  cat build/tidy/log.txt
+  return "$status"
+}
 
 tools/build.sh release || die "the build failed"
+if [[ " $CHECKS " == *" run_tidy "* ]]; then start_tidy; fi
 for check in $CHECKS; do
   printf '\n'
   say "$check"
