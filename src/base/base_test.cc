@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -72,6 +73,23 @@ TEST(half, rounding_is_to_nearest_even) {
   EXPECT_EQ(f32_to_f16(0x1p-25f), 0);
   EXPECT_EQ(f32_to_f16(0x1.8p-25f), 1);
   EXPECT_EQ(bf16_to_f32(f32_to_bf16(1.00390625f)), 1.0f);
+}
+
+// Halfway between any two neighbours, and a step beside: to the even one, and to the nearer.
+TEST(half, bf16_is_the_nearest_number_or_the_even_one) {
+  const auto rounded = [](uint32_t bits) { return f32_to_bf16(std::bit_cast<float>(bits)); };
+  for (uint32_t low = 0; low < 0x10000; ++low) {
+    if ((low & 0x7fff) >= 0x7f80) continue;  // infinities and NaN
+    const uint32_t exact = low << 16, half = exact | 0x8000;
+    ASSERT_EQ(rounded(exact), low);
+    ASSERT_EQ(rounded(half - 1), low);
+    ASSERT_EQ(rounded(half), low + (low & 1)) << low;
+    ASSERT_EQ(rounded(half + 1), low + 1);
+  }
+  EXPECT_EQ(rounded(0x7f800000), 0x7f80);
+  EXPECT_EQ(rounded(0xff800000), 0xff80);
+  EXPECT_EQ(rounded(0x7f800001), 0x7fc0);
+  EXPECT_EQ(rounded(0xffffffff), 0xffc0);
 }
 
 TEST(half, arrays_agree_with_single_values) {

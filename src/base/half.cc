@@ -65,7 +65,16 @@ uint16_t f32_to_f16(float value) { return f64_to_f16(value); }
 
 float bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 uint16_t f32_to_bf16(float value) {
-  return static_cast<uint16_t>(encode<8, 7, true>(static_cast<double>(value)));
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t up = bits + 0x7fff + (bits >> 16 & 1), nan = (bits >> 16 & 0x8000) | 0x7fc0;
+  return static_cast<uint16_t>((bits & 0x7fffffff) > 0x7f800000 ? nan : up >> 16);
+}
+
+void bf16_to_f32(const uint16_t* from, float* to, size_t count) {
+  for (size_t i = 0; i < count; ++i) to[i] = bf16_to_f32(from[i]);
+}
+void f32_to_bf16(const float* from, uint16_t* to, size_t count) {
+  for (size_t i = 0; i < count; ++i) to[i] = f32_to_bf16(from[i]);
 }
 
 float f8e4m3fn_to_f32(uint8_t bits) { return static_cast<float>(decode<4, 3, false>(bits)); }

@@ -314,6 +314,16 @@ Tensor Tensor::to(DType dtype) const {
                static_cast<size_t>(count_));
     return result;
   }
+  if (dtype_ == DType::kF32 && dtype == DType::kBF16) {
+    f32_to_bf16(static_cast<const float*>(data_), static_cast<uint16_t*>(result.data_),
+                static_cast<size_t>(count_));
+    return result;
+  }
+  if (dtype_ == DType::kBF16 && dtype == DType::kF32) {
+    bf16_to_f32(static_cast<const uint16_t*>(data_), static_cast<float*>(result.data_),
+                static_cast<size_t>(count_));
+    return result;
+  }
   const bool through_integers = !is_float(dtype_) && !is_float(dtype);
   for (int64_t i = 0; i < count_; ++i) {
     if (through_integers) {
