@@ -18,16 +18,15 @@ using plan::Frame;
 constexpr int64_t kPanelFloats = int64_t{1} << 22;  // of a weight that is stored in another form
 constexpr int64_t kPieceFloats = int64_t{1} << 14;  // of it, widened by one thread at a time
 
-}  // namespace
-
-// All three matrices are rows of dtype_ at first.
-MatmulShape HeadProducts::shape_of(int64_t m, int64_t n, int64_t k) const {
+MatmulShape shape_of(int64_t m, int64_t n, int64_t k) {
   MatmulShape shape;
   shape.m = m;
   shape.n = n;
   shape.k = k;
   return shape;
 }
+
+}  // namespace
 
 cpu::MatrixLayout HeadProducts::rows_of(int64_t length) const {
   return {{}, {}, length, 1, dtype_};

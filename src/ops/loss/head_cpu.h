@@ -14,7 +14,7 @@ namespace mw::ops {
 class HeadProducts {
  public:
   struct Wanted {
-    bool rounds = false;  // x, weight and logits_grad hold numbers of bf16
+    bool rounds = false;  // x, weight and slopes hold numbers of bf16
     bool bias = false;
     bool back = false;    // the gradient of x
     bool weight = false;  // that of the weight
@@ -51,7 +51,6 @@ class HeadProducts {
                                             const Wanted& wanted, DType dtype);
   bool find_weight(plan::Claim& claim);
   bool find_rounded_weight(plan::Claim& claim);
-  [[nodiscard]] cpu::MatmulShape shape_of(int64_t m, int64_t n, int64_t k) const;
   [[nodiscard]] cpu::MatrixLayout rows_of(int64_t length) const;
   [[nodiscard]] int64_t slope_stride() const;
   [[nodiscard]] int64_t panel_outputs() const;
