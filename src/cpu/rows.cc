@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "cpu/fetch.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
 
@@ -24,7 +25,6 @@ constexpr int64_t kRegisterBytes = 32 << 10;  // of all full registers of a tile
 constexpr int64_t kLargestTile = 4096;        // elements
 constexpr int64_t kBlockWork = 1 << 16;       // element-instructions per parallel block
 constexpr int64_t kAlignFloats = 16;
-constexpr int64_t kLine = 64;   // bytes
 constexpr size_t kFetched = 8;  // a program of so many instructions leaves time to fetch ahead
 
 // Where a value of the tile at hand lies.
@@ -63,7 +63,7 @@ class RowKernel : public plan::Kernel {
   [[nodiscard]] Tile tile_at(int64_t unit) const;
   [[nodiscard]] int64_t offset_of(const RowProgram::Operand& operand, const Tile& tile) const;
   void run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
-                const Tile* next) const;
+                const Tile& next) const;
   void prefetch(const Frame& frame, const RowProgram::Operand& input, const Tile& tile) const;
   void load(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile) const;
   void store(const Frame& frame, const Lanes* lanes, const Tile& tile) const;
@@ -357,26 +357,22 @@ void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) 
 // The memory that the tile will read of an operand.
 void RowKernel::prefetch(const Frame& frame, const RowProgram::Operand& input,
                          const Tile& tile) const {
-  if (input.inner != 1) return;
   const int64_t item = bit_width(input.dtype) / 8;
   const std::byte* from = frame.at(input.ref) + offset_of(input, tile) * item;
-  for (int64_t row = 0; row < tile.rows; ++row) {
-    const std::byte* at = from + row * input.outer.back() * item;
-    for (int64_t byte = 0; byte < tile.columns * item; byte += kLine) {
-      __builtin_prefetch(at + byte, 0, 2);
-    }
+  for (int64_t row = 0; row < tile.rows && input.inner == 1; ++row) {
+    fetch_ahead(from + row * input.outer.back() * item, tile.columns * item);
   }
 }
 
-// `next`, where there is one, is fetched while this one is computed, operand by operand.
+// The operands of the `next`, which may have no rows, are fetched one by one meanwhile.
 void RowKernel::run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
-                         const Tile* next) const {
+                         const Tile& next) const {
   load(frame, registers, lanes, tile);
-  size_t fetched = 0;
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    const size_t due = program_.inputs.size() * (s + 1) / steps_.size();
-    for (; next != nullptr && fetched < due; ++fetched) {
-      prefetch(frame, program_.inputs[fetched], *next);
+  const size_t count = steps_.size();
+  size_t fetched = count < kFetched ? program_.inputs.size() : 0;
+  for (size_t s = 0; s < count; ++s) {
+    for (; fetched < program_.inputs.size() * (s + 1) / count; ++fetched) {
+      prefetch(frame, program_.inputs[fetched], next);
     }
     execute(steps_[s], lanes, tile);
   }
@@ -384,17 +380,13 @@ void RowKernel::run_tile(const Frame& frame, float* registers, Lanes* lanes, con
 }
 
 void RowKernel::run(const Frame& frame) const {
-  std::byte* workspace = frame.at(workspace_);
   parallel_blocks(units_, grain_, slots_, [&](int slot, int64_t begin, int64_t end) {
-    std::byte* own = workspace + slot * slot_bytes_;
+    std::byte* own = frame.at(workspace_) + slot * slot_bytes_;
     auto* lanes = reinterpret_cast<Lanes*>(own);
     auto* registers = reinterpret_cast<float*>(own + lanes_bytes_);
-    Tile tile = tile_at(begin);
     for (int64_t unit = begin; unit < end; ++unit) {
-      const bool fetches = steps_.size() >= kFetched && unit + 1 < end;
-      const Tile next = unit + 1 < end ? tile_at(unit + 1) : Tile();
-      run_tile(frame, registers, lanes, tile, fetches ? &next : nullptr);
-      tile = next;
+      run_tile(frame, registers, lanes, tile_at(unit),
+               unit + 1 < units_ ? tile_at(unit + 1) : Tile());
     }
   });
 }

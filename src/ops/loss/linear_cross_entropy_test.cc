@@ -90,11 +90,12 @@ MW_OWN_OP_CASES(linear_cross_entropy) {
   const Inputs both = {{"x_grad", flag(true)}, {"weight_grad", flag(true)}};
   const CaseInput bias_grad("bias_grad", flag(true));
   const auto check = [&](const char* title, Tensor x, Tensor weight, Tensor labels,
-                         const std::vector<Inputs>& more) {
+                         const std::vector<Inputs>& more,
+                         const std::vector<DType>& dtypes = kWide) {
     Inputs inputs{
         {"x", std::move(x)}, {"weight", std::move(weight)}, {"labels", std::move(labels)}};
     for (const Inputs& each : more) inputs.insert(inputs.end(), each.begin(), each.end());
-    add(title, inputs).only(kWide).tolerance(Kind::kReduction);
+    add(title, inputs).only(dtypes).tolerance(Kind::kReduction);
   };
   const auto bias = [&](int64_t classes) { return CaseInput("bias", normal({classes})); };
   check("rows", normal({3, 4}), normal({5, 4}), ints({0, 4, 2}), {});
@@ -125,19 +126,13 @@ MW_OWN_OP_CASES(linear_cross_entropy) {
   check("more than one piece of classes", normal({5, 3}), normal({9001, 3}),
         ints({0, 9000, 4096, 4095, 5000}), {both, {some(4), smoothing}});
   // Not in fp64, where gradients are checked by differences: a rounded slope is none.
-  const auto check_rounded = [&](const char* title, Tensor weight, const Inputs& more) {
-    Inputs inputs{{"x", normal({37, 19})},
-                  {"weight", std::move(weight)},
-                  {"labels", random_ints({37}, 0, 131)},
-                  {"rounds_slope", flag(true)}};
-    inputs.insert(inputs.end(), more.begin(), more.end());
-    add(title, inputs).only({DType::kF32}).tolerance(Kind::kReduction);
-  };
-  check_rounded("slopes rounded", normal({131, 19}),
-                {{"x_grad", flag(true)}, {"weight_grad", flag(true)}, bias(131), bias_grad});
-  check_rounded("slopes rounded, chunks, inputs first", normal({19, 131}),
-                {{"x_grad", flag(true)}, {"weight_grad", flag(true)}, some(16), second, smoothing});
-  check_rounded("slopes rounded of no gradient", normal({131, 19}), {});
+  const CaseInput rounds("rounds_slope", flag(true));
+  check("slopes rounded", normal({37, 19}), normal({131, 19}), random_ints({37}, 0, 131),
+        {both, {bias(131), bias_grad, rounds}}, {DType::kF32});
+  check("slopes rounded, chunks, inputs first", normal({37, 19}), normal({19, 131}),
+        random_ints({37}, 0, 131), {both, {some(16), second, smoothing, rounds}}, {DType::kF32});
+  check("slopes rounded of no gradient", normal({3, 4}), normal({5, 4}), ints({0, 4, 2}),
+        {{rounds}}, {DType::kF32});
   check("all labels ignored", normal({4, 3}), normal({7, 3}), ints({-100, -100, -100, -100}),
         {both, {some(2), bias(7), bias_grad}});
   check("one input", normal({4, 1}), normal({7, 1}), ints({0, 6, 3, 1}), {both, {some(3)}});
