@@ -80,6 +80,25 @@ TEST(StateWrite, what_is_computed_early_is_not_written_early) {
         "total, both");
 }
 
+// The sums of rows, without the axis that they are over, are added along columns.
+TEST(StateWrite, what_meets_the_rows_otherwise_is_computed_after_them) {
+  const TestProgram program("state<tensor<fp32, [4, 4]>> p, tensor<fp32, [4, 4]> g", R"(
+    tensor<fp32, [4, 4]> p0 = read_state(input = p);
+    tensor<fp32, [4, 4]> p1 = add(x = p0, y = g);
+    tensor<fp32, [4]> sums = reduce_sum(x = p1, axes = tensor<int32, [1]>([1]),
+        keep_dims = bool(false));
+    tensor<fp32, [4, 4]> p2 = add(x = p1, y = sums);
+    write_state(input = p, data = p2);)",
+                            "sums");
+  const auto session = program.session();
+  exec::States states = session->make_states(), plain = session->make_states();
+  const TensorMap inputs{{"g", noise({4, 4}, 1)}};
+  const exec::RunResult result = session->run(inputs, &states);
+  const auto expected = program.expected(inputs, plain.cells());
+  expect_near(result.outputs.at("sums").tensor, expected.at("sums").tensor, 1e-6, "sums");
+  expect_near(states.get("p"), plain.get("p"), 1e-6, "p");
+}
+
 TEST(StateWrite, the_old_content_is_there_for_those_who_read_it) {
   check(R"(
     tensor<fp32, [65536]> before = read_state(input = p);

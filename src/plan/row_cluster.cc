@@ -60,14 +60,17 @@ void RowCluster::grow_back(const Waiting& waiting) {
   }
 }
 
-// Whether it waits, walks all rows element by element, and nothing else has to be computed for it.
+// Whether it waits, walks all rows element by element, takes members' values as they lie along
+// these rows, and nothing else has to be computed for it.
 bool RowCluster::may_come_along(const ir::Value& value, const Waiting& waiting) const {
   const Waiting::Op* found = waiting.find(&value);
   if (found == nullptr || found->row == nullptr || members_.size() >= kMaxMembers) return false;
   if (found->domain.shape != shape_ || found->domain.reduced > 0) return false;
   return std::ranges::all_of(ir::operands(*found->op), [&](const ir::Operand& operand) {
-    return operand.value == nullptr || waiting.find(operand.value) == nullptr ||
-           ops_.contains(operand.value->producer);
+    if (operand.value == nullptr) return true;
+    if (!ops_.contains(operand.value->producer)) return waiting.find(operand.value) == nullptr;
+    const Shape& shape = operand.value->type.shape();
+    return shape == shape_ || shape == shape_per_row();
   });
 }
 

@@ -32,7 +32,6 @@ Place as_matrix(Claim& claim, const Operand& operand, int64_t m, int64_t k) {
   return x;
 }
 
-// The bf16 numbers that an operand widens; null: it does not.
 // A bias that is known in fp32; false when there is one that is not.
 bool read_bias(Claim& claim, std::optional<Tensor>& bias) {
   if (!claim.op().has("bias")) return true;
