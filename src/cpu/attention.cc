@@ -1,7 +1,6 @@
-// Attention: per head and chunk of queries, the keys transposed once, then eight rows of scores at
-// a time: product, softmax and product with the values while they are in cache. Keys at the end
-// that are zero, with values that are zero, are products that need no computing: the places of a
-// cache that no token has taken.
+// Attention of few queries, or of keys that lie by depth in fp16: a few rows of scores at a time,
+// of keys and values as they are kept. Keys at the end that are zero, with values that are zero,
+// are products that need no computing: the places of a cache that no token has taken.
 #include "cpu/attention.h"
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "cpu/dots.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
+#include "cpu/tiled_attention.h"
 #include "cpu/zero_rows.h"
 
 namespace mw::cpu {
@@ -26,27 +26,22 @@ using plan::RowOp;
 
 constexpr size_t kMaskPiece = 512;  // numbers of a narrow mask that are widened at once
 constexpr int64_t kLongKeys = 128;  // of fewer none are left out
-constexpr int64_t kChunk = 64;      // queries that share a transposed copy of the keys
+constexpr int64_t kChunk = 64;      // queries that a worker takes at once
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
+
+bool lies_by_depth(const Attention& a) { return a.key.strides[a.batch.size()] == 1 && a.keys > 1; }
 
 class AttentionKernel : public plan::Kernel {
  public:
   AttentionKernel(Claim& claim, const Attention& a, const Place& y) : a_(a), y_(y) {
-    const size_t rank = a.batch.size();
     heads_ = count_of(a.batch);
-    key_by_depth_ = a.key.strides[rank] == 1 && a.keys > 1;
-    few_ = !key_by_depth_ && (a.queries <= kMaxDotRows || a.shares_keys);
-    chunk_ = heads_ >= 8 ? std::min<int64_t>(a.queries, 4 * kChunk) : kChunk;
-    chunks_ = (a.queries + chunk_ - 1) / chunk_;
+    key_by_depth_ = lies_by_depth(a);
+    chunks_ = (a.queries + kChunk - 1) / kChunk;
     keys_stride_ = round_up(a.keys, 16);
-    const int64_t rows = few_ ? kMaxDotRows : kMaxSumRows;
-    scores_floats_ = rows * keys_stride_;
-    copies_keys_ = !few_ && !key_by_depth_;
-    keys_floats_ = copies_keys_ ? a.depth * keys_stride_ : 0;
-    wide_floats_ = copies_keys_ && a.key.dtype == DType::kF16 ? 16 * round_up(a.depth, 16) : 0;
+    step_ = key_by_depth_ ? kMaxSumRows : kMaxDotRows;
     slots_ = static_cast<int>(std::min<int64_t>(claim.slots(), heads_ * chunks_));
-    slot_floats_ = round_up(scores_floats_ + keys_floats_ + wide_floats_, 16);
+    slot_floats_ = step_ * keys_stride_;
     workspace_ = claim.workspace(slots_ * slot_floats_ * int64_t{sizeof(float)}).ref;
     affine_ = unary_loop(RowOp::kAffine);
     exp_ = unary_loop(RowOp::kExp);
@@ -57,18 +52,12 @@ class AttentionKernel : public plan::Kernel {
     sum_ = reduce_loop(RowOp::kRowSum);
   }
 
-  // Bytes of keys in another order.
-  [[nodiscard]] int64_t copied() const {
-    const int64_t floats = heads_ * chunks_ * (copies_keys_ ? a_.depth * a_.keys : 0);
-    return floats * int64_t{sizeof(float)};
-  }
-
   void run(const Frame& frame) const override {
     float* workspace = frame.as<float>(workspace_);
     parallel_blocks(heads_ * chunks_, 1, slots_, [&](int slot, int64_t begin, int64_t end) {
       float* own = workspace + slot * slot_floats_;
       for (int64_t unit = begin; unit < end; ++unit) {
-        run_chunk(frame, own, unit / chunks_, unit % chunks_ * chunk_);
+        run_chunk(frame, own, unit / chunks_, unit % chunks_ * kChunk);
       }
     });
   }
@@ -100,58 +89,27 @@ class AttentionKernel : public plan::Kernel {
     return used;
   }
 
-  // The first `used` keys of one head as [depth, keys] rows.
-  StoredRows keys_of(float* own, const std::byte* key, int64_t used) const {
-    const size_t rank = a_.batch.size();
-    if (key_by_depth_) return {key, a_.key.dtype, a_.key.strides[rank + 1]};
-    float* transposed = own + scores_floats_;
-    const int64_t stride = a_.key.strides[rank];
-    if (a_.key.dtype == DType::kF32) {
-      const auto* from = reinterpret_cast<const float*>(key);
-      transpose({const_cast<float*>(from), stride}, used, a_.depth, transposed, keys_stride_);
-    } else {
-      widen_and_transpose({key, a_.key.dtype, stride}, used, transposed,
-                          own + scores_floats_ + keys_floats_);
-    }
-    return {transposed, DType::kF32, keys_stride_};
-  }
-
-  void widen_and_transpose(StoredRows key, int64_t used, float* to, float* wide) const {
-    const auto* from = static_cast<const uint16_t*>(key.data);
-    const int64_t wide_stride = round_up(a_.depth, 16);
-    for (int64_t row = 0; row < used; row += 16) {
-      const int64_t rows = std::min<int64_t>(16, used - row);
-      for (int64_t i = 0; i < rows; ++i) {
-        f16_to_f32(from + (row + i) * key.stride, wide + i * wide_stride,
-                   static_cast<size_t>(a_.depth));
-      }
-      transpose({wide, wide_stride}, rows, a_.depth, to + row, keys_stride_);
-    }
-  }
-
   void run_chunk(const Frame& frame, float* own, int64_t head, int64_t first) const {
     const size_t rank = a_.batch.size();
     const std::byte* key = frame.at(a_.key.ref) + offset(a_.key, head);
     const StoredRows values{frame.at(a_.value.ref) + offset(a_.value, head), a_.value.dtype,
                             a_.value.strides[rank]};
-    const int64_t end = std::min(first + chunk_, a_.queries);
+    const int64_t end = std::min(first + kChunk, a_.queries);
     const auto* query =
         reinterpret_cast<const float*>(frame.at(a_.query.ref) + offset(a_.query, head));
     auto* y = reinterpret_cast<float*>(frame.at(y_.ref) + offset(y_, head));
     const int64_t query_stride = a_.query.strides[rank], y_stride = y_.strides[rank];
-    StoredRows keys{key, a_.key.dtype, a_.key.strides[rank]};
+    const StoredRows keys{key, a_.key.dtype, a_.key.strides[rank + (key_by_depth_ ? 1 : 0)]};
     const FewRows queries{const_cast<float*>(query) + first * query_stride, query_stride};
     const int64_t used = used_keys(keys, values, queries, end - first);
-    if (!few_) keys = keys_of(own, key, used);
-    const int64_t step = few_ ? kMaxDotRows : kMaxSumRows;
-    for (int64_t row = first; row < end; row += step) {
-      const int64_t m = std::min(step, end - row);
+    for (int64_t row = first; row < end; row += step_) {
+      const int64_t m = std::min(step_, end - row);
       const FewRows q{const_cast<float*>(query) + row * query_stride, query_stride};
       const FewRows scores{own, keys_stride_};
-      if (few_) {
-        dot_rows(q, m, keys, used, a_.depth, scores);
-      } else {
+      if (key_by_depth_) {
         sum_rows(q, m, keys, used, a_.depth, scores);
+      } else {
+        dot_rows(q, m, keys, used, a_.depth, scores);
       }
       float sums[kMaxSumRows];
       for (int64_t i = 0; i < m; ++i) {
@@ -212,9 +170,8 @@ class AttentionKernel : public plan::Kernel {
 
   Attention a_;
   Place y_;
-  int64_t heads_ = 1, chunk_ = 1, chunks_ = 1, keys_stride_ = 0;
-  int64_t scores_floats_ = 0, keys_floats_ = 0, wide_floats_ = 0, slot_floats_ = 0;
-  bool few_ = false, key_by_depth_ = false, copies_keys_ = false;
+  int64_t heads_ = 1, chunks_ = 1, step_ = 1, keys_stride_ = 0, slot_floats_ = 0;
+  bool key_by_depth_ = false;
   int slots_ = 1;
   Ref workspace_;
   UnaryLoop affine_ = nullptr, exp_ = nullptr;
@@ -224,9 +181,14 @@ class AttentionKernel : public plan::Kernel {
 
 bool is_stored_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16; }
 
-}  // namespace
+// Few queries read keys and values as they are kept, each once.
+bool is_for_few(const Attention& a) {
+  const bool by_depth = lies_by_depth(a);
+  if (by_depth) return a.queries <= kMaxSumRows;
+  return a.queries <= kMaxDotRows || a.shares_keys;
+}
 
-bool can_attend(const Attention& a) {
+bool suits_few(const Attention& a) {
   const size_t rank = a.batch.size();
   if (a.query.dtype != DType::kF32 || a.query.strides[rank + 1] != 1) return false;
   if (!is_stored_float(a.key.dtype) || !is_stored_float(a.value.dtype)) return false;
@@ -238,19 +200,28 @@ bool can_attend(const Attention& a) {
          (inner == 0 || inner == 1);
 }
 
+}  // namespace
+
+bool can_attend(const Attention& a) { return suits_few(a) || can_tile(a); }
+
 std::unique_ptr<plan::Kernel> make_attention(Claim& claim, const Attention& a) {
+  if (can_tile(a) && !(is_for_few(a) && suits_few(a))) return make_tiled_attention(claim, a);
   Shape shape = a.batch;
   shape.insert(shape.end(), {a.queries, a.value_depth});
   Place y;
   MW_CHECK(plan::reshape(claim.result_for_view(), shape, y));
-  claim.set_kind("attention");
+  describe_attention(claim, a);
+  return std::make_unique<AttentionKernel>(claim, a, y);
+}
+
+void describe_attention(Claim& claim, const Attention& a, bool is_gradient) {
   const auto heads = static_cast<double>(count_of(a.batch));
-  const auto pairs = heads * static_cast<double>(a.queries) * static_cast<double>(a.keys);
-  claim.set_cost(2 * pairs * static_cast<double>(a.depth + a.value_depth),
-                 4 * heads * static_cast<double>((a.queries + a.keys) * (a.depth + a.value_depth)));
-  auto kernel = std::make_unique<AttentionKernel>(claim, a, y);
-  claim.set_copied(kernel->copied());
-  return kernel;
+  const auto queries = static_cast<double>(a.queries), keys = static_cast<double>(a.keys);
+  const auto depth = static_cast<double>(a.depth), width = static_cast<double>(a.value_depth);
+  const double products = is_gradient ? 3 * depth + 2 * width : depth + width;
+  claim.set_kind("attention");
+  claim.set_cost(2 * heads * queries * keys * products,
+                 (is_gradient ? 8 : 4) * heads * (queries + keys) * (depth + width));
 }
 
 }  // namespace mw::cpu

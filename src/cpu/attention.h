@@ -25,5 +25,7 @@ struct Attention {
 // Whether dtypes and strides suit make_attention.
 bool can_attend(const Attention& attention);
 std::unique_ptr<plan::Kernel> make_attention(plan::Claim& claim, const Attention& attention);
+// Says of the claim's step what it does: kind, floating-point operations and bytes.
+void describe_attention(plan::Claim& claim, const Attention& a, bool is_gradient = false);
 
 }  // namespace mw::cpu

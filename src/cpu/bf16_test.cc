@@ -137,6 +137,29 @@ TEST(Bf16, heads_and_probabilities_give_what_they_give_op_by_op) {
               "attention");
 }
 
+// Of one op, by itself and where its result is rounded for the layer that follows.
+TEST(Bf16, attention_and_its_gradients_give_what_they_give_op_by_op) {
+  const char* arguments = R"(tensor<fp32, [2, 3, 20, 16]> q, tensor<fp32, [2, 3, 20, 16]> k,
+                             tensor<fp32, [2, 3, 20, 16]> v, tensor<fp32, [2, 3, 20, 16]> g)";
+  const char* body = R"(
+    tensor<fp32, [2, 3, 20, 16]> a = mw.scaled_attention(query = q, key = k, value = v,
+        scale = fp32(0.25));
+    tensor<fp32, [2, 3, 20, 20]> y = matmul(x = a, y = g, transpose_y = bool(true));
+    tensor<fp32, [2, 3, 20, 16]> dq, tensor<fp32, [2, 3, 20, 16]> dk,
+        tensor<fp32, [2, 3, 20, 16]> dv = mw.scaled_attention_gradient(query = q, key = k,
+        value = v, scale = fp32(0.25), y_grad = g, query_grad = bool(true), key_grad = bool(true),
+        value_grad = bool(true));)";
+  for (const char* outputs : {"a, y, dq, dk, dv", "y, dk"}) {
+    const TestProgram program(arguments, body, outputs, passes::kBf16);
+    expect_same(program,
+                {{"q", noise({2, 3, 20, 16}, 1)},
+                 {"k", noise({2, 3, 20, 16}, 2)},
+                 {"v", noise({2, 3, 20, 16}, 3)},
+                 {"g", noise({2, 3, 20, 16}, 4)}},
+                outputs);
+  }
+}
+
 // With chunks that are not whole, rows that do not count, more than a piece of classes, and either
 // layout of the weight. The first result is a sum over all rows, in fp32.
 TEST(Bf16, loss_of_a_layer_gives_what_it_gives_op_by_op) {

@@ -72,7 +72,7 @@
   X(linear_cross_entropy)
 
 #define MW_ATTENTION_OPS(X) \
-  X(scaled_dot_product_attention)
+  X(scaled_dot_product_attention) X(scaled_attention) X(scaled_attention_gradient)
 
 #define MW_RECURRENT_OPS(X) \
   X(lstm) \

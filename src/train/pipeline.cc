@@ -2,6 +2,7 @@
 #include "train/pipeline.h"
 
 #include "base/error.h"
+#include "ops/rewrites/join_attention.h"
 #include "ops/rewrites/promote_lists.h"
 #include "ops/rewrites/promote_states.h"
 #include "ops/rewrites/unroll.h"
@@ -154,6 +155,9 @@ template <void (Composer::*kPart)(Function&)>
 void add(Function& function, Step& step) {
   (step.composer.*kPart)(function);
 }
+void join_attention(Function& function, Step& step) {
+  ops::join_attention(function, *step.recipe.catalog);
+}
 void remove_dead_ops(Function& function, Step& step) {
   passes::remove_dead_ops(function, *step.recipe.catalog);
 }
@@ -181,6 +185,8 @@ constexpr PassName kDivergence = {
 constexpr PassName kHeadLoss = {
     "head_loss",
     "makes cross entropy and the product of large logits one op, in which they are never whole"};
+constexpr PassName kAttention = {
+    "attention", "makes attention one op, in which the weights of all queries are never held"};
 constexpr PassName kGradients = {
     "gradients", "adds the backward pass; in `apply`, what former batches have summed up"};
 constexpr PassName kReturnGradients = {"return_gradients", "makes the gradients results"};
@@ -195,6 +201,8 @@ constexpr Pass<Step> kStep[] = {
     {kDivergence, add<&Composer::add_divergence>, has_teacher},
     // Before the gradients, which that op gives beside the loss.
     {kHeadLoss, add<&Composer::join_head>, has_classes},
+    // Before the gradients, which an op of its own computes.
+    {kAttention, join_attention, has_model},
     {kGradients, add<&Composer::add_gradients>, has_gradients},
     // Of both directions at once, gradients being those of the unrounded program; while weights are
     // states that nothing writes.

@@ -109,7 +109,8 @@ TEST(step_program, of_each_kind_takes_the_passes_of_the_kind) {
               (void)t.forward({{"x", batch.at("x")}});
             }),
             "specialise expand sink_casts ");
-  const std::string begin = "specialise specialise stable_logs loss ";  // what is minimised first
+  const std::string begin =
+      "specialise specialise stable_logs loss attention ";  // what is minimised first
   EXPECT_EQ(passes_of([&](Trainer& t) { (void)t.evaluate(batch); }),
             begin + "dead_code expand sink_casts ");
   StepResult result;

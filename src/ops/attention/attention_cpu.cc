@@ -1,10 +1,16 @@
-// Attention: the op itself, and the chain of ops that programs of older opsets have in its place.
+// Kernels of attention: of the ops, of the chain of ops that older programs have in their place,
+// and of the gradients.
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "cpu/attention.h"
+#include "cpu/attention_gradients.h"
+#include "cpu/dots.h"
+
 #include "ir/widening.h"
+#include "ops/attention/attention.h"
+#include "ops/attention/chain.h"
 #include "ops/attention/heads_plan.h"
 #include "ops/kernels_cpu.h"
 #include "ops/support.h"
@@ -49,12 +55,6 @@ Place spread(const Place& place, const Shape& shape) {
   return result;
 }
 
-struct Operands {
-  const Operand *query = nullptr, *key = nullptr, *value = nullptr, *mask = nullptr;
-  bool key_swapped = false;  // given as [depth, keys]
-  double scale = 1;
-};
-
 void drop_axis(Place& place, size_t axis) {
   place.shape.erase(place.shape.begin() + static_cast<int64_t>(axis));
   place.strides.erase(place.strides.begin() + static_cast<int64_t>(axis));
@@ -75,206 +75,152 @@ void gather_queries(cpu::Attention& a) {
   }
 }
 
-// With the operands as they lie, and if that does not do, as dense copies.
-std::unique_ptr<Kernel> attend(Claim& claim, const Operands& operands, const Shape& batch) {
-  const Operand &key = stored(claim, *operands.key), &value = stored(claim, *operands.value);
+// A half operand behind a widening cast that has not been computed: it is read as it is kept.
+const Operand& half_or_given(const Claim& claim, const Operand& operand) {
+  return stored(claim, operand, {DType::kF16, DType::kBF16});
+}
+
+// The operands as they lie, or as dense copies.
+cpu::Attention attention_of(Claim& claim, const AttentionChain& chain, const Shape& batch,
+                            bool dense) {
+  const Operand &key = half_or_given(claim, *chain.key),
+                &value = half_or_given(claim, *chain.value);
+  const auto place = [&](const Operand& operand) {
+    return dense ? claim.dense(operand) : claim.strided(operand);
+  };
+  std::optional<SharedHeads> shared_key, shared_value;
+  if (!dense) shared_key = shared_heads(claim, key, batch);
+  if (!dense) shared_value = shared_heads(claim, value, batch);
+  if (shared_key && shared_value && shared_key->batch != shared_value->batch) shared_value.reset();
+  cpu::Attention a;
+  a.batch = shared_key ? shared_key->batch : shared_value ? shared_value->batch : batch;
+  const auto heads = [&](const Operand& operand, const std::optional<SharedHeads>& shared,
+                         bool swapped) {
+    if (shared) return as_heads(place(*shared->operand), swapped, a.batch);
+    return recut(as_heads(place(operand), swapped, batch), a.batch);
+  };
+  // Few queries are better widened once than for each key.
+  const Shape queries = claim.op().operation().outputs[0]->type.shape();
+  const bool few = queries[queries.size() - 2] <= cpu::kMaxSumRows;
+  a.query = heads(few ? *chain.query : half_or_given(claim, *chain.query), std::nullopt, false);
+  a.key = heads(key, shared_key, chain.key_swapped);
+  a.value = heads(value, shared_value, false);
+  const size_t rank = a.batch.size();
+  a.queries = a.query.shape[rank];
+  a.depth = a.query.shape.back();
+  a.keys = a.key.shape[rank];
+  a.value_depth = a.value.shape.back();
+  a.scale = static_cast<float>(chain.scale);
+  if (chain.mask != nullptr) {
+    Shape scores = batch;
+    scores.insert(scores.end(), {a.queries, a.keys});
+    const Operand& mask = stored_mask(claim, *chain.mask);
+    a.mask = recut(spread(place(mask), scores), a.batch);
+  }
+  return a;
+}
+
+std::unique_ptr<Kernel> attend(Claim& claim, const AttentionChain& chain, const Shape& batch) {
   for (const bool dense : {false, true}) {
-    const auto place = [&](const Operand& operand) {
-      return dense ? claim.dense(operand) : claim.strided(operand);
-    };
-    std::optional<SharedHeads> shared_key, shared_value;
-    if (!dense) shared_key = shared_heads(claim, key, batch);
-    if (!dense) shared_value = shared_heads(claim, value, batch);
-    if (shared_key && shared_value && shared_key->batch != shared_value->batch) {
-      shared_value.reset();
-    }
-    cpu::Attention a;
-    a.batch = shared_key ? shared_key->batch : shared_value ? shared_value->batch : batch;
-    const auto heads = [&](const Operand& operand, const std::optional<SharedHeads>& shared,
-                           bool swapped) {
-      if (shared) return as_heads(place(*shared->operand), swapped, a.batch);
-      return recut(as_heads(place(operand), swapped, batch), a.batch);
-    };
-    a.query = heads(*operands.query, std::nullopt, false);
-    a.key = heads(key, shared_key, operands.key_swapped);
-    a.value = heads(value, shared_value, false);
-    const size_t rank = a.batch.size();
-    a.queries = a.query.shape[rank];
-    a.depth = a.query.shape.back();
-    a.keys = a.key.shape[rank];
-    a.value_depth = a.value.shape.back();
-    a.scale = static_cast<float>(operands.scale);
-    if (operands.mask != nullptr) {
-      Shape scores = batch;
-      scores.insert(scores.end(), {a.queries, a.keys});
-      const Operand& mask = stored_mask(claim, *operands.mask);
-      a.mask = recut(spread(place(mask), scores), a.batch);
-    }
+    cpu::Attention a = attention_of(claim, chain, batch, dense);
     gather_queries(a);
     if (cpu::can_attend(a)) return cpu::make_attention(claim, a);
   }
   return nullptr;
 }
 
-std::optional<double> number_in(const OpView& op, const char* input) {
-  const Tensor* known = op.known(input);
-  if (known == nullptr || known->count() != 1 || !is_float(known->dtype())) return std::nullopt;
-  return known->number_at(0);
-}
-
-using Users = std::vector<const Operation*>;
-
-// One op further up a chain: the op that computes `operand` and waits, or null. `users`: all that
-// use it, where it is not one.
-const Operation* link(Claim& claim, const Operand& operand, const char* type,
-                      const Users& users = {}) {
-  const Operation* op = users.empty() ? claim.waiting(operand) : claim.waiting_for(operand, users);
-  return op != nullptr && op->type == type ? op : nullptr;
-}
-
-// x c, c x or x / c with a known c: the operand x.
-const Operand* scaled(Claim& claim, const Operand& operand, double& scale, const Users& users) {
-  if (const Operation* op = link(claim, operand, "mul", users)) {
-    const OpView view = claim.view(*op);
-    for (const auto& [x, c] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
-      if (const auto number = number_in(view, c)) {
-        scale = *number;
-        return &view.operand(x);
-      }
-    }
+// What has not been computed when a kernel is made.
+class WaitingLinks : public Links {
+ public:
+  explicit WaitingLinks(const Claim& claim) : claim_(claim) {}
+  [[nodiscard]] const Operation* behind(const Operand& operand,
+                                        const std::vector<const Operation*>& users) const override {
+    return users.empty() ? claim_.waiting(operand) : claim_.waiting_for(operand, users);
   }
-  if (const Operation* op = link(claim, operand, "real_div", users)) {
-    const OpView view = claim.view(*op);
-    if (const auto number = number_in(view, "y")) {
-      scale = 1 / *number;
-      return &view.operand("x");
-    }
-  }
-  return &operand;
-}
+  [[nodiscard]] OpView view(const Operation& op) const override { return claim_.view(op); }
 
-// The product of queries and keys behind the scores, its operands entered.
-bool find_product(Claim& claim, const Operand& scores, const Users& users, Operands& found) {
-  double scale = 1;
-  const Operand* product = scaled(claim, scores, scale, users);
-  const Operation* op = link(claim, *product, "matmul", product == &scores ? users : Users());
-  if (op == nullptr) return false;
-  const OpView view = claim.view(*op);
-  if (view.rank("x") < 2 || view.rank("y") < 2 || view.flag("transpose_x")) return false;
-  if (view.dtype("x") != DType::kF32 || view.dtype("y") != DType::kF32) return false;
-  found.query = &view.operand("x");
-  found.key = &view.operand("y");
-  found.key_swapped = !view.flag("transpose_y");
-  found.scale = scale;
-  return true;
-}
-
-bool find_scores(Claim& claim, const Operand& scores, const Users& users, Operands& found) {
-  if (find_product(claim, scores, users, found)) return true;
-  const Operation* op = link(claim, scores, "add", users);
-  if (op == nullptr) return false;
-  const OpView view = claim.view(*op);
-  for (const auto& [x, mask] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
-    if (view.shape(x) != op->outputs[0]->type.shape()) continue;
-    if (!find_product(claim, view.operand(x), {}, found)) continue;
-    found.mask = &view.operand(mask);
-    return true;
-  }
-  return false;
-}
-
-// A softmax over the last axis: its input, and who uses that.
-struct Softmax {
-  const Operand* scores = nullptr;
-  Users users;
+ private:
+  const Claim& claim_;
 };
 
-bool reduces_last_axis(const OpView& op) {
-  if (!op.has("axes")) return false;
-  const int64_t rank = op.rank("x");
-  const std::vector<int64_t> axes = op.axes("axes", rank);
-  return axes.size() == 1 && axes[0] == rank - 1 && op.flag("keep_dims");
-}
-
-// A reduction of what `value` holds, too.
-const Operation* reduction(Claim& claim, const Operand& operand, const char* type,
-                           const Value* value) {
-  const Operation* op = link(claim, operand, type);
-  if (op == nullptr || op->input("x") != value) return nullptr;
-  return reduces_last_axis(claim.view(*op)) ? op : nullptr;
-}
-
-// e / sum(e) with e = exp(scores - max(scores)).
-std::optional<Softmax> spelled_softmax(Claim& claim, const Operand& operand) {
-  const Operation* quotient = link(claim, operand, "real_div");
-  if (quotient == nullptr) return std::nullopt;
-  const OpView division = claim.view(*quotient);
-  const Operand& powers = division.operand("x");
-  const Operation* sum = reduction(claim, division.operand("y"), "reduce_sum", powers.value);
-  if (sum == nullptr) return std::nullopt;
-  const Operation* exp = link(claim, powers, "exp", {quotient, sum});
-  const Operation* difference =
-      exp != nullptr ? link(claim, claim.view(*exp).operand("x"), "sub") : nullptr;
-  if (difference == nullptr) return std::nullopt;
-  const OpView subtraction = claim.view(*difference);
-  const Operand& scores = subtraction.operand("x");
-  const Operation* largest = reduction(claim, subtraction.operand("y"), "reduce_max", scores.value);
-  if (largest == nullptr) return std::nullopt;
-  return Softmax{&scores, {difference, largest}};
-}
-
-std::optional<Softmax> find_softmax(Claim& claim, const Operand& operand) {
-  const Operation* op = link(claim, operand, "softmax");
-  if (op == nullptr) return spelled_softmax(claim, operand);
-  const OpView view = claim.view(*op);
-  const int64_t rank = view.rank("x");
-  if (view.axis("axis", rank) != rank - 1) return std::nullopt;
-  return Softmax{&view.operand("x"), {}};
-}
-
-// For a matmul that ends matmul - scale - mask - softmax - matmul: one kernel for all of them. Null
-// when the op is not the end of such a chain, or something else needs a link of it.
+// For a matmul that ends such a chain: one kernel for all of it.
 std::unique_ptr<Kernel> make_spelled_attention(Claim& claim) {
   const OpView& op = claim.op();
   if (op.dtype("x") != DType::kF32) return nullptr;
-  if (op.rank("y") < 2 || op.flag("transpose_x") || op.flag("transpose_y")) return nullptr;
-  const Shape scores = op.shape("x");
-  if (scores.size() < 2 || op.dtype("y") != DType::kF32) return nullptr;
-  const std::optional<Softmax> softmax = find_softmax(claim, op.operand("x"));
-  Operands operands;
-  if (!softmax || !find_scores(claim, *softmax->scores, softmax->users, operands)) return nullptr;
-  operands.value = &op.operand("y");
+  const std::optional<AttentionChain> chain = find_attention(WaitingLinks(claim), op);
+  if (!chain) return nullptr;
   const Shape result = op.operation().outputs[0]->type.shape();
-  const Shape batch(result.begin(), result.end() - 2);
-  // The values must not add batch axes that the scores do not have.
-  if (!std::equal(scores.begin(), scores.end() - 2, batch.begin(), batch.end())) return nullptr;
-  if (count_of(scores) == 0 || count_of(result) == 0) return nullptr;
-  return attend(claim, operands, batch);
+  if (count_of(op.shape("x")) == 0 || count_of(result) == 0) return nullptr;
+  return attend(claim, *chain, {result.begin(), result.end() - 2});
+}
+
+// The operands of an op that has them by their names; nullopt: of other dtypes or no elements.
+std::optional<AttentionChain> named_operands(const OpView& op, double scale) {
+  if (op.dtype("query") != DType::kF32) return std::nullopt;
+  AttentionChain chain;
+  chain.query = &op.operand("query");
+  chain.key = &op.operand("key");
+  chain.value = &op.operand("value");
+  chain.scale = scale;
+  if (op.has("attn_mask")) {
+    chain.mask = &op.operand("attn_mask");
+    const DType dtype = op.dtype("attn_mask");
+    if (dtype != DType::kF32 && dtype != DType::kBool) return std::nullopt;
+  }
+  for (const char* input : {"query", "key", "value"}) {
+    if (count_of(op.shape(input)) == 0) return std::nullopt;
+  }
+  return chain;
+}
+
+std::unique_ptr<Kernel> attend_to_named(Claim& claim, double scale) {
+  const std::optional<AttentionChain> chain = named_operands(claim.op(), scale);
+  if (!chain) return nullptr;
+  const Shape result = claim.op().operation().outputs[0]->type.shape();
+  return attend(claim, *chain, {result.begin(), result.end() - 2});
+}
+
+std::unique_ptr<Kernel> make_scaled_attention(Claim& claim) {
+  return attend_to_named(claim,
+                         1 / std::sqrt(static_cast<double>(claim.op().shape("query").back())));
 }
 
 std::unique_ptr<Kernel> make_attention(Claim& claim) {
+  return attend_to_named(claim, claim.op().number("scale"));
+}
+
+std::unique_ptr<Kernel> make_gradients(Claim& claim) {
   const OpView& op = claim.op();
-  if (op.dtype("query") != DType::kF32) return nullptr;
-  Operands operands;
-  operands.query = &op.operand("query");
-  operands.key = &op.operand("key");
-  operands.value = &op.operand("value");
-  if (op.has("attn_mask")) {
-    operands.mask = &op.operand("attn_mask");
-    const DType dtype = op.dtype("attn_mask");
-    if (dtype != DType::kF32 && dtype != DType::kBool) return nullptr;
+  const std::optional<AttentionChain> chain = named_operands(op, op.number("scale"));
+  if (!chain) return nullptr;
+  const Shape y = op.shape("y_grad");
+  const Shape batch(y.begin(), y.end() - 2);
+  for (const bool dense : {false, true}) {
+    const cpu::Attention a = attention_of(claim, *chain, batch, dense);
+    const Operand& y_grad = half_or_given(claim, op.operand("y_grad"));
+    cpu::AttentionGradients gradients;
+    const Place lies = dense ? claim.dense(y_grad) : claim.strided(y_grad);
+    gradients.y_grad = recut(as_heads(lies, false, batch), a.batch);
+    if (!cpu::can_make_gradients(a, gradients)) continue;
+    const auto result = [&](std::string_view input) -> std::optional<Place> {
+      const std::optional<size_t> index = attention_gradient_result(op, input);
+      return index ? std::optional(recut(claim.result(*index), a.batch)) : std::nullopt;
+    };
+    gradients.query = result("query");
+    gradients.key = result("key");
+    gradients.value = result("value");
+    gradients.mask = result("attn_mask");
+    return cpu::make_attention_gradients(claim, a, gradients);
   }
-  operands.scale = 1 / std::sqrt(static_cast<double>(op.shape("query").back()));
-  const Shape result = op.operation().outputs[0]->type.shape();
-  const Shape batch(result.begin(), result.end() - 2);
-  if (count_of(result) == 0 || count_of(op.shape("key")) == 0) return nullptr;
-  return attend(claim, operands, batch);
+  return nullptr;
 }
 
 }  // namespace
 
 void add_attention_kernels(cpu::KernelTable& table) {
-  table["scaled_dot_product_attention"].makes = {make_attention};
+  table["scaled_dot_product_attention"].makes = {make_scaled_attention};
+  table["mw.scaled_attention"].makes = {make_attention};
+  table["mw.scaled_attention_gradient"].makes = {make_gradients};
   table["matmul"].makes.emplace_back(make_spelled_attention);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
 
 #include "base/error.h"
@@ -11,12 +12,15 @@
 
 namespace mw::ops {
 
-// The fp16 operand behind a widening cast that has not been computed, where there is one: keys and
-// values are read in the dtype they are kept in.
-inline const Operand& stored(const plan::Claim& claim, const Operand& operand) {
+// The operand of one of these dtypes behind a widening cast that has not been computed, where there
+// is one: keys and values are read in the dtype they are kept in.
+inline const Operand& stored(const plan::Claim& claim, const Operand& operand,
+                             std::initializer_list<DType> dtypes = {DType::kF16}) {
   const bool waits = claim.waiting(operand) != nullptr;
-  const Operand* narrow = ir::before_widening(operand, DType::kF16);
-  return waits && narrow != nullptr ? *narrow : operand;
+  const Operand* narrow = waits ? ir::before_widening(operand) : nullptr;
+  if (narrow == nullptr) return operand;
+  const bool reads = std::ranges::find(dtypes, narrow->value->type.dtype()) != dtypes.end();
+  return reads ? *narrow : operand;
 }
 
 // Heads that several queries share are repeated and then counted as one axis more, which only a

@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "cpu/bf16_loops.h"
 #include "cpu/primitives.h"
+#include "cpu/tile.h"
 #include "ops/kernels_cpu.h"
 #include "ops/loss/head_cpu.h"
 #include "ops/loss/linear_cross_entropy.h"
@@ -35,7 +36,6 @@ class Softmax {
         is_narrow_(dtype == DType::kBF16),
         rounds_(rounds),
         affine_(cpu::unary_loop(plan::RowOp::kAffine)),
-        exp_(cpu::unary_loop(plan::RowOp::kExp)),
         sum_(cpu::reduce_loop(plan::RowOp::kRowSum)),
         max_(cpu::reduce_loop(plan::RowOp::kRowMax)) {}
 
@@ -47,10 +47,10 @@ class Softmax {
     double sum = 0, shifted = 0;
     for (size_t i = 0; i < count; i += kPiece) {
       const size_t some = std::min<size_t>(kPiece, count - i);
-      affine_(logits + i, logits + i, some, 1, -largest);
-      if (smoothing_ > 0) shifted += sum_(logits + i, some, 0, 0);
-      exp_(logits + i, logits + i, some, 0, 0);
-      sum += sum_(logits + i, some, 0, 0);
+      if (smoothing_ > 0) {
+        shifted += sum_(logits + i, some, 0, 0) - static_cast<double>(some) * largest;
+      }
+      sum += cpu::exp_row(logits + i, some, largest);
     }
     const double even = smoothing_ / static_cast<double>(classes_);
     for (size_t i = 0; i < count; i += kPiece) {
@@ -72,7 +72,7 @@ class Softmax {
   int64_t classes_;
   double smoothing_;
   bool is_narrow_, rounds_;
-  cpu::UnaryLoop affine_, exp_;
+  cpu::UnaryLoop affine_;
   cpu::ReduceLoop sum_, max_;
 };
 

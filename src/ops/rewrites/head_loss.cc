@@ -9,6 +9,7 @@
 #include "ops/known.h"
 #include "ops/loss/linear_cross_entropy.h"
 #include "ops/loss/moves.h"
+#include "ops/rewrites/live_uses.h"
 #include "ops/rewrites/substitute.h"
 
 namespace mw::ops {
@@ -81,18 +82,15 @@ class Joiner {
       : function_(function),
         catalog_(catalog),
         at_once_(at_once),
-        uses_(uses_in(function.body)),
+        uses_(function, catalog),
         varied_(wrt.begin(), wrt.end()) {
     for (const auto& op : function.body.ops) note_varied(*op);
-    for (auto op = function.body.ops.rbegin(); op != function.body.ops.rend(); ++op) {
-      note_live(**op);
-    }
   }
 
   void run() {
     ValueMap map;
     for (const auto& op : function_.body.ops) {
-      if (op->type == "mw.cross_entropy" && live_.contains(op.get())) join(*op, map);
+      if (op->type == "mw.cross_entropy" && uses_.is_live(*op)) join(*op, map);
     }
     for (Value*& output : function_.body.outputs) {
       const auto found = map.find(output);
@@ -121,31 +119,6 @@ class Joiner {
     }
   }
 
-  // Ops are seen from the last to the first.
-  void note_live(const Operation& op) {
-    const bool used = std::ranges::any_of(op.outputs, [&](const auto& output) {
-      const auto found = uses_.find(output.get());
-      return found != uses_.end() &&
-             std::ranges::any_of(found->second, [&](const Use& use) { return is_live(use); });
-    });
-    if (used || !op.blocks.empty() || catalog_.at(op, function_.opset).has_trait(kWritesState)) {
-      live_.insert(&op);
-      for (const auto& block : op.blocks) {
-        for_each_op(*block, [&](const Operation& inner) { live_.insert(&inner); });
-      }
-    }
-  }
-  [[nodiscard]] bool is_live(const Use& use) const {
-    return use.op == nullptr || live_.contains(use.op);
-  }
-
-  // Whether the loss alone asks for it, be it by way of the moves.
-  [[nodiscard]] bool has_one_use(const Value* value) const {
-    const auto found = uses_.find(value);
-    return found != uses_.end() &&
-           std::ranges::count_if(found->second, [&](const Use& use) { return is_live(use); }) == 1;
-  }
-
   void join(Operation& loss, ValueMap& map) {
     Value* logits = loss.input("logits");
     if (logits == nullptr || !logits->type.is_static()) return;
@@ -155,10 +128,10 @@ class Joiner {
     std::vector<const Operation*> moves;
     const Value* made = behind_moves(logits, &moves);
     if (made->producer == nullptr || made->type.dtype() != logits->type.dtype()) return;
-    if (!has_one_use(made)) return;
+    if (!uses_.has_one(made)) return;
     for (const Operation* move : moves) {
       const Value* moved = move->outputs[0].get();
-      if (!has_one_use(moved) || moved->type.dtype() != logits->type.dtype()) return;
+      if (!uses_.has_one(moved) || moved->type.dtype() != logits->type.dtype()) return;
     }
     const OpDef& def = catalog_.at(*made->producer, function_.opset);
     const std::optional<Head> head = head_of(OpView(*made->producer, def, function_.opset));
@@ -200,9 +173,8 @@ class Joiner {
   Function& function_;
   const Catalog& catalog_;
   int64_t at_once_;
-  std::unordered_map<const Value*, std::vector<Use>> uses_;
+  LiveUses uses_;
   std::unordered_set<const Value*> varied_;
-  std::unordered_set<const Operation*> live_;
 };
 
 }  // namespace
