@@ -1,16 +1,18 @@
-// Row programs on the CPU: a tile of rows at a time, one SIMD loop per instruction over the tile.
+// Row programs on the CPU: a tile at a time, one SIMD loop per instruction over the tile.
 //
-// The registers of a program live in a workspace per thread, sized to stay in cache. Operands in
-// memory of 4-byte elements are read where they lie, and results are computed where they go.
+// Tiles are small: what is read and written then advances in all operands at once, as processors
+// fetch memory best, and the registers of a program, in a workspace per thread, stay in the nearest
+// cache. Operands in memory of 4-byte elements are read where they lie, and results are computed
+// where they go.
 #include "cpu/rows.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
-#include "cpu/fetch.h"
 #include "cpu/parallel.h"
 #include "cpu/primitives.h"
+#include "cpu/row_registers.h"
 
 namespace mw::cpu {
 namespace {
@@ -21,24 +23,29 @@ using plan::RowOp;
 using plan::RowProgram;
 using Form = RowProgram::Form;
 
-constexpr int64_t kRegisterBytes = 32 << 10;  // of all full registers of a tile
-constexpr int64_t kLargestTile = 4096;        // elements
-constexpr int64_t kBlockWork = 1 << 16;       // element-instructions per parallel block
+constexpr int64_t kTile = 192;          // elements of a tile that is a part of a row
+constexpr int64_t kRowsTile = 1024;     // of one that is of several rows
+constexpr int64_t kUnitWork = 1 << 16;  // element-instructions that a thread takes at once
 constexpr int64_t kAlignFloats = 16;
-constexpr size_t kFetched = 8;  // a program of so many instructions leaves time to fetch ahead
+
+int64_t round_up(int64_t floats) {
+  return (floats + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
+}
 
 // Where a value of the tile at hand lies.
 struct Lanes {
   float* data = nullptr;
-  int64_t stride = 0;  // between rows, of a full value; per-row values are contiguous
-};
+  int64_t stride = 0;  // from a row to the next: 1 where there is a number per row, else 0 or more
 
-bool is_word(DType dtype) { return dtype == DType::kF32 || dtype == DType::kI32; }
+  [[nodiscard]] float* at(int64_t row) const { return data + row * stride; }
+};
 
 struct Step {
   RowProgram::Instruction code;
   Form form = Form::kFull;
   int operands = 1;
+  std::array<int, 3> from{};  // the first once more where there are fewer
+  bool repeats = false;       // a copy of a number per row to all elements of the row
   UnaryLoop unary = nullptr;
   BinaryLoop binary = nullptr, binary_per_row = nullptr;
   TernaryLoop ternary = nullptr, ternary_per_row = nullptr;
@@ -52,36 +59,47 @@ class RowKernel : public plan::Kernel {
 
  private:
   // One rectangle of the walk: rows [row, row + rows) of the last outer axis, columns likewise.
-  struct Tile {
+  struct Rectangle {
     int64_t outer = 0;  // index over all outer axes but the last
     int64_t row = 0, rows = 0, column = 0, columns = 0;
+  };
+  // An operand in memory.
+  struct Memory {
+    int value = -1;
+    int64_t row_bytes = 0, column_bytes = 0;
+    bool direct = false, per_row = false;
+    LoadLoop load = nullptr;
+    StoreLoop store = nullptr;
   };
 
   void choose_steps();
   void choose_registers();
   void choose_tiles();
-  [[nodiscard]] Tile tile_at(int64_t unit) const;
-  [[nodiscard]] int64_t offset_of(const RowProgram::Operand& operand, const Tile& tile) const;
-  void run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
-                const Tile& next) const;
-  void prefetch(const Frame& frame, const RowProgram::Operand& input, const Tile& tile) const;
-  void load(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile) const;
-  void store(const Frame& frame, const Lanes* lanes, const Tile& tile) const;
-  void execute(const Step& step, const Lanes* lanes, const Tile& tile) const;
-  void execute_full(const Step& step, const Lanes* lanes, const Tile& tile) const;
-  [[nodiscard]] const float* at_row(const Lanes* lanes, int value, int64_t row) const;
-  [[nodiscard]] bool one_run(const Step& step, const Lanes* lanes, const Tile& tile) const;
+  void choose_memory();
+  [[nodiscard]] Rectangle unit_at(int64_t unit) const;
+  [[nodiscard]] std::byte* at(const Frame& frame, const RowProgram::Operand& operand,
+                              const Rectangle& unit) const;
+  void place_registers(float* registers, Lanes* lanes) const;
+  void run_unit(const Frame& frame, std::byte** bases, Lanes* lanes, const Rectangle& unit) const;
+  void load(std::byte* const* bases, Lanes* lanes, const Rectangle& tile) const;
+  void store(std::byte* const* bases, const Lanes* lanes, const Rectangle& tile) const;
+  void execute_tile(const Lanes* lanes, const Rectangle& tile) const;
+  void execute_per_row(const Step& step, const Lanes* lanes, const Rectangle& tile) const;
+  void execute_full(const Step& step, const Lanes* lanes, const Rectangle& tile) const;
+  static void apply(const Step& step, const float* a, const float* b, const float* c, float* y,
+                    size_t count);
+  [[nodiscard]] bool one_run(const Step& step, const Lanes* lanes, const Rectangle& tile) const;
 
   RowProgram program_;
   std::vector<Step> steps_;
   std::vector<float> constants_;
-  std::vector<int> constant_of_;   // by value; -1: none
-  std::vector<int64_t> register_;  // by value: offset in floats in the workspace; -1: none
-  std::vector<int> direct_;        // by value: output it is computed in; -1: none
-  int64_t rows_ = 1;               // extent of the last outer axis
-  int64_t tile_rows_ = 1, tile_columns_ = 1, row_tiles_ = 1, column_tiles_ = 1, units_ = 0;
-  int64_t budget_ = 0;  // elements of a tile that suit the cache
-  int64_t grain_ = 1, workspace_floats_ = 0, lanes_bytes_ = 0, slot_bytes_ = 0;
+  std::vector<int> constant_of_;  // by value; -1: none
+  RowRegisters registers_;
+  int64_t rows_ = 1;  // extent of the last outer axis
+  std::vector<Memory> inputs_, outputs_;
+  int64_t tile_rows_ = 1, tile_columns_ = 1;
+  int64_t unit_rows_ = 1, unit_columns_ = 1, row_units_ = 1, column_units_ = 1, units_ = 0;
+  int64_t bases_bytes_ = 0, lanes_bytes_ = 0, slot_bytes_ = 0;
   int slots_ = 1;
   Ref workspace_;
 };
@@ -106,8 +124,12 @@ RowKernel::RowKernel(RowProgram program, const plan::Workspace& workspace)
   choose_steps();
   choose_tiles();
   choose_registers();
-  lanes_bytes_ = static_cast<int64_t>(program_.values.size() * sizeof(Lanes) + 63) / 64 * 64;
-  slot_bytes_ = lanes_bytes_ + workspace_floats_ * static_cast<int64_t>(sizeof(float));
+  choose_memory();
+  const auto lines = [](size_t bytes) { return static_cast<int64_t>((bytes + 63) / 64 * 64); };
+  bases_bytes_ = lines((inputs_.size() + outputs_.size()) * sizeof(std::byte*));
+  lanes_bytes_ = lines(program_.values.size() * sizeof(Lanes));
+  slot_bytes_ =
+      bases_bytes_ + lanes_bytes_ + registers_.floats * static_cast<int64_t>(sizeof(float));
   slots_ = workspace.slots;
   workspace_ = workspace.reserve(slot_bytes_ * slots_);
 }
@@ -118,6 +140,7 @@ void RowKernel::choose_steps() {
     step.code = code;
     step.form = program_.values[static_cast<size_t>(code.to)].form;
     step.operands = code.from[2] >= 0 ? 3 : code.from[1] >= 0 ? 2 : 1;
+    for (size_t k = 0; k < 3; ++k) step.from[k] = code.from[k] >= 0 ? code.from[k] : code.from[0];
     unsigned full_scalars = 0, row_scalars = 0;
     for (int k = 0; k < step.operands; ++k) {
       const Form form =
@@ -133,6 +156,7 @@ void RowKernel::choose_steps() {
       MW_CHECK(step.reduce != nullptr);
     } else if (step.operands == 1) {
       step.unary = unary_loop(code.op);
+      step.repeats = step.form == Form::kFull && full_scalars != 0;
       MW_CHECK(step.unary != nullptr);
     } else if (step.operands == 2) {
       step.binary = binary_loop(code.op, scalar(full_scalars));
@@ -147,154 +171,145 @@ void RowKernel::choose_steps() {
 }
 
 void RowKernel::choose_tiles() {
-  int64_t full = 1;
-  for (const auto& value : program_.values) full += value.form == Form::kFull ? 1 : 0;
-  budget_ = std::clamp<int64_t>(
-      kRegisterBytes / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(full / 2, 1), 256,
-      kLargestTile);
-  tile_columns_ = program_.whole_rows ? program_.width : std::min(program_.width, budget_);
-  tile_rows_ = std::clamp<int64_t>(budget_ / std::max<int64_t>(tile_columns_, 1), 1, rows_);
-  row_tiles_ = (rows_ + tile_rows_ - 1) / tile_rows_;
-  column_tiles_ = (program_.width + tile_columns_ - 1) / tile_columns_;
+  const int64_t width = program_.width, elements = program_.whole_rows ? kRowsTile : kTile;
+  const bool of_rows = program_.whole_rows || width < kTile;
+  tile_columns_ = of_rows ? width : kTile;
+  tile_rows_ = of_rows ? std::clamp<int64_t>(elements / width, 1, rows_) : 1;
+  const auto instructions = static_cast<int64_t>(std::max<size_t>(steps_.size(), 1));
+  const int64_t at_once = std::max(kUnitWork / instructions / kTile * kTile, kTile);
+  unit_columns_ = of_rows ? width : std::min(width, at_once);
+  unit_rows_ = std::clamp(at_once / unit_columns_ / tile_rows_ * tile_rows_, tile_rows_, rows_);
+  row_units_ = (rows_ + unit_rows_ - 1) / unit_rows_;
+  column_units_ = (width + unit_columns_ - 1) / unit_columns_;
   int64_t prefixes = 1;
   for (size_t i = 0; i + 1 < program_.outer.size(); ++i) prefixes *= program_.outer[i];
-  units_ = prefixes * row_tiles_ * column_tiles_;
-  const int64_t work =
-      tile_rows_ * tile_columns_ * static_cast<int64_t>(std::max<size_t>(steps_.size(), 1));
-  grain_ = std::max<int64_t>(1, kBlockWork / std::max<int64_t>(work, 1));
+  units_ = prefixes * row_units_ * column_units_;
 }
 
-// A register is free again after the last instruction that reads its value.
+// The sizes depend on the program and the width alone: a plan for fewer rows or narrower ones then
+// fits into the memory of a larger one.
 void RowKernel::choose_registers() {
-  const size_t count = program_.values.size();
-  register_.assign(count, -1);
-  direct_.assign(count, -1);
-  std::vector<int> last(count, -1);
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    for (const int from : steps_[s].code.from) {
-      if (from >= 0) last[static_cast<size_t>(from)] = static_cast<int>(s);
-    }
-  }
-  for (size_t o = 0; o < program_.outputs.size(); ++o) {
-    const auto& output = program_.outputs[o];
-    const auto value = static_cast<size_t>(output.value);
-    last[value] = static_cast<int>(steps_.size());
-    if (is_word(output.dtype) && output.inner == 1) direct_[value] = static_cast<int>(o);
-  }
-  const auto round_up = [](int64_t floats) {
-    return (floats + kAlignFloats - 1) / kAlignFloats * kAlignFloats;
-  };
-  // The sizes depend on the program and the width alone: a plan for fewer rows or narrower ones
-  // then fits into the memory of a larger one.
-  const int64_t full = round_up(std::max(budget_, tile_columns_)), per_row = round_up(budget_);
-  std::vector<int64_t> free_full, free_row;
-  const auto take = [&](size_t value) {
-    const bool is_full = program_.values[value].form == Form::kFull;
-    auto& free = is_full ? free_full : free_row;
-    if (!free.empty()) {
-      register_[value] = free.back();
-      free.pop_back();
-      return;
-    }
-    register_[value] = workspace_floats_;
-    workspace_floats_ += is_full ? full : per_row;
+  const int64_t per_row = round_up(program_.whole_rows ? kRowsTile : kTile);
+  // Registers a power of two apart would meet in the same few lines of cache.
+  const int64_t full = std::max(per_row, round_up(tile_columns_)) + kAlignFloats;
+  registers_ = assign_registers(program_, full, per_row);
+}
+
+void RowKernel::choose_memory() {
+  const auto memory_of = [&](const RowProgram::Operand& operand) {
+    const int64_t item = bit_width(operand.dtype) / 8;
+    Memory memory;
+    memory.value = operand.value;
+    memory.row_bytes = operand.outer.back() * item;
+    memory.column_bytes = operand.inner * item;
+    memory.per_row = operand.inner == 0;
+    return memory;
   };
   for (const auto& input : program_.inputs) {
-    const auto value = static_cast<size_t>(input.value);
-    direct_[value] = -1;
-    if (input.inner == 0 || !is_word(input.dtype)) take(value);
+    Memory& memory = inputs_.emplace_back(memory_of(input));
+    memory.direct = input.inner == 1 && is_word(input.dtype);
+    memory.load = load_loop(input.dtype);
   }
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    const auto to = static_cast<size_t>(steps_[s].code.to);
-    if (direct_[to] < 0) take(to);
-    for (size_t value = 0; value < count; ++value) {
-      if (last[value] != static_cast<int>(s) || register_[value] < 0) continue;
-      (program_.values[value].form == Form::kFull ? free_full : free_row)
-          .push_back(register_[value]);
-    }
+  for (const auto& output : program_.outputs) {
+    Memory& memory = outputs_.emplace_back(memory_of(output));
+    memory.direct = registers_.output[static_cast<size_t>(output.value)] >= 0;
+    memory.store = store_loop(output.dtype);
   }
 }
 
-RowKernel::Tile RowKernel::tile_at(int64_t unit) const {
-  Tile tile;
-  const int64_t column = unit % column_tiles_;
-  unit /= column_tiles_;
-  tile.row = unit % row_tiles_ * tile_rows_;
-  tile.rows = std::min(tile_rows_, rows_ - tile.row);
-  tile.column = column * tile_columns_;
-  tile.columns = std::min(tile_columns_, program_.width - tile.column);
-  tile.outer = unit / row_tiles_;
-  return tile;
+RowKernel::Rectangle RowKernel::unit_at(int64_t unit) const {
+  Rectangle found;
+  const int64_t column = unit % column_units_;
+  unit /= column_units_;
+  found.row = unit % row_units_ * unit_rows_;
+  found.rows = std::min(unit_rows_, rows_ - found.row);
+  found.column = column * unit_columns_;
+  found.columns = std::min(unit_columns_, program_.width - found.column);
+  found.outer = unit / row_units_;
+  return found;
 }
 
-int64_t RowKernel::offset_of(const RowProgram::Operand& operand, const Tile& tile) const {
-  int64_t offset = tile.row * operand.outer.back() + tile.column * operand.inner;
-  int64_t index = tile.outer;
+std::byte* RowKernel::at(const Frame& frame, const RowProgram::Operand& operand,
+                         const Rectangle& unit) const {
+  int64_t offset = unit.row * operand.outer.back() + unit.column * operand.inner;
+  int64_t index = unit.outer;
   for (size_t axis = program_.outer.size() - 1; axis-- > 0;) {
     offset += index % program_.outer[axis] * operand.outer[axis];
     index /= program_.outer[axis];
   }
-  return offset;
+  return frame.at(operand.ref) + offset * (bit_width(operand.dtype) / 8);
 }
 
-void RowKernel::load(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile) const {
+void RowKernel::place_registers(float* registers, Lanes* lanes) const {
   for (size_t value = 0; value < program_.values.size(); ++value) {
     if (constant_of_[value] >= 0) {
       lanes[value] = {const_cast<float*>(&constants_[static_cast<size_t>(constant_of_[value])]), 0};
-    } else if (register_[value] >= 0) {
-      lanes[value] = {registers + register_[value], tile.columns};
-    }
-  }
-  for (const auto& input : program_.inputs) {
-    const int64_t item = bit_width(input.dtype) / 8;
-    const std::byte* from = frame.at(input.ref) + offset_of(input, tile) * item;
-    const int64_t stride = input.outer.back();
-    Lanes& to = lanes[input.value];
-    if (input.inner == 1 && is_word(input.dtype)) {
-      to = {reinterpret_cast<float*>(const_cast<std::byte*>(from)), stride};
-      continue;
-    }
-    const LoadLoop convert = load_loop(input.dtype);
-    const int64_t run = input.inner == 1 ? tile.columns : 1;
-    for (int64_t row = 0; row < tile.rows; ++row) {
-      convert(from + row * stride * item, to.data + row * run, static_cast<size_t>(run));
-    }
-  }
-  for (const auto& output : program_.outputs) {
-    if (direct_[static_cast<size_t>(output.value)] < 0) continue;
-    std::byte* to = frame.at(output.ref) + offset_of(output, tile) * int64_t{sizeof(float)};
-    lanes[output.value] = {reinterpret_cast<float*>(to), output.outer.back()};
-  }
-}
-
-void RowKernel::store(const Frame& frame, const Lanes* lanes, const Tile& tile) const {
-  for (const auto& output : program_.outputs) {
-    if (direct_[static_cast<size_t>(output.value)] >= 0) continue;
-    const int64_t item = bit_width(output.dtype) / 8;
-    std::byte* to = frame.at(output.ref) + offset_of(output, tile) * item;
-    const StoreLoop convert = store_loop(output.dtype);
-    const auto run = static_cast<size_t>(output.inner == 1 ? tile.columns : 1);
-    for (int64_t row = 0; row < tile.rows; ++row) {
-      convert(at_row(lanes, output.value, row), to + row * output.outer.back() * item, run);
+    } else if (registers_.offset[value] >= 0) {
+      const bool is_full = program_.values[value].form == Form::kFull;
+      lanes[value] = {registers + registers_.offset[value], is_full ? tile_columns_ : 1};
     }
   }
 }
 
-const float* RowKernel::at_row(const Lanes* lanes, int value, int64_t row) const {
-  const Lanes& operand = lanes[value];
-  switch (program_.values[static_cast<size_t>(value)].form) {
-    case Form::kFull:
-      return operand.data + row * operand.stride;
-    case Form::kPerRow:
-      return operand.data + row;
-    case Form::kUniform:
-      return operand.data;
+// Positions of tiles count from where their unit begins.
+void RowKernel::run_unit(const Frame& frame, std::byte** bases, Lanes* lanes,
+                         const Rectangle& unit) const {
+  std::byte** base = bases;
+  for (const auto& input : program_.inputs) *base++ = at(frame, input, unit);
+  for (const auto& output : program_.outputs) *base++ = at(frame, output, unit);
+  Rectangle tile;
+  for (tile.row = 0; tile.row < unit.rows; tile.row += tile_rows_) {
+    tile.rows = std::min(tile_rows_, unit.rows - tile.row);
+    for (tile.column = 0; tile.column < unit.columns; tile.column += tile_columns_) {
+      tile.columns = std::min(tile_columns_, unit.columns - tile.column);
+      load(bases, lanes, tile);
+      execute_tile(lanes, tile);
+      store(bases + inputs_.size(), lanes, tile);
+    }
   }
-  return operand.data;
+}
+
+// Numbers per row are there from the first tile of the rows on.
+void RowKernel::load(std::byte* const* bases, Lanes* lanes, const Rectangle& tile) const {
+  const auto from = [&](const Memory& memory, const std::byte* base) {
+    return base + tile.row * memory.row_bytes + tile.column * memory.column_bytes;
+  };
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Memory& memory = inputs_[i];
+    const std::byte* first = from(memory, bases[i]);
+    Lanes& to = lanes[memory.value];
+    if (memory.direct) {
+      to = {reinterpret_cast<float*>(const_cast<std::byte*>(first)),
+            memory.row_bytes / int64_t{sizeof(float)}};
+    } else if (!memory.per_row || tile.column == 0) {
+      const auto count = static_cast<size_t>(memory.per_row ? 1 : tile.columns);
+      for (int64_t row = 0; row < tile.rows; ++row) {
+        memory.load(first + row * memory.row_bytes, to.at(row), count);
+      }
+    }
+  }
+  for (size_t o = 0; o < outputs_.size(); ++o) {
+    if (!outputs_[o].direct) continue;
+    const std::byte* first = from(outputs_[o], bases[inputs_.size() + o]);
+    lanes[outputs_[o].value] = {reinterpret_cast<float*>(const_cast<std::byte*>(first)),
+                                outputs_[o].row_bytes / int64_t{sizeof(float)}};
+  }
+}
+
+void RowKernel::store(std::byte* const* bases, const Lanes* lanes, const Rectangle& tile) const {
+  for (size_t o = 0; o < outputs_.size(); ++o) {
+    const Memory& memory = outputs_[o];
+    if (memory.direct || (memory.per_row && tile.column > 0)) continue;
+    std::byte* to = bases[o] + tile.row * memory.row_bytes + tile.column * memory.column_bytes;
+    const auto count = static_cast<size_t>(memory.per_row ? 1 : tile.columns);
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      memory.store(lanes[memory.value].at(row), to + row * memory.row_bytes, count);
+    }
+  }
 }
 
 // Whether the rows of the tile lie one after the other in all operands, or are the same number.
-bool RowKernel::one_run(const Step& step, const Lanes* lanes, const Tile& tile) const {
+bool RowKernel::one_run(const Step& step, const Lanes* lanes, const Rectangle& tile) const {
   if (tile.rows == 1) return true;
   if (lanes[step.code.to].stride != tile.columns) return false;
   for (int k = 0; k < step.operands; ++k) {
@@ -306,30 +321,31 @@ bool RowKernel::one_run(const Step& step, const Lanes* lanes, const Tile& tile) 
   return true;
 }
 
-void RowKernel::execute_full(const Step& step, const Lanes* lanes, const Tile& tile) const {
-  const auto& code = step.code;
+void RowKernel::apply(const Step& step, const float* a, const float* b, const float* c, float* y,
+                      size_t count) {
+  if (step.operands == 2) return step.binary(a, b, y, count);
+  if (step.operands == 3) return step.ternary(a, b, c, y, count);
+  if (!step.repeats) return step.unary(a, y, count, step.code.alpha, step.code.beta);
+  std::fill_n(y, count, *a);
+}
+
+void RowKernel::execute_full(const Step& step, const Lanes* lanes, const Rectangle& tile) const {
+  const auto& from = step.from;
+  if (tile.rows == 1) {
+    return apply(step, lanes[from[0]].data, lanes[from[1]].data, lanes[from[2]].data,
+                 lanes[step.code.to].data, static_cast<size_t>(tile.columns));
+  }
   const bool run = one_run(step, lanes, tile);
   const int64_t rows = run ? 1 : tile.rows;
   const auto count = static_cast<size_t>(run ? tile.rows * tile.columns : tile.columns);
+  const Lanes& to = lanes[step.code.to];
   for (int64_t row = 0; row < rows; ++row) {
-    const float* a = at_row(lanes, code.from[0], row);
-    float* y = lanes[code.to].data + row * lanes[code.to].stride;
-    if (step.operands == 1) {
-      if (program_.values[static_cast<size_t>(code.from[0])].form == Form::kFull) {
-        step.unary(a, y, count, code.alpha, code.beta);
-      } else {
-        std::fill_n(y, count, *a);  // only kCopy makes a full value of another form
-      }
-    } else if (step.operands == 2) {
-      step.binary(a, at_row(lanes, code.from[1], row), y, count);
-    } else {
-      step.ternary(a, at_row(lanes, code.from[1], row), at_row(lanes, code.from[2], row), y, count);
-    }
+    apply(step, lanes[from[0]].at(row), lanes[from[1]].at(row), lanes[from[2]].at(row), to.at(row),
+          count);
   }
 }
 
-void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) const {
-  if (step.form == Form::kFull) return execute_full(step, lanes, tile);
+void RowKernel::execute_per_row(const Step& step, const Lanes* lanes, const Rectangle& tile) const {
   const auto& code = step.code;
   const auto rows = static_cast<size_t>(tile.rows);
   float* y = lanes[code.to].data;
@@ -337,7 +353,7 @@ void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) 
   if (step.reduce != nullptr) {
     const float* b = code.from[1] >= 0 ? lanes[code.from[1]].data : nullptr;
     for (int64_t row = 0; row < tile.rows; ++row) {
-      y[row] = step.reduce(at_row(lanes, code.from[0], row), static_cast<size_t>(tile.columns),
+      y[row] = step.reduce(lanes[code.from[0]].at(row), static_cast<size_t>(tile.columns),
                            b != nullptr ? b[row] : 0, code.alpha);
     }
   } else if (step.operands == 1) {
@@ -354,40 +370,23 @@ void RowKernel::execute(const Step& step, const Lanes* lanes, const Tile& tile) 
   }
 }
 
-// The memory that the tile will read of an operand.
-void RowKernel::prefetch(const Frame& frame, const RowProgram::Operand& input,
-                         const Tile& tile) const {
-  const int64_t item = bit_width(input.dtype) / 8;
-  const std::byte* from = frame.at(input.ref) + offset_of(input, tile) * item;
-  for (int64_t row = 0; row < tile.rows && input.inner == 1; ++row) {
-    fetch_ahead(from + row * input.outer.back() * item, tile.columns * item);
-  }
-}
-
-// The operands of the `next`, which may have no rows, are fetched one by one meanwhile.
-void RowKernel::run_tile(const Frame& frame, float* registers, Lanes* lanes, const Tile& tile,
-                         const Tile& next) const {
-  load(frame, registers, lanes, tile);
-  const size_t count = steps_.size();
-  size_t fetched = count < kFetched ? program_.inputs.size() : 0;
-  for (size_t s = 0; s < count; ++s) {
-    for (; fetched < program_.inputs.size() * (s + 1) / count; ++fetched) {
-      prefetch(frame, program_.inputs[fetched], next);
+void RowKernel::execute_tile(const Lanes* lanes, const Rectangle& tile) const {
+  for (const Step& step : steps_) {
+    if (step.form == Form::kFull) {
+      execute_full(step, lanes, tile);
+    } else if (tile.column == 0) {
+      execute_per_row(step, lanes, tile);
     }
-    execute(steps_[s], lanes, tile);
   }
-  store(frame, lanes, tile);
 }
 
 void RowKernel::run(const Frame& frame) const {
-  parallel_blocks(units_, grain_, slots_, [&](int slot, int64_t begin, int64_t end) {
+  parallel_blocks(units_, 1, slots_, [&](int slot, int64_t begin, int64_t end) {
     std::byte* own = frame.at(workspace_) + slot * slot_bytes_;
-    auto* lanes = reinterpret_cast<Lanes*>(own);
-    auto* registers = reinterpret_cast<float*>(own + lanes_bytes_);
-    for (int64_t unit = begin; unit < end; ++unit) {
-      run_tile(frame, registers, lanes, tile_at(unit),
-               unit + 1 < units_ ? tile_at(unit + 1) : Tile());
-    }
+    auto** bases = reinterpret_cast<std::byte**>(own);
+    auto* lanes = reinterpret_cast<Lanes*>(own + bases_bytes_);
+    place_registers(reinterpret_cast<float*>(own + bases_bytes_ + lanes_bytes_), lanes);
+    for (int64_t unit = begin; unit < end; ++unit) run_unit(frame, bases, lanes, unit_at(unit));
   });
 }
 
