@@ -75,8 +75,11 @@ void MultiplyTile(const TileProduct& product) {
     p.b = product.b + first * p.b_row;
     p.adds = product.adds || first > 0;
     int64_t j = 0;
-    for (; j + 3 * lanes() <= p.n; j += 3 * lanes()) multiply_columns<3, false>(p, j, 0);
-    for (; j + lanes() <= p.n; j += lanes()) multiply_columns<1, false>(p, j, 0);
+    int64_t left = p.n / lanes();
+    for (; left > 4 || left == 3; left -= 3, j += 3 * lanes()) multiply_columns<3, false>(p, j, 0);
+    for (; left > 1; left -= 2, j += 2 * lanes()) multiply_columns<2, false>(p, j, 0);
+    if (left > 0) multiply_columns<1, false>(p, j, 0);
+    j += left * lanes();
     if (j < p.n) multiply_columns<1, true>(p, j, p.n - j);
   }
 }
