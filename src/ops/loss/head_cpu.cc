@@ -40,11 +40,6 @@ cpu::MatrixLayout HeadProducts::outputs_of(int64_t count, bool as_columns) const
   return layout;
 }
 
-// Elements from a row of slopes to the next.
-int64_t HeadProducts::slope_stride() const {
-  return s_.classes * bytes_of(DType::kF32, 1) / bytes_of(dtype_, 1);
-}
-
 MatmulShape HeadProducts::forward_shape(int64_t count, bool bias) const {
   MatmulShape shape = shape_of(s_.at_once, count, s_.depth);
   shape.a = rows_of(s_.depth);
@@ -56,7 +51,7 @@ MatmulShape HeadProducts::forward_shape(int64_t count, bool bias) const {
 
 MatmulShape HeadProducts::back_shape(int64_t count, bool adds) const {
   MatmulShape shape = shape_of(s_.at_once, s_.depth, count);
-  shape.a = rows_of(slope_stride());
+  shape.a = rows_of(s_.classes);
   shape.b = outputs_of(count, false);
   shape.c = {{}, {}, s_.depth, 1};
   shape.adds = adds;
@@ -67,9 +62,9 @@ MatmulShape HeadProducts::back_shape(int64_t count, bool adds) const {
 MatmulShape HeadProducts::weight_shape(bool adds) const {
   MatmulShape shape = s_.outputs_first ? shape_of(s_.classes, s_.depth, s_.at_once)
                                        : shape_of(s_.depth, s_.classes, s_.at_once);
-  shape.a = rows_of(s_.outputs_first ? slope_stride() : s_.depth);
+  shape.a = rows_of(s_.outputs_first ? s_.classes : s_.depth);
   std::swap(shape.a.row_stride, shape.a.column_stride);
-  shape.b = rows_of(s_.outputs_first ? s_.depth : slope_stride());
+  shape.b = rows_of(s_.outputs_first ? s_.depth : s_.classes);
   shape.c = {{}, {}, shape.n, 1};
   shape.adds = adds;
   return shape;

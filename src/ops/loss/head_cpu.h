@@ -52,7 +52,6 @@ class HeadProducts {
   bool find_weight(plan::Claim& claim);
   bool find_rounded_weight(plan::Claim& claim);
   [[nodiscard]] cpu::MatrixLayout rows_of(int64_t length) const;
-  [[nodiscard]] int64_t slope_stride() const;
   [[nodiscard]] int64_t panel_outputs() const;
   [[nodiscard]] cpu::MatrixLayout outputs_of(int64_t count, bool as_columns) const;
   [[nodiscard]] cpu::MatmulShape forward_shape(int64_t count, bool bias) const;

@@ -1,5 +1,6 @@
 // Kernel of mw.linear_cross_entropy: chunks of the rows that count, each through a product to its
 // logits, which become their own slopes in place and go into the products of the backward pass.
+// Slopes in bf16 take half the room of logits: each row goes where an earlier one has been.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -39,8 +40,8 @@ class Softmax {
         sum_(cpu::reduce_loop(plan::RowOp::kRowSum)),
         max_(cpu::reduce_loop(plan::RowOp::kRowMax)) {}
 
-  // The loss of a row; its logits become their slopes, side by side from where they begin.
-  double run(float* logits, int64_t label) const {
+  // The loss of a row. Its slopes go to `slopes`: where the logits are, or in bf16 before them.
+  double run(float* logits, int64_t label, std::byte* slopes) const {
     const auto count = static_cast<size_t>(classes_);
     const float largest = max_(logits, count, 0, 0);
     const double at_label = static_cast<double>(logits[label]) - largest;
@@ -60,7 +61,7 @@ class Softmax {
       const size_t at = static_cast<size_t>(label) - i;
       if (at < some) piece[at] -= static_cast<float>(1 - smoothing_);
       if (is_narrow_) {
-        cpu::store_bf16(piece, reinterpret_cast<uint16_t*>(logits) + i, some);
+        cpu::store_bf16(piece, slopes + i * sizeof(uint16_t), some);
       } else if (rounds_) {
         cpu::round_bf16(piece, piece, some, 0, 0);
       }
@@ -187,35 +188,46 @@ class LinearCrossEntropy : public Kernel {
     return to;
   }
 
-  // Rows beyond `count` become zeros.
+  [[nodiscard]] std::byte* slopes_of(float* logits, int64_t row) const {
+    return reinterpret_cast<std::byte*>(logits) + row * bytes_of(dtype_, s_.classes);
+  }
+
+  // Rows beyond `count` become zeros. A round has as many rows as all before it together, so that
+  // the slopes of a row lie where no logits are left to be read.
   double losses_of(const Frame& frame, const int64_t* rows, int64_t count) const {
     const auto* labels = frame.as<int32_t>(labels_);
     float* logits = frame.as<float>(logits_);
     auto* losses = frame.as<double>(losses_);
-    parallel_for(s_.at_once, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        float* row = logits + i * s_.classes;
-        losses[i] = i < count ? softmax_.run(row, labels[rows[i]]) : 0;
-        if (i >= count) std::fill_n(row, s_.classes, 0.0F);
+    const auto one_row = [&](int64_t i) {
+      std::byte* slopes = slopes_of(logits, i);
+      if (i < count) {
+        losses[i] = softmax_.run(logits + i * s_.classes, labels[rows[i]], slopes);
+      } else {
+        std::fill_n(slopes, bytes_of(dtype_, s_.classes), std::byte{0});
       }
-    });
+    };
+    for (int64_t first = 0, round = 1; first < s_.at_once; first += round) {
+      if (first > 0) round = std::min(first, s_.at_once - first);
+      parallel_for(round, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) one_row(first + i);
+      });
+    }
     double sum = 0;
     for (int64_t i = 0; i < count; ++i) sum += losses[i];
     return sum;
   }
 
   // The sums of slopes over the chunk's rows.
-  void add_rows(const float* logits, int64_t count, float* to) const {
+  void add_rows(float* logits, int64_t count, float* to) const {
     parallel_for(s_.classes, kPiece, [&](int64_t begin, int64_t end) {
       std::array<float, kPiece> widened;
       for (int64_t at = begin; at < end; at += kPiece) {
         const int64_t some = std::min(kPiece, end - at);
         for (int64_t i = 0; i < count; ++i) {
-          const float* row = logits + i * s_.classes;
-          const float* slopes = row + at;
+          const std::byte* row = slopes_of(logits, i);
+          const float* slopes = reinterpret_cast<const float*>(row) + at;
           if (dtype_ == DType::kBF16) {
-            cpu::load_bf16(reinterpret_cast<const uint16_t*>(row) + at, widened.data(),
-                           static_cast<size_t>(some));
+            cpu::load_bf16(row + bytes_of(dtype_, at), widened.data(), static_cast<size_t>(some));
             slopes = widened.data();
           }
           add_(to + at, slopes, to + at, static_cast<size_t>(some));
