@@ -355,7 +355,8 @@ uint64_t arena_of(int64_t classes, bool joined, bool with_gradients) {
 
 TEST(head_loss, never_holds_the_logits_whole) {
   constexpr int64_t kSmall = 20'000, kLarge = 40'000;
-  constexpr uint64_t kChunk = ops::kLogitsAtOnce * sizeof(float);
+  // Of 256 rows of the larger one.
+  constexpr uint64_t kChunk = uint64_t{256} * kLarge * sizeof(float);
   for (const bool with_gradients : {false, true}) {
     const uint64_t logits = 600 * kLarge * sizeof(float);
     EXPECT_GE(arena_of(kLarge, false, true), logits);

@@ -15,8 +15,9 @@
 namespace mw::ops {
 namespace {
 
-// Fewer rows make a product that waits for the weight; rows come in multiples of a library's tiles.
-constexpr int64_t kFewestRows = 64;
+// Fewer rows make a product that waits for the weight, and so few are taken where more would be of
+// more than twice as many logits. Rows come in multiples of a library's tiles.
+constexpr int64_t kFewRows = 256, kFewestRows = 64;
 constexpr int64_t kTile = 16;
 
 // y = x w: the operands of an op as a head, and the axis of x and of the result that w is along.
@@ -70,7 +71,8 @@ std::optional<Head> head_of(const OpView& view) {
 
 // Rows of logits at once: chunks of about the same size.
 int64_t rows_at_once(int64_t rows, int64_t classes, int64_t at_once) {
-  const int64_t most = std::max(at_once / classes / kTile * kTile, kFewestRows);
+  const int64_t enough = std::min(kFewRows, 2 * at_once / classes);
+  const int64_t most = std::max(std::max(at_once / classes, enough) / kTile * kTile, kFewestRows);
   const int64_t chunks = (rows + most - 1) / most;
   return ((rows + chunks - 1) / chunks + kTile - 1) / kTile * kTile;
 }

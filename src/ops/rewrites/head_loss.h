@@ -13,7 +13,8 @@
 
 namespace mw::ops {
 
-// Logits in memory at once: the product keeps its pace with as many rows as make 32 MiB of them.
+// Logits in memory at once, twice as many where that is fewer than 256 rows: products keep their
+// pace with so many.
 inline constexpr int64_t kLogitsAtOnce = int64_t{1} << 23;
 
 // Where there are more than `at_once` logits, the product is linear, matmul or a convolution of
