@@ -225,6 +225,12 @@ const Model kLeft[] = {
      "tensor<fp32, [1, 9, 11]> s = matmul(x = q, y = k, transpose_y = bool(true));"
      "tensor<fp32, [1, 9, 11]> p = softmax(x = s, axis = int32(-1));"
      "tensor<fp32, [2, 9, 5]> y = matmul(x = p, y = v);"},
+    {"a scale that adds an axis",
+     "tensor<fp32, [9, 8]> q, tensor<fp32, [11, 8]> k, tensor<fp32, [11, 5]> v",
+     "tensor<fp32, [9, 11]> s = matmul(x = q, y = k, transpose_y = bool(true));"
+     "tensor<fp32, [1, 9, 11]> c = mul(x = s, y = tensor<fp32, [1, 1, 1]>([[[0.35]]]));"
+     "tensor<fp32, [1, 9, 11]> p = softmax(x = c, axis = int32(-1));"
+     "tensor<fp32, [1, 9, 5]> y = matmul(x = p, y = v);"},
     {"a product alone", "tensor<fp32, [2, 9, 8]> q, tensor<fp32, [2, 8, 5]> k",
      "tensor<fp32, [2, 9, 5]> y = matmul(x = q, y = k);"},
 };

@@ -9,8 +9,9 @@
 
 namespace mw::cpu {
 
-// Places have the shape [batch.., rows, columns]; a stride of 0 repeats. Keys, values and a mask
-// may be fp16.
+// Places have the shape [batch.., rows, columns]; a stride of 0 repeats. Operands may be fp16 or
+// bf16, and the result is then fp32 all the same, or rounded to bf16 where that is all that
+// follows.
 struct Attention {
   Shape batch;
   int64_t queries = 0, keys = 0, depth = 0, value_depth = 0;

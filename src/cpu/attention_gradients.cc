@@ -20,7 +20,7 @@ class AttentionGradientKernel : public AttentionTiles {
   AttentionGradientKernel(Claim& claim, const Attention& a, const AttentionGradients& g)
       : AttentionTiles(a),
         value_(a.value, layout_),
-        y_grad_(g.y_grad, tile_, layout_),
+        y_grad_(g.y_grad, most_rows_, layout_),
         wants_scores_(g.query || g.key || g.mask) {
     if (wants_scores_) slopes_ = take_scores();
     if (g.query) query_grad_ = HeadMatrices(*g.query);

@@ -14,13 +14,19 @@ constexpr float kVanishes = 110;       // e^-104 is zero in fp32
 }  // namespace
 
 AttentionTiles::AttentionTiles(const Attention& a)
-    : a_(a), heads_(count_of(a.batch)), scores_stride_(row_stride(a.keys)) {
-  tile_ =
-      std::min(a.queries, std::clamp(kScores / scores_stride_ / 8 * 8, kFewestQueries, kQueries));
-  query_ = HeadMatrices(a.query, tile_, layout_);
+    : a_(a),
+      heads_(count_of(a.batch)),
+      scores_stride_(row_stride(a.keys)),
+      most_rows_(std::min(a.queries, kQueries)) {
+  tile_ = std::min(most_rows_, std::max(kScores / scores_stride_ / 8 * 8, kFewestQueries));
+  query_ = HeadMatrices(a.query, most_rows_, layout_);
   key_ = TurnedMatrices(a.key, layout_);
-  if (a.mask) mask_ = HeadMask(*a.mask, tile_, layout_);
+  if (a.mask) mask_ = HeadMask(*a.mask, scores_floats(), layout_);
   scores_ = take_scores();
+}
+
+int64_t AttentionTiles::scores_floats() const {
+  return std::min(most_rows_ * scores_stride_, std::max(kScores, kFewestQueries * scores_stride_));
 }
 
 void AttentionTiles::take_workspace(plan::Claim& claim, int64_t units) {

@@ -21,7 +21,10 @@ class AttentionTiles : public plan::Kernel {
 
   explicit AttentionTiles(const Attention& a);
 
-  int64_t take_scores() { return layout_.take(tile_ * scores_stride_); }
+  // Room for a number for each query of a tile and each key. The sizes of what is taken grow with
+  // the numbers of queries and keys: a plan for fewer fits into the memory of one for more.
+  [[nodiscard]] int64_t scores_floats() const;
+  int64_t take_scores() { return layout_.take(scores_floats()); }
   // Once all of the layout is taken.
   void take_workspace(plan::Claim& claim, int64_t units);
   // Calls body(own, unit) for each unit, on as many workers as there are.
@@ -54,6 +57,7 @@ class AttentionTiles : public plan::Kernel {
 
   Attention a_;
   int64_t heads_ = 1, scores_stride_ = 0, tile_ = 1, scores_ = 0;
+  int64_t most_rows_ = 1;  // of a tile, were there few keys
   Layout layout_;
   TurnedMatrices key_;
 

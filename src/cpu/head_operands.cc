@@ -86,10 +86,10 @@ int64_t TurnedMatrices::copied() const {
   return matrices_.row_count() * matrices_.columns() * int64_t{sizeof(float)};
 }
 
-HeadMask::HeadMask(const Place& place, int64_t at_once, Layout& layout) : matrices_(place) {
+HeadMask::HeadMask(const Place& place, int64_t floats, Layout& layout) : matrices_(place) {
   if (place.dtype == DType::kF32 && inner_step(place) == 1) return;
   stride_ = row_stride(matrices_.columns());
-  copy_ = layout.take(at_once * stride_);
+  copy_ = layout.take(floats);
 }
 
 TileRows HeadMask::rows(const Frame& frame, int64_t head, int64_t first, int64_t count,

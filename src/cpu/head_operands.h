@@ -74,7 +74,8 @@ class TurnedMatrices {
 class HeadMask {
  public:
   HeadMask() = default;
-  HeadMask(const plan::Place& place, int64_t at_once, Layout& layout);
+  // The rows that are read at a time have at most so many `floats`, with what is between them.
+  HeadMask(const plan::Place& place, int64_t floats, Layout& layout);
   [[nodiscard]] TileRows rows(const plan::Frame& frame, int64_t head, int64_t first, int64_t count,
                               float* own) const;
 

@@ -29,7 +29,7 @@ HWY_INLINE V power_of_two(VI n) {
 }
 
 // e^x = 2^n e^r with |r| <= ln(2) / 2; e^r - 1 - r = r^2 p(r), p minimax. The power is applied in
-// two halves so that results below the normal range round once. What is zero is not made by
+// two halves so that results below the normal range round once. Below -104 zero is not made by
 // underflow, for which processors take a hundred cycles: scores behind a mask are such numbers.
 HWY_INLINE V exp_of(V x) {
   const V low = set(-104.0f), high = set(89.0f);

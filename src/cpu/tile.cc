@@ -20,13 +20,41 @@ constexpr int64_t kDepth = 128;  // rows of b at once: three vectors of each sta
 
 HWY_INLINE int64_t lanes() { return static_cast<int64_t>(hn::Lanes(D())); }
 
-// M rows by C vectors of y, of which the last has `part` columns where kPart says so.
-template <int M, int C, bool kPart>
-HWY_INLINE void multiply_block(const TileProduct& p, int64_t i, int64_t j, int64_t part) {
+// The numbers of one vector that exist: all, or the first ones. Not all processors can leave out
+// the others when they read and write memory.
+struct Whole {
+  static V load(const float* from) { return hn::LoadU(D(), from); }
+  static void store(V v, float* to) { hn::StoreU(v, D(), to); }
+  static V keep(V v, V /*otherwise*/) { return v; }
+};
+struct Part {
+  size_t count = 0;
+
+  [[nodiscard]] hn::Mask<D> mask() const { return hn::FirstN(D(), count); }
+  [[nodiscard]] V keep(V v, V otherwise) const { return hn::IfThenElse(mask(), v, otherwise); }
+#if HWY_MEM_OPS_MIGHT_FAULT
+  [[nodiscard]] V load(const float* from) const {
+    HWY_ALIGN float some[hn::MaxLanes(D())] = {};
+    std::copy_n(from, count, some);
+    return hn::Load(D(), some);
+  }
+  void store(V v, float* to) const {
+    HWY_ALIGN float some[hn::MaxLanes(D())];
+    hn::Store(v, D(), some);
+    std::copy_n(some, count, to);
+  }
+#else
+  [[nodiscard]] V load(const float* from) const { return hn::MaskedLoad(mask(), D(), from); }
+  void store(V v, float* to) const { hn::BlendedStore(v, mask(), D(), to); }
+#endif
+};
+
+// M rows by C vectors of y. `last`: of the last of these.
+template <int M, int C, class Last>
+HWY_INLINE void multiply_block(const TileProduct& p, int64_t i, int64_t j, const Last& last) {
   const D d;
-  const auto mask = hn::FirstN(d, static_cast<size_t>(part));
   const auto load = [&](const float* from, int c) {
-    return kPart && c == C - 1 ? hn::MaskedLoad(mask, d, from) : hn::LoadU(d, from);
+    return c == C - 1 ? last.load(from) : hn::LoadU(d, from);
   };
   V sums[M][C];
   float* y = p.y + i * p.y_row + j;
@@ -46,25 +74,19 @@ HWY_INLINE void multiply_block(const TileProduct& p, int64_t i, int64_t j, int64
     }
   }
   for (int r = 0; r < M; ++r) {
-    for (int c = 0; c < C; ++c) {
-      float* to = y + r * p.y_row + c * lanes();
-      if (kPart && c == C - 1) {
-        hn::BlendedStore(sums[r][c], mask, d, to);
-      } else {
-        hn::StoreU(sums[r][c], d, to);
-      }
-    }
+    for (int c = 0; c < C - 1; ++c) hn::StoreU(sums[r][c], d, y + r * p.y_row + c * lanes());
+    last.store(sums[r][C - 1], y + r * p.y_row + (C - 1) * lanes());
   }
 }
 
-template <int C, bool kPart>
-HWY_INLINE void multiply_columns(const TileProduct& p, int64_t j, int64_t part) {
+template <int C, class Last>
+HWY_INLINE void multiply_columns(const TileProduct& p, int64_t j, const Last& last) {
   // As many sums as there are registers for.
   constexpr int kRows = hn::MaxLanes(D()) >= 16 ? 8 : 4;
   int64_t i = 0;
-  for (; i + kRows <= p.m; i += kRows) multiply_block<kRows, C, kPart>(p, i, j, part);
-  for (; i + 2 <= p.m; i += 2) multiply_block<2, C, kPart>(p, i, j, part);
-  if (i < p.m) multiply_block<1, C, kPart>(p, i, j, part);
+  for (; i + kRows <= p.m; i += kRows) multiply_block<kRows, C>(p, i, j, last);
+  for (; i + 2 <= p.m; i += 2) multiply_block<2, C>(p, i, j, last);
+  if (i < p.m) multiply_block<1, C>(p, i, j, last);
 }
 
 void MultiplyTile(const TileProduct& product) {
@@ -76,26 +98,13 @@ void MultiplyTile(const TileProduct& product) {
     p.adds = product.adds || first > 0;
     int64_t j = 0;
     int64_t left = p.n / lanes();
-    for (; left > 4 || left == 3; left -= 3, j += 3 * lanes()) multiply_columns<3, false>(p, j, 0);
-    for (; left > 1; left -= 2, j += 2 * lanes()) multiply_columns<2, false>(p, j, 0);
-    if (left > 0) multiply_columns<1, false>(p, j, 0);
+    for (; left > 4 || left == 3; left -= 3, j += 3 * lanes()) multiply_columns<3>(p, j, Whole());
+    for (; left > 1; left -= 2, j += 2 * lanes()) multiply_columns<2>(p, j, Whole());
+    if (left > 0) multiply_columns<1>(p, j, Whole());
     j += left * lanes();
-    if (j < p.n) multiply_columns<1, true>(p, j, p.n - j);
+    if (j < p.n) multiply_columns<1>(p, j, Part{static_cast<size_t>(p.n - j)});
   }
 }
-
-// The numbers of one vector that exist: all, or the first ones.
-struct Whole {
-  static V load(const float* from) { return hn::LoadU(D(), from); }
-  static void store(V v, float* to) { hn::StoreU(v, D(), to); }
-  static V keep(V v, V /*otherwise*/) { return v; }
-};
-struct Part {
-  hn::Mask<D> mask;
-  [[nodiscard]] V load(const float* from) const { return hn::MaskedLoad(mask, D(), from); }
-  void store(V v, float* to) const { hn::BlendedStore(v, mask, D(), to); }
-  [[nodiscard]] V keep(V v, V otherwise) const { return hn::IfThenElse(mask, v, otherwise); }
-};
 
 // Calls visit(at, part) for each vector.
 template <class Visit>
@@ -103,7 +112,7 @@ HWY_INLINE void for_vectors(size_t count, const Visit& visit) {
   const size_t step = hn::Lanes(D());
   size_t at = 0;
   for (; at + step <= count; at += step) visit(at, Whole());
-  if (at < count) visit(at, Part{hn::FirstN(D(), count - at)});
+  if (at < count) visit(at, Part{count - at});
 }
 
 V lowest() { return set(-std::numeric_limits<float>::infinity()); }
@@ -170,11 +179,14 @@ KeyRange KeptKeys(TileRows mask, int64_t rows, int64_t columns, float gap) {
   for (int64_t row = rows; row-- > 0;) {
     const float* numbers = mask.data + row * mask.stride;
     V largest = lowest();
+    auto is_number = hn::Eq(largest, largest);
     for_vectors(static_cast<size_t>(columns), [&](size_t at, const auto& part) {
-      largest = hn::Max(largest, part.keep(part.load(numbers + at), lowest()));
+      const V x = part.keep(part.load(numbers + at), lowest());
+      largest = hn::Max(largest, x);
+      is_number = hn::And(is_number, hn::Eq(x, x));
     });
     const float best = hn::GetLane(hn::MaxOfLanes(D(), largest));
-    if (!std::isfinite(best)) return {0, columns};
+    if (!std::isfinite(best) || !hn::AllTrue(D(), is_number)) return {0, columns};
     const V threshold = set(best - gap);
     int64_t begin = 0, end = columns;
     while (begin < kept.begin && begin < whole && !keeps(numbers + begin, threshold)) begin += step;

@@ -39,7 +39,7 @@ struct KeyRange {
   int64_t begin = 0, end = 0;
 };
 // Columns outside are below the largest number of their row by more than `gap`, in every row. All
-// columns where a row has no largest finite number.
+// columns where a row has no largest finite number or one that is NaN.
 KeyRange kept_keys(TileRows mask, int64_t rows, int64_t columns, float gap);
 
 }  // namespace mw::cpu

@@ -3,10 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <random>
 #include <vector>
+
+#include "base/memory_checks.h"
+#include "hwy/targets.h"
 
 namespace mw::cpu {
 namespace {
@@ -52,6 +57,58 @@ TEST(tile, multiplies_whatever_the_sizes_and_writes_nothing_else) {
       }
     }
   }
+}
+
+// Each instruction set that this processor has, one after the other, and what was chosen in the
+// end.
+template <class Check>
+void with_each_target(const Check& check) {
+  for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    const int64_t target = left & -left;
+    SCOPED_TRACE(hwy::TargetName(target));
+    hwy::SetSupportedTargetsForTest(target);
+    check();
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
+// Numbers behind which no memory is, or before which.
+struct Guarded {
+  Guarded(int64_t count, uint32_t seed, Guard guard)
+      : memory(guarded_memory(guard, count * int64_t{sizeof(float)})) {
+    std::ranges::copy(noise(count, seed), data());
+  }
+  [[nodiscard]] float* data() const { return static_cast<float*>(memory.get()); }
+
+  std::shared_ptr<void> memory;
+};
+
+TEST(tile, touches_no_memory_but_its_own_in_any_instruction_set) {
+  with_each_target([] {
+    for (const Guard guard : {Guard::kExact, Guard::kStart}) {
+      for (const int64_t n : {1, 3, 6, 13, 21, 50}) {
+        constexpr int64_t kM = 5, kK = 7;
+        const Guarded a(kM * kK, 1, guard), b(kK * n, 2, guard), y(kM * n, 3, guard);
+        for (const bool adds : {false, true}) {
+          multiply_tile({a.data(), kK, 1, b.data(), n, y.data(), n, kM, n, kK, adds});
+        }
+        for (int64_t i = 0; i < kM; ++i) {
+          double want = 0;
+          for (int64_t l = 0; l < kK; ++l) want += 2.0 * a.data()[i * kK + l] * b.data()[l * n];
+          ASSERT_NEAR(y.data()[i * n], want, 1e-5);
+        }
+        const Guarded mask(n, 4, guard), row(n, 5, guard);
+        EXPECT_GE(softmax_row(row.data(), mask.data(), at(n), 0.5F), 1);
+        softmax_slopes(mask.data(), row.data(), at(n), 1);
+        EXPECT_LE(largest_norm({mask.data(), n}, 1, n), std::sqrt(static_cast<float>(n)));
+        EXPECT_EQ(kept_keys({mask.data(), n}, 1, n, 10).end, n);
+      }
+    }
+  });
+}
+
+TEST(tile, gives_the_same_products_in_any_instruction_set) {
+  with_each_target([] { expect_product(13, 53, 130, false, true); });
 }
 
 TEST(tile, sums_alike_in_larger_products) {
@@ -146,9 +203,11 @@ TEST(tile, keys_are_all_kept_where_a_row_has_no_largest_finite_number) {
   std::vector<float> row(40, -100);
   row[3] = 0;
   for (const float number : {kInfinity, std::nanf("")}) {
-    std::vector<float> other = row;
-    other[35] = number;
-    EXPECT_EQ(kept(row, other, 50).end, 40);
+    for (const size_t place : {size_t{1}, size_t{20}, size_t{35}}) {
+      std::vector<float> spoilt = row;
+      spoilt[place] = number;
+      EXPECT_EQ(kept(row, spoilt, 50).end, 40);
+    }
   }
   const KeyRange range = kept(row, std::vector<float>(40, -kInfinity), 50);
   EXPECT_EQ(range.begin, 0);

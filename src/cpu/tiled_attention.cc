@@ -27,7 +27,7 @@ class TiledAttention : public AttentionTiles {
         y_(y),
         rounds_(y.dtype != DType::kF32) {
     sums_stride_ = row_stride(a.value_depth);
-    if (rounds_) rounded_ = layout_.take(tile_ * sums_stride_);
+    if (rounds_) rounded_ = layout_.take(most_rows_ * sums_stride_);
     // Queries of few heads are shared among the workers, whole tiles of them.
     const int64_t tiles = (a.queries + tile_ - 1) / tile_;
     const int64_t wanted = std::clamp<int64_t>(4 * claim.slots() / heads_, 1, tiles);

@@ -41,15 +41,16 @@ std::optional<Expr> mask_of(Builder& b, const OpView& op) {
   return op.has("attn_mask") ? std::optional(operand(b, op, "attn_mask")) : std::nullopt;
 }
 
-std::vector<Value*> expand(Builder& b, const OpView& op) {
+Expr weights_of(Builder& b, const OpView& op) {
   const HeadExtents x = head_extents(op);
-  const Expr query = operand(b, op, "query"), value = operand(b, op, "value");
-  if (x.keys == 0 || count_of(query.shape()) == 0 || count_of(value.shape()) == 0) {
-    return {filled(b, infer(op), 0)};
-  }
-  const Expr weights =
-      attention_weights(query, operand(b, op, "key"), mask_of(b, op), op.number("scale"));
-  return {matmul(weights, value)};
+  return attention_weights(operand(b, op, "query"), operand(b, op, "key"), mask_of(b, op),
+                           op.number("scale"), x.whole(x.queries, x.keys));
+}
+
+std::vector<Value*> expand(Builder& b, const OpView& op) {
+  const Type type = infer(op);
+  if (head_extents(op).keys == 0 || count_of(type.shape()) == 0) return {filled(b, type, 0)};
+  return {matmul(weights_of(b, op), operand(b, op, "value"))};
 }
 
 Argument argument_of(std::string_view input, const Operand& operand) {
@@ -195,27 +196,26 @@ void evaluate_gradients(Eval& e) {
 
 std::vector<Value*> expand_gradients(Builder& b, const OpView& op) {
   const std::vector<Type> types = infer_gradients(op);
-  const Expr query = operand(b, op, "query"), key = operand(b, op, "key"),
-             value = operand(b, op, "value"), g = operand(b, op, "y_grad");
-  const Expr operands[] = {query, key, value, g};
-  const bool empty =
-      std::ranges::any_of(operands, [](const Expr& x) { return count_of(x.shape()) == 0; });
+  const HeadExtents x = head_extents(op);
   std::vector<Value*> results;
-  if (empty) {
+  if (count_of(x.whole(x.queries, x.keys)) == 0 || x.value_depth == 0) {
     for (const Type& type : types) results.push_back(filled(b, type, 0));
     return results;
   }
-  const double scale = op.number("scale");
-  const Expr weights = attention_weights(query, key, mask_of(b, op), scale);
-  const Expr of_mask = scores_gradient(weights, matmul(g, value, false, true));
-  const Expr of_scores = of_mask * scale;
-  const auto wants = [&](std::string_view input) {
-    return attention_gradient_result(op, input).has_value();
+  const Expr weights = weights_of(b, op), g = operand(b, op, "y_grad");
+  const Expr of_mask = scores_gradient(weights, matmul(g, operand(b, op, "value"), false, true));
+  const Expr of_scores = of_mask * op.number("scale");
+  const auto add = [&](std::string_view input, const Expr& left, bool turned, const Expr& right) {
+    if (!attention_gradient_result(op, input)) return;
+    const Type& type = types[results.size()];
+    const bool any = count_of(type.shape()) > 0;
+    results.push_back(any ? matmul(left, right, turned, false).value()
+                          : filled(b, type, 0).value());
   };
-  if (wants("query")) results.push_back(matmul(of_scores, key));
-  if (wants("key")) results.push_back(matmul(of_scores, query, true, false));
-  if (wants("value")) results.push_back(matmul(weights, g, true, false));
-  if (wants("attn_mask")) results.push_back(of_mask);
+  add("query", of_scores, false, operand(b, op, "key"));
+  add("key", of_scores, true, operand(b, op, "query"));
+  add("value", weights, true, g);
+  if (attention_gradient_result(op, "attn_mask")) results.push_back(of_mask);
   return results;
 }
 

@@ -80,9 +80,9 @@ const Operand& half_or_given(const Claim& claim, const Operand& operand) {
   return stored(claim, operand, {DType::kF16, DType::kBF16});
 }
 
-// The operands as they lie, or as dense copies.
-cpu::Attention attention_of(Claim& claim, const AttentionChain& chain, const Shape& batch,
-                            bool dense) {
+// The operands as they lie, or as dense copies; nullopt: they do not lie as heads do.
+std::optional<cpu::Attention> attention_of(Claim& claim, const AttentionChain& chain,
+                                           const Shape& batch, bool dense) {
   const Operand &key = half_or_given(claim, *chain.key),
                 &value = half_or_given(claim, *chain.value);
   const auto place = [&](const Operand& operand) {
@@ -96,15 +96,20 @@ cpu::Attention attention_of(Claim& claim, const AttentionChain& chain, const Sha
   a.batch = shared_key ? shared_key->batch : shared_value ? shared_value->batch : batch;
   const auto heads = [&](const Operand& operand, const std::optional<SharedHeads>& shared,
                          bool swapped) {
-    if (shared) return as_heads(place(*shared->operand), swapped, a.batch);
+    if (shared) return std::optional(as_heads(place(*shared->operand), swapped, a.batch));
     return recut(as_heads(place(operand), swapped, batch), a.batch);
   };
   // Few queries are better widened once than for each key.
   const Shape queries = claim.op().operation().outputs[0]->type.shape();
   const bool few = queries[queries.size() - 2] <= cpu::kMaxSumRows;
-  a.query = heads(few ? *chain.query : half_or_given(claim, *chain.query), std::nullopt, false);
-  a.key = heads(key, shared_key, chain.key_swapped);
-  a.value = heads(value, shared_value, false);
+  const auto query_heads =
+      heads(few ? *chain.query : half_or_given(claim, *chain.query), std::nullopt, false);
+  const auto key_heads = heads(key, shared_key, chain.key_swapped),
+             value_heads = heads(value, shared_value, false);
+  if (!query_heads || !key_heads || !value_heads) return std::nullopt;
+  a.query = *query_heads;
+  a.key = *key_heads;
+  a.value = *value_heads;
   const size_t rank = a.batch.size();
   a.queries = a.query.shape[rank];
   a.depth = a.query.shape.back();
@@ -116,15 +121,17 @@ cpu::Attention attention_of(Claim& claim, const AttentionChain& chain, const Sha
     scores.insert(scores.end(), {a.queries, a.keys});
     const Operand& mask = stored_mask(claim, *chain.mask);
     a.mask = recut(spread(place(mask), scores), a.batch);
+    if (!a.mask) return std::nullopt;
   }
   return a;
 }
 
 std::unique_ptr<Kernel> attend(Claim& claim, const AttentionChain& chain, const Shape& batch) {
   for (const bool dense : {false, true}) {
-    cpu::Attention a = attention_of(claim, chain, batch, dense);
-    gather_queries(a);
-    if (cpu::can_attend(a)) return cpu::make_attention(claim, a);
+    std::optional<cpu::Attention> a = attention_of(claim, chain, batch, dense);
+    if (!a) continue;
+    gather_queries(*a);
+    if (cpu::can_attend(*a)) return cpu::make_attention(claim, *a);
   }
   return nullptr;
 }
@@ -196,21 +203,24 @@ std::unique_ptr<Kernel> make_gradients(Claim& claim) {
   const Shape y = op.shape("y_grad");
   const Shape batch(y.begin(), y.end() - 2);
   for (const bool dense : {false, true}) {
-    const cpu::Attention a = attention_of(claim, *chain, batch, dense);
-    const Operand& y_grad = half_or_given(claim, op.operand("y_grad"));
-    cpu::AttentionGradients gradients;
-    const Place lies = dense ? claim.dense(y_grad) : claim.strided(y_grad);
-    gradients.y_grad = recut(as_heads(lies, false, batch), a.batch);
-    if (!cpu::can_make_gradients(a, gradients)) continue;
+    const std::optional<cpu::Attention> a = attention_of(claim, *chain, batch, dense);
+    if (!a) continue;
+    const Operand& given = half_or_given(claim, op.operand("y_grad"));
+    const Place lies = dense ? claim.dense(given) : claim.strided(given);
+    const std::optional<Place> y_grad = recut(as_heads(lies, false, batch), a->batch);
+    if (!y_grad) continue;
+    cpu::AttentionGradients gradients{*y_grad, {}, {}, {}, {}};
+    if (!cpu::can_make_gradients(*a, gradients)) continue;
+    // Results have no gaps: any batch of as many heads is one of theirs.
     const auto result = [&](std::string_view input) -> std::optional<Place> {
       const std::optional<size_t> index = attention_gradient_result(op, input);
-      return index ? std::optional(recut(claim.result(*index), a.batch)) : std::nullopt;
+      return index ? recut(claim.result(*index), a->batch) : std::nullopt;
     };
     gradients.query = result("query");
     gradients.key = result("key");
     gradients.value = result("value");
     gradients.mask = result("attn_mask");
-    return cpu::make_attention_gradients(claim, a, gradients);
+    return cpu::make_attention_gradients(claim, *a, gradients);
   }
   return nullptr;
 }

@@ -244,6 +244,7 @@ MW_OWN_OP_CASES(scaled_attention) {
     add("a key that is no number", inputs);
   }
   add("no queries", qkv({2, 0, 4}, {2, 5, 4}, {2, 5, 6}));
+  add("vectors without numbers", qkv({2, 9, 0}, {2, 11, 0}, {2, 11, 5})).tolerance(kind);
   add("no keys give zeros", qkv({1, 2, 4}, {1, 0, 4}, {1, 0, 2}))
       .expect({values({0, 0, 0, 0}, {1, 2, 2})});
   reject("rank 1", qkv({4}, {4}, {4}), "query: expected rank 2 or more, got shape [4]");
@@ -305,8 +306,12 @@ MW_OWN_OP_CASES(scaled_attention_gradient) {
     inputs[3] = {"y_grad", normal({1, 70, 2})};
     inputs[2].tensors[0].set_number(2 * 69, NAN);
     add("a value behind the mask that is no number", inputs);
+    inputs[2] = {"value", normal({1, 70, 2})};
+    inputs.back().tensors[0].set_number(70 * 40 + 3, NAN);
+    add("a number of the mask that is none", inputs);
   }
   add("no keys", all({1, 2, 4}, {1, 0, 4}, {1, 0, 2}, {1, 2, 2}));
+  add("vectors without numbers", all({2, 9, 0}, {2, 11, 0}, {2, 11, 5}, {2, 9, 5})).tolerance(kind);
   add("no queries", all({1, 0, 4}, {1, 3, 4}, {1, 3, 2}, {1, 0, 2}));
   reject("none asked for", alike({2, 5, 4}, {}),
          "query_grad: expected a gradient that is asked for, got none");

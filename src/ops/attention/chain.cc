@@ -29,15 +29,16 @@ const Operand* scaled(const Links& links, const Operand& operand, double& scale,
   if (const Operation* op = link(links, operand, "mul", users)) {
     const OpView view = links.view(*op);
     for (const auto& [x, c] : {std::pair{"x", "y"}, std::pair{"y", "x"}}) {
-      if (const auto number = number_in(view, c)) {
-        scale = *number;
-        return &view.operand(x);
-      }
+      const auto number = number_in(view, c);
+      if (!number || view.shape(x) != op->outputs[0]->type.shape()) continue;
+      scale = *number;
+      return &view.operand(x);
     }
   }
   if (const Operation* op = link(links, operand, "real_div", users)) {
     const OpView view = links.view(*op);
-    if (const auto number = number_in(view, "y")) {
+    const auto number = number_in(view, "y");
+    if (number && view.shape("x") == op->outputs[0]->type.shape()) {
       scale = 1 / *number;
       return &view.operand("x");
     }

@@ -172,8 +172,13 @@ void evaluate_attention(Eval& e, double scale) {
 }
 
 Expr attention_weights(const Expr& query, const Expr& key, const std::optional<Expr>& mask,
-                       double scale) {
-  Expr scores = matmul(query, key, false, true) * scale;
+                       double scale, const Shape& shape) {
+  // Of vectors without elements every product is zero.
+  const bool any = query.shape().back() > 0;
+  Expr scores =
+      any ? matmul(query, key, false, true)
+          : Expr(query.builder(), filled(query.builder(), Type::tensor(query.dtype(), shape), 0));
+  scores = scores * scale;
   if (mask && mask->dtype() == DType::kBool) {
     scores = select(*mask, scores, -std::numeric_limits<double>::infinity());
   } else if (mask) {

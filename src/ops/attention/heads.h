@@ -33,9 +33,9 @@ AddedMask added_mask(Eval& e, const Shape& scores);
 // The weights of a row of scores, in place.
 void softmax_of_scores(double* row, int64_t keys, double scale, const double* mask, int64_t stride);
 
-// softmax(scale query key^T + mask).
+// softmax(scale query key^T + mask), of the shape `scores`, which has elements.
 Expr attention_weights(const Expr& query, const Expr& key, const std::optional<Expr>& mask,
-                       double scale);
+                       double scale, const Shape& scores);
 // The gradient in scale query key^T, from that in the weights.
 Expr scores_gradient(const Expr& weights, const Expr& gradient);
 

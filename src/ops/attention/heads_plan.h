@@ -5,7 +5,6 @@
 #include <initializer_list>
 #include <optional>
 
-#include "base/error.h"
 #include "ir/widening.h"
 #include "ops/support.h"
 #include "plan/claim.h"
@@ -48,13 +47,14 @@ inline std::optional<SharedHeads> shared_heads(const plan::Claim& claim, const O
   return SharedHeads{&view.operand("x"), std::move(before)};
 }
 
-// The same rows [.., rows, columns] with the batch cut otherwise.
-inline plan::Place recut(const plan::Place& place, const Shape& batch) {
+// The same rows [.., rows, columns] with the batch cut otherwise; nullopt: its strides cannot say
+// it.
+inline std::optional<plan::Place> recut(const plan::Place& place, const Shape& batch) {
   plan::Place cut;
   Shape shape = batch;
   shape.insert(shape.end(), place.shape.end() - 2, place.shape.end());
   if (shape == place.shape) return place;
-  MW_CHECK(plan::reshape(place, shape, cut));
+  if (!plan::reshape(place, shape, cut)) return std::nullopt;
   std::copy(place.strides.end() - 2, place.strides.end(), cut.strides.end() - 2);
   return cut;
 }

@@ -21,8 +21,9 @@ void rule(Vjp& v) {
   std::optional<Expr> mask;
   if (v.has("attn_mask")) mask = operand(v, "attn_mask");
   // Computed again: the weights of the values are not among the results.
-  const Expr g = grad(v),
-             weights = attention_weights(operand(v, "query"), operand(v, "key"), mask, scale_of(v));
+  const HeadExtents x = head_extents(v);
+  const Expr g = grad(v), weights = attention_weights(operand(v, "query"), operand(v, "key"), mask,
+                                                      scale_of(v), x.whole(x.queries, x.keys));
   if (v.wants("value")) v.add("value", matmul(weights, g, true, false));
   if (!v.wants("query") && !v.wants("key") && !v.wants("attn_mask")) return;
   const Expr of_scores = scores_gradient(weights, matmul(g, operand(v, "value"), false, true));

@@ -32,7 +32,7 @@ class HeadProducts {
   // Of one chunk: x [at_once, depth] in dtype(), logits [at_once, classes]. `bias`: null without
   // one.
   void forward(const plan::Frame& frame, const void* x, const float* bias, float* logits) const;
-  // Slopes lie where the logits did: each row begins where a row of fp32 would.
+  // Slopes [at_once, classes] in dtype() begin where the logits did.
   void back(const plan::Frame& frame, const void* slopes, float* x_grad) const;
   // Adds to the gradient of the weight; of a `first` chunk writes it.
   void weight(const plan::Frame& frame, const void* slopes, const void* x, bool first,

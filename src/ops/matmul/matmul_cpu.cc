@@ -177,8 +177,9 @@ std::unique_ptr<Kernel> make_narrow(Claim& claim, const Shape& batch, bool trans
   cpu::BatchGemm gemm;
   gemm.batch = shared ? shared->batch : batch;
   gemm.activation = activation;
-  gemm.x = recut(as_batch(claim.strided("x"), false, false, false, batch), gemm.batch);
-  if (gemm.x.strides.back() != 1) return nullptr;
+  const auto x = recut(as_batch(claim.strided("x"), false, false, false, batch), gemm.batch);
+  if (!x || x->strides.back() != 1) return nullptr;
+  gemm.x = *x;
   gemm.w =
       as_batch(claim.strided(shared ? *shared->operand : y), transpose_y, false, false, gemm.batch);
   mend_strides(gemm.w);

@@ -97,11 +97,11 @@ class Joiner {
   }
 
   void join(Operation& op, const AttentionChain& chain, ValueMap& map) {
-    for (const Operand* operand : {chain.query, chain.key, chain.value}) {
-      if (!is_static_float(*operand) || rank_of(*operand) != rank_of(*chain.query)) return;
-    }
     Value* result = op.outputs[0].get();
     if (!result->type.is_static() || count_of(result->type.shape()) == 0) return;
+    for (const Operand* operand : {chain.query, chain.key, chain.value}) {
+      if (!is_static_float(*operand) || rank_of(*operand) != result->type.rank()) return;
+    }
     Builder b(function_.body, catalog_, function_.opset);
     b.insert_before(&op);
     const auto argument = [](std::string_view input, const Operand& operand) {
@@ -114,7 +114,8 @@ class Joiner {
                                     {"scale", ir::Constant::number(DType::kF32, chain.scale)}};
     if (chain.key_swapped) inputs[1] = {"key", swapped(b, *chain.key)};
     if (chain.mask != nullptr) inputs.push_back(argument("attn_mask", *chain.mask));
-    map[result] = b.op("mw.scaled_attention", inputs, "attention");
+    Value* joined = b.op("mw.scaled_attention", inputs, "attention");
+    if (joined->type == result->type) map[result] = joined;
   }
 
   Function& function_;
