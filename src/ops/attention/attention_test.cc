@@ -56,13 +56,12 @@ struct Heads {
   // The element of `t` at [head.., row, column], where extents of 1 repeat.
   static double at(const Tensor& t, const std::vector<int64_t>& index, int64_t row,
                    int64_t column) {
-    std::vector<int64_t> full = index;
-    full[full.size() - 2] = row;
-    full.back() = column;
+    const Shape& shape = t.shape();
+    const size_t rank = shape.size(), skip = index.size() - rank;
     int64_t flat = 0;
-    const size_t skip = full.size() - t.shape().size();
-    for (size_t i = 0; i < t.shape().size(); ++i) {
-      flat = flat * t.shape()[i] + (t.shape()[i] == 1 ? 0 : full[skip + i]);
+    for (size_t i = 0; i < rank; ++i) {
+      const int64_t position = i + 1 == rank ? column : i + 2 == rank ? row : index[skip + i];
+      flat = flat * shape[i] + (shape[i] == 1 ? 0 : position);
     }
     return t.number_at(flat);
   }
