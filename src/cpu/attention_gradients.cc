@@ -44,8 +44,8 @@ class AttentionGradientKernel : public AttentionTiles {
     float *key_grad = nullptr, *value_grad = nullptr;
   };
 
-  float* zeros(const Frame& frame, const std::optional<HeadMatrices>& result, int64_t head,
-               int64_t count) const {
+  [[nodiscard]] float* zeros(const Frame& frame, const std::optional<HeadMatrices>& result,
+                             int64_t head, int64_t count) const {
     if (!result) return nullptr;
     auto* to = reinterpret_cast<float*>(result->at(frame, head, 0));
     std::fill_n(to, count, 0.0F);
@@ -65,8 +65,9 @@ class AttentionGradientKernel : public AttentionTiles {
     for (int64_t first = 0; first < a_.queries; first += tile_) {
       Tile tile = tile_at(frame, index, first, a_.queries, own);
       const TileRows y_grad = y_grad_.rows(frame, index, first, tile.count, own);
-      const float slope = a_.mask ? largest_norm(y_grad, tile.count, a_.value_depth) : 0;
-      head.keys.largest = std::isfinite(slope) ? largest : kInfinity;
+      const float slope = a_.mask ? largest_norm(y_grad, tile.count, a_.value_depth) : 0.0F;
+      head.keys.largest = largest;
+      if (!std::isfinite(slope)) head.keys.largest = kInfinity;
       run_tile(frame, head, tile, y_grad, own);
     }
   }

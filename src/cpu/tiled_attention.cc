@@ -30,7 +30,7 @@ class TiledAttention : public AttentionTiles {
     if (rounds_) rounded_ = layout_.take(most_rows_ * sums_stride_);
     // Queries of few heads are shared among the workers, whole tiles of them.
     const int64_t tiles = (a.queries + tile_ - 1) / tile_;
-    const int64_t wanted = std::clamp<int64_t>(4 * claim.slots() / heads_, 1, tiles);
+    const int64_t wanted = std::clamp(int64_t{4} * claim.slots() / heads_, int64_t{1}, tiles);
     at_once_ = (tiles + wanted - 1) / wanted * tile_;
     parts_ = (a.queries + at_once_ - 1) / at_once_;
     take_workspace(claim, heads_ * parts_);
