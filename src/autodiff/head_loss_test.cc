@@ -8,10 +8,8 @@
 #include <limits>
 
 #include "autodiff/gradient.h"
-#include "autodiff/testing.h"
+#include "autodiff/session_testing.h"
 #include "base/error.h"
-#include "devices/devices.h"
-#include "exec/session.h"
 #include "ir/text/text.h"
 #include "ir/verify.h"
 #include "passes/dead_code.h"
@@ -91,35 +89,6 @@ void join(Function& function, bool with_gradients, int64_t at_once = kAtOnce) {
   passes::remove_dead_ops(function, ops::catalog());
   ir::verify(function, ops::catalog());
 }
-
-int64_t count_of_ops(const Function& function, std::string_view type) {
-  return std::ranges::count_if(function.body.ops, [&](const auto& op) { return op->type == type; });
-}
-
-struct Ran {
-  std::vector<Tensor> results;
-  uint64_t arena = 0;
-};
-
-Ran run(const Function& function, const TensorMap& inputs, bool naive, int threads = 0) {
-  exec::SessionOptions options;
-  options.naive = naive;
-  options.threads = threads;
-  options.poison = true;
-  const exec::Session session(
-      function, [&](const Shapes&) { return ir::clone(function).function; },
-      devices::platform("cpu"), options);
-  exec::States states = session.make_states();
-  const exec::RunResult result = session.run(inputs, &states);
-  Ran ran;
-  for (const Value* output : function.body.outputs) {
-    ran.results.push_back(result.outputs.at(output->name).tensor);
-  }
-  ran.arena = session.arena_bytes();
-  return ran;
-}
-
-double norm(const Tensor& tensor) { return std::sqrt(dot(tensor, tensor)); }
 
 void expect_close(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
   ASSERT_EQ(got.size(), want.size());

@@ -25,7 +25,6 @@ using plan::Ref;
 using plan::RowOp;
 
 constexpr size_t kMaskPiece = 512;  // numbers of a narrow mask that are widened at once
-constexpr int64_t kLongKeys = 128;  // of fewer none are left out
 constexpr int64_t kChunk = 64;      // queries that a worker takes at once
 
 int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
@@ -76,9 +75,8 @@ class AttentionKernel : public plan::Kernel {
   // is those of zeros. Of keys that lie by depth all.
   [[nodiscard]] int64_t used_keys(StoredRows keys, StoredRows values, FewRows q,
                                   int64_t rows) const {
-    if (key_by_depth_ || a_.keys < kLongKeys) return a_.keys;
-    const int64_t used = std::max({rows_before_zeros(values, a_.keys, a_.value_depth),
-                                   rows_before_zeros(keys, a_.keys, a_.depth), int64_t{1}});
+    if (key_by_depth_) return a_.keys;
+    const int64_t used = keys_before_zeros(keys, a_.depth, values, a_.value_depth, a_.keys);
     if (used == a_.keys) return used;
     for (int64_t i = 0; i < rows; ++i) {
       const float* row = q.data + i * q.stride;
@@ -183,8 +181,7 @@ bool is_stored_float(DType dtype) { return dtype == DType::kF32 || dtype == DTyp
 
 // Few queries read keys and values as they are kept, each once.
 bool is_for_few(const Attention& a) {
-  const bool by_depth = lies_by_depth(a);
-  if (by_depth) return a.queries <= kMaxSumRows;
+  if (lies_by_depth(a)) return a.queries <= kMaxSumRows;
   return a.queries <= kMaxDotRows || a.shares_keys;
 }
 

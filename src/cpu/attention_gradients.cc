@@ -55,8 +55,9 @@ class AttentionGradientKernel : public AttentionTiles {
   void run_head(const Frame& frame, float* own, int64_t index) const {
     Head head;
     head.key = key_.rows(frame, index, own);
-    head.keys = {key_.turned(frame, index, own), a_.keys, kInfinity};
-    if (wants_scores_) head.value_turned = value_.turned(frame, index, own);
+    head.keys = {key_.turned(frame, index, head.key, own), a_.keys, kInfinity};
+    const TileRows values = value_.rows(frame, index, own);
+    if (wants_scores_) head.value_turned = value_.turned(frame, index, values, own);
     head.key_grad = zeros(frame, key_grad_, index, a_.keys * a_.depth);
     head.value_grad = zeros(frame, value_grad_, index, a_.keys * a_.value_depth);
     const bool finite = a_.mask && std::isfinite(largest_norm(value_.rows(frame, index, own),

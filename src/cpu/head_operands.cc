@@ -71,12 +71,11 @@ TurnedMatrices::TurnedMatrices(const Place& place, Layout& layout)
   copy_ = layout.take(matrices_.columns() * stride_);
 }
 
-TileRows TurnedMatrices::turned(const Frame& frame, int64_t head, float* own) const {
+TileRows TurnedMatrices::turned(const Frame& frame, int64_t head, TileRows rows, float* own) const {
   if (lies_turned()) {
     return {reinterpret_cast<const float*>(matrices_.at(frame, head, 0)), stride_};
   }
-  const TileRows from = rows(frame, head, own);
-  transpose({const_cast<float*>(from.data), from.stride}, matrices_.row_count(),
+  transpose({const_cast<float*>(rows.data), rows.stride}, matrices_.row_count(),
             matrices_.columns(), own + copy_, stride_);
   return {own + copy_, stride_};
 }

@@ -61,7 +61,9 @@ class TurnedMatrices {
   [[nodiscard]] TileRows rows(const plan::Frame& frame, int64_t head, float* own) const {
     return matrices_.rows(frame, head, 0, matrices_.row_count(), own);
   }
-  [[nodiscard]] TileRows turned(const plan::Frame& frame, int64_t head, float* own) const;
+  // `rows`: what rows() gave; not read where it lies turned.
+  [[nodiscard]] TileRows turned(const plan::Frame& frame, int64_t head, TileRows rows,
+                                float* own) const;
   // Bytes that turned() copies.
   [[nodiscard]] int64_t copied() const;
 

@@ -17,8 +17,6 @@ using plan::Claim;
 using plan::Frame;
 using plan::Place;
 
-constexpr int64_t kLongKeys = 128;  // of fewer none are left out as zeros
-
 class TiledAttention : public AttentionTiles {
  public:
   TiledAttention(Claim& claim, const Attention& a, const Place& y)
@@ -26,8 +24,8 @@ class TiledAttention : public AttentionTiles {
         value_(a.value, a.keys, layout_),
         y_(y),
         rounds_(y.dtype != DType::kF32) {
-    sums_stride_ = row_stride(a.value_depth);
-    if (rounds_) rounded_ = layout_.take(most_rows_ * sums_stride_);
+    rounded_stride_ = row_stride(a.value_depth);
+    if (rounds_) rounded_ = layout_.take(most_rows_ * rounded_stride_);
     // Queries of few heads are shared among the workers, whole tiles of them.
     const int64_t tiles = (a.queries + tile_ - 1) / tile_;
     const int64_t wanted = std::clamp(int64_t{4} * claim.slots() / heads_, int64_t{1}, tiles);
@@ -48,11 +46,14 @@ class TiledAttention : public AttentionTiles {
  private:
   void run_part(const Frame& frame, float* own, int64_t head, int64_t first, int64_t last) const {
     const TileRows values = value_.rows(frame, head, 0, a_.keys, own);
-    Keys keys{key_.turned(frame, head, own), a_.keys, kInfinity};
+    TileRows rows;
+    if (!key_.lies_turned()) rows = key_.rows(frame, head, own);
+    Keys keys{key_.turned(frame, head, rows, own), a_.keys, kInfinity};
     int64_t rows_used = a_.keys;
     if (!key_.lies_turned()) {
-      const TileRows rows = key_.rows(frame, head, own);
-      rows_used = before_zeros(rows, values);
+      rows_used =
+          keys_before_zeros({rows.data, DType::kF32, rows.stride}, a_.depth,
+                            {values.data, DType::kF32, values.stride}, a_.value_depth, a_.keys);
       const bool finite = a_.mask && std::isfinite(largest_norm(values, a_.keys, a_.value_depth));
       if (finite) keys.largest = largest_norm(rows, a_.keys, a_.depth);
     }
@@ -66,15 +67,6 @@ class TiledAttention : public AttentionTiles {
     }
   }
 
-  // Keys before those whose scores are zero and whose values add nothing.
-  [[nodiscard]] int64_t before_zeros(TileRows keys, TileRows values) const {
-    if (a_.keys < kLongKeys) return a_.keys;
-    const StoredRows stored_keys{keys.data, DType::kF32, keys.stride},
-        stored_values{values.data, DType::kF32, values.stride};
-    return std::max({rows_before_zeros(stored_values, a_.keys, a_.value_depth),
-                     rows_before_zeros(stored_keys, a_.keys, a_.depth), int64_t{1}});
-  }
-
   void run_tile(const Frame& frame, const Keys& keys, Tile& tile, TileRows values,
                 float* own) const {
     float sums[kQueries];
@@ -82,7 +74,7 @@ class TiledAttention : public AttentionTiles {
     const int64_t begin = tile.keys.begin;
     std::byte* result = y_.at(frame, tile.head, tile.first);
     float* y = rounds_ ? own + rounded_ : reinterpret_cast<float*>(result);
-    const int64_t stride = rounds_ ? sums_stride_ : y_.row_step();
+    const int64_t stride = rounds_ ? rounded_stride_ : y_.row_step();
     multiply_tile({own + scores_ + begin, scores_stride_, 1, values.data + begin * values.stride,
                    values.stride, y, stride, tile.count, a_.value_depth,
                    std::clamp(keys.used, begin, tile.keys.end) - begin, false});
@@ -95,7 +87,7 @@ class TiledAttention : public AttentionTiles {
 
   HeadMatrices value_, y_;
   bool rounds_;
-  int64_t sums_stride_ = 0, rounded_ = 0, at_once_ = 1, parts_ = 1;
+  int64_t rounded_stride_ = 0, rounded_ = 0, at_once_ = 1, parts_ = 1;
   UnaryLoop affine_ = unary_loop(plan::RowOp::kAffine);
   StoreLoop store_ = store_loop(DType::kBF16);
 };

@@ -1,11 +1,14 @@
 // Bits are compared, so any dtype will do.
 #include "cpu/zero_rows.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
 namespace mw::cpu {
 namespace {
+
+constexpr int64_t kLongKeys = 128;
 
 bool is_zero(const std::byte* bytes, int64_t count) {
   constexpr int64_t kBlock = 64;
@@ -29,6 +32,13 @@ int64_t rows_before_zeros(StoredRows rows, int64_t count, int64_t width) {
   const auto* data = static_cast<const std::byte*>(rows.data);
   while (count > 0 && is_zero(data + (count - 1) * rows.stride * item, width * item)) --count;
   return count;
+}
+
+int64_t keys_before_zeros(StoredRows keys, int64_t depth, StoredRows values, int64_t width,
+                          int64_t count) {
+  if (count < kLongKeys) return count;
+  return std::max(
+      {rows_before_zeros(values, count, width), rows_before_zeros(keys, count, depth), int64_t{1}});
 }
 
 }  // namespace mw::cpu

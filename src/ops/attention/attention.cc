@@ -219,29 +219,18 @@ std::vector<Value*> expand_gradients(Builder& b, const OpView& op) {
   return results;
 }
 
-OpDef with_operands(OpDef def) {
-  return std::move(def)
-      .types("T", {DType::kF16, DType::kF32})
-      .types("M", {DType::kBool, DType::kF16, DType::kF32})
-      .input("query", "T", kFactor)
-      .input("key", "T", kNoWeight | kFactor)
-      .input("value", "T", kNoWeight | kFactor)
-      .input("attn_mask", "M", kOptional | kNoWeight)
-      .input("scale", DType::kF32, kConst);
+OpDef declared(const char* name) {
+  return with_heads(OpDef(name)).input("scale", DType::kF32, kConst);
 }
 
 }  // namespace
 
 OpDef scaled_attention() {
-  return with_operands(OpDef("mw.scaled_attention"))
-      .infer(infer)
-      .eval(evaluate)
-      .expand(expand)
-      .vjp(rule);
+  return declared("mw.scaled_attention").infer(infer).eval(evaluate).expand(expand).vjp(rule);
 }
 
 OpDef scaled_attention_gradient() {
-  return with_operands(OpDef("mw.scaled_attention_gradient"))
+  return declared("mw.scaled_attention_gradient")
       .input("y_grad", "T", kNoWeight | kFactor)
       .input("query_grad", DType::kBool, kConst | kOptional, false)
       .input("key_grad", DType::kBool, kConst | kOptional, false)

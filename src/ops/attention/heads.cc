@@ -93,6 +93,16 @@ HeadExtents head_extents(const OpView& op) {
   return e;
 }
 
+OpDef with_heads(OpDef def) {
+  return std::move(def)
+      .types("T", {DType::kF16, DType::kF32})
+      .types("M", {DType::kBool, DType::kF16, DType::kF32})
+      .input("query", "T", kFactor)
+      .input("key", "T", kNoWeight | kFactor)
+      .input("value", "T", kNoWeight | kFactor)
+      .input("attn_mask", "M", kOptional | kNoWeight);
+}
+
 Type infer_attention(const OpView& op, int64_t least_rank) {
   expect_float(op, "query");
   const Type query = op.tensor_type("query");

@@ -17,6 +17,9 @@ struct HeadExtents {
 };
 HeadExtents head_extents(const OpView& op);
 
+// Declares the operands: query, key, value and attn_mask.
+OpDef with_heads(OpDef def);
+
 // Checks `query`, `key`, `value` and, where there is one, `attn_mask`; the type of the result.
 Type infer_attention(const OpView& op, int64_t least_rank);
 

@@ -37,14 +37,8 @@ void rule(Vjp& v) {
 }  // namespace
 
 OpDef scaled_dot_product_attention() {
-  return OpDef("scaled_dot_product_attention")
+  return with_heads(OpDef("scaled_dot_product_attention"))
       .first(Opset::kIos18)
-      .types("T", {DType::kF16, DType::kF32})
-      .types("M", {DType::kBool, DType::kF16, DType::kF32})
-      .input("query", "T", kFactor)
-      .input("key", "T", kNoWeight | kFactor)
-      .input("value", "T", kNoWeight | kFactor)
-      .input("attn_mask", "M", kOptional | kNoWeight)
       .infer(infer)
       .eval(evaluate)
       .vjp(rule);
